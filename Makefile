@@ -1,0 +1,68 @@
+# Every command runs from $(VENV); `make VENV=/elsewhere ...` uses another environment.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+TORCH  := $(shell grep '^torch==' constraints.txt)
+
+QUICKSTART_CONFIG     ?= conf/quickstart.yaml
+QUICKSTART_RUN        ?= logs/quickstart
+QUICKSTART_CKPT       ?= $(QUICKSTART_RUN)/checkpoints/best.ckpt
+QUICKSTART_RESULTS    ?= $(QUICKSTART_RUN)/results.json
+QUICKSTART_POPULATION ?= conf/population/unseen_ucb.yaml conf/population/epsilon_greedy.yaml
+QUICKSTART_SHOTS      ?= 0 1
+QUICKSTART_AGENTS     ?= 500
+
+BENCHMARKS  ?= $(wildcard benchmarks/*.py)
+PYTEST_ARGS ?= -n 2 -m "not slow"
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint format type bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+quickstart: $(VENV)/.run ## Install, train a small principal and score it on unseen agents
+	$(BIN)/mermaide fit --config $(QUICKSTART_CONFIG)
+	$(BIN)/mermaide evaluate --ckpt_path $(QUICKSTART_CKPT) \
+		--population $(QUICKSTART_POPULATION) --shots $(QUICKSTART_SHOTS) \
+		--num_agents $(QUICKSTART_AGENTS) --seed 0 --out $(QUICKSTART_RESULTS)
+
+# One thread per worker: the tests are many small operations, which threads only slow down.
+test: $(VENV)/.dev ## Run the fast tests (all of them: make test PYTEST_ARGS="-n 2")
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Check style, format and the import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev ## Apply the fixes and the format that lint asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: $(VENV)/.dev ## Check the package's types
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## Run every script in benchmarks/
+	set -e; for script in $(BENCHMARKS); do $(BIN)/python $$script; done
+
+clean: ## Delete caches and build outputs (keeps .venv and logs)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.*' -prune -exec rm -rf {} +
+
+# Stamp files: an environment is installed again only when these inputs change.
+# torch goes first and at exactly its pinned version: an open range may fetch another build,
+# several GB larger.
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH)
+	touch $@
+
+$(VENV)/.run: $(VENV)/.torch pyproject.toml
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+	$(PIP) -e '.[dev]'
+	touch $(VENV)/.run $@

@@ -1,0 +1,186 @@
+"""The inner loop: a few differentiable gradient steps for all tasks at once.
+
+The fast weights of the M tasks are stacked along a leading axis. The inner loss is the *sum* of the
+tasks' losses, so every task's fast weights receive exactly their own gradient, and one `higher`
+optimizer steps them all; the optimizers allowed here are element-wise, so this is the loop over
+tasks, to rounding. This is the only file that imports `higher`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import higher
+import torch
+from torch import Tensor, nn
+
+from mermaide_pl.checks import check_number
+from mermaide_pl.principal import Weights
+
+InnerLoss = Callable[[Weights], Tensor]
+"""Fast weights to the loss of each task, float [M]."""
+
+
+class Adaptation(ABC):
+    """Slot for how a principal adapts to one agent."""
+
+    @abstractmethod
+    def build(self, weights: Weights) -> InnerLoop:
+        """The inner loop for these meta weights."""
+
+
+class InnerLoop(nn.Module, ABC):
+    """Turns meta weights and a loss on support episodes into weights for each task."""
+
+    num_shots: int
+    """K, support episodes per task."""
+
+    @abstractmethod
+    def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
+        """Adapt.
+
+        Args:
+            weights: meta weights.
+            loss: loss of each task on its support episodes.
+            num_tasks: M.
+
+        Returns:
+            Fast weights, each [M, ...], part of the graph if gradients are enabled.
+        """
+
+
+@dataclass(frozen=True)
+class NoAdaptation(Adaptation):
+    """Ablation: plain training on many agents; the weights never change at test."""
+
+    def build(self, weights: Weights) -> InnerLoop:
+        """A loop of no steps."""
+        return _NoInnerLoop()
+
+
+class _NoInnerLoop(InnerLoop):
+    num_shots = 0
+
+    def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
+        return dict(weights)
+
+
+@dataclass(frozen=True)
+class GradientAdaptation(Adaptation):
+    """Gradient descent on the support episodes of each task.
+
+    Source: Finn, Abbeel, Levine, "Model-agnostic meta-learning", ICML 2017, algorithm 3; learned
+    rates as Li et al., "Meta-SGD", 2017, one rate per parameter tensor.
+
+    Args:
+        inner_lr: inner rate in the beginning.
+        num_shots: K, support episodes per task.
+        num_inner_steps: gradient steps on the same support episodes.
+        first_order: leave out the derivative of the inner gradient (first-order MAML).
+        learn_inner_lr: learn one inner rate per parameter tensor along with the weights.
+        inner_optimizer: `torch.optim.SGD` or `torch.optim.Adam`, by import path in YAML.
+        optimizer_args: further arguments of the inner optimizer, e.g. ``{momentum: 0.9}``.
+    """
+
+    inner_lr: float = 0.1
+    num_shots: int = 1
+    num_inner_steps: int = 1
+    first_order: bool = False
+    learn_inner_lr: bool = True
+    inner_optimizer: type[torch.optim.Optimizer] = torch.optim.SGD
+    optimizer_args: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_number("GradientAdaptation.inner_lr", self.inner_lr, above=0.0)
+        check_number("GradientAdaptation.num_shots", self.num_shots, low=1)
+        check_number("GradientAdaptation.num_inner_steps", self.num_inner_steps, low=1)
+        check_differentiable(self.inner_optimizer, self.optimizer_args)
+
+    def build(self, weights: Weights) -> InnerLoop:
+        """The loop, with its rates."""
+        return GradientInnerLoop(self, list(weights))
+
+
+def check_differentiable(optimizer: type[torch.optim.Optimizer], args: dict[str, Any]) -> None:
+    """Refuse what `higher` cannot differentiate, or would silently compute as something else.
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
+    allowed = {
+        torch.optim.SGD: {"momentum", "dampening", "nesterov", "weight_decay"},
+        torch.optim.Adam: {"betas", "eps", "weight_decay", "amsgrad"},
+    }
+    if optimizer not in allowed:
+        raise ValueError(
+            f"inner_optimizer {optimizer.__name__} cannot be differentiated through,"
+            " allowed: torch.optim.SGD, torch.optim.Adam"
+        )
+    unknown = sorted(set(args) - allowed[optimizer])
+    if unknown:
+        raise ValueError(
+            f"optimizer_args {', '.join(unknown)} of inner_optimizer {optimizer.__name__} not"
+            f" supported, allowed: {', '.join(sorted(allowed[optimizer]))}"
+        )
+    try:
+        optimizer([nn.Parameter(torch.zeros(1))], lr=0.1, **args)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"optimizer_args of {optimizer.__name__}: {error}") from None
+
+
+class GradientInnerLoop(InnerLoop):
+    """See `GradientAdaptation`.
+
+    Args:
+        settings: its hyper-parameters.
+        names: names of the meta weights, in order.
+    """
+
+    def __init__(self, settings: GradientAdaptation, names: Sequence[str]) -> None:
+        super().__init__()
+        self.num_shots = settings.num_shots
+        self._settings = settings
+        self._names = list(names)
+        log_rates = torch.full((len(self._names),), settings.inner_lr).log()
+        # log rates keep the rates positive; a fixed rate is a buffer, for DDP wants every
+        # parameter to get a gradient
+        if settings.learn_inner_lr:
+            self.log_rates: Tensor = nn.Parameter(log_rates)
+        else:
+            self.register_buffer("log_rates", log_rates)
+
+    def rates(self) -> dict[str, float]:
+        """Inner rate of each parameter tensor."""
+        return dict(zip(self._names, self.log_rates.exp().tolist(), strict=True))
+
+    def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
+        """Adapt; see the base class."""
+        settings = self._settings
+        track = torch.is_grad_enabled()
+        stacked = [weights[name].expand(num_tasks, *weights[name].shape) for name in self._names]
+        # a fresh optimizer per call: a used one would carry its momentum into the inner loop
+        groups = [{"params": [weights[name]], "lr": settings.inner_lr} for name in self._names]
+        optimizer = settings.inner_optimizer(
+            groups, lr=settings.inner_lr, **settings.optimizer_args
+        )
+        inner = higher.optim.get_diff_optim(
+            optimizer,
+            [weights[name] for name in self._names],
+            override={"lr": list(self.log_rates.exp().unbind())},
+            track_higher_grads=track,
+        )
+        detach = _detach_all if settings.first_order else None
+        with torch.enable_grad():
+            if not track:
+                stacked = [weight.detach().requires_grad_() for weight in stacked]
+            for _ in range(settings.num_inner_steps):
+                task_losses = loss(dict(zip(self._names, stacked, strict=True)))
+                stacked = inner.step(task_losses.sum(), params=stacked, grad_callback=detach)
+        return dict(zip(self._names, stacked, strict=True))
+
+
+def _detach_all(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    return [None if gradient is None else gradient.detach() for gradient in gradients]

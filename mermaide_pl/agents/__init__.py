@@ -1,0 +1,31 @@
+"""Learning agents: one learning rule per file behind one interface."""
+
+from mermaide_pl.agents.base import HyperParameter, LearningRule, hyper_parameter
+from mermaide_pl.agents.best_response import BestResponse
+from mermaide_pl.agents.beta_thompson import BetaThompson
+from mermaide_pl.agents.epsilon_greedy import EpsilonGreedy
+from mermaide_pl.agents.exp3 import EXP3
+from mermaide_pl.agents.gaussian_thompson import GaussianThompson
+from mermaide_pl.agents.group import AgentGroup, Family
+from mermaide_pl.agents.rewards import BernoulliReward, GaussianReward, NoiseFreeReward, RewardModel
+from mermaide_pl.agents.softmax import Softmax
+from mermaide_pl.agents.ucb import UCB
+
+__all__ = [
+    "EXP3",
+    "UCB",
+    "AgentGroup",
+    "BernoulliReward",
+    "BestResponse",
+    "BetaThompson",
+    "EpsilonGreedy",
+    "Family",
+    "GaussianReward",
+    "GaussianThompson",
+    "HyperParameter",
+    "LearningRule",
+    "NoiseFreeReward",
+    "RewardModel",
+    "Softmax",
+    "hyper_parameter",
+]

@@ -1,0 +1,117 @@
+"""Agents of several families side by side: the agents of one meta-batch during a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.agents.base import LearningRule
+from mermaide_pl.agents.rewards import RewardModel
+from mermaide_pl.randomness import task_uniforms
+
+
+@dataclass(frozen=True)
+class Family:
+    """The tasks of a batch that share a learning rule."""
+
+    rule: LearningRule  # hyper-parameters of the m tasks below
+    rows: Tensor  # [m] int64, which of the M tasks they are, ascending
+
+
+class AgentGroup:
+    """M agents, B independent copies of each, playing T steps.
+
+    Args:
+        families: learning rules and the tasks they cover; together every task once.
+        base_rewards: float [M, A].
+        target_arm: int64 [M], agent labels.
+        reward_model: distribution of the agents' own rewards.
+        seeds: one seed per task.
+        stream: prefix of the random streams, so that two rollouts can differ.
+        num_episodes: B.
+        num_steps: T.
+    """
+
+    def __init__(
+        self,
+        families: Sequence[Family],
+        base_rewards: Tensor,
+        target_arm: Tensor,
+        reward_model: RewardModel,
+        seeds: Sequence[int],
+        *,
+        stream: str,
+        num_episodes: int,
+        num_steps: int,
+    ) -> None:
+        self._families = families
+        self._base_rewards = base_rewards
+        self._target_arm = target_arm.unsqueeze(1)
+        self._reward_model = reward_model
+        self._states: list[Any] = []
+        self._uniforms: list[Tensor] = []  # per family [T, m, B, K]
+        num_arms = base_rewards.shape[1]
+        for family in families:
+            rewards, target = base_rewards[family.rows], target_arm[family.rows]
+            rule = family.rule.to(base_rewards)
+            self._states.append(rule.init(rewards, target, num_episodes))
+            shape = (num_episodes, num_steps, rule.num_uniforms(num_arms))
+            family_seeds = [seeds[row] for row in family.rows.tolist()]
+            self._uniforms.append(
+                _time_first(task_uniforms(family_seeds, f"{stream}/agent", shape), base_rewards)
+            )
+        self._reward_uniforms = _time_first(
+            task_uniforms(seeds, f"{stream}/reward", (num_episodes, num_steps)), base_rewards
+        )
+        rows = torch.cat([family.rows for family in families])
+        self._order = None if len(families) == 1 else torch.argsort(rows)
+
+    def act(self, step: int, bonus: Tensor) -> Tensor:
+        """Arms the agents pull in `step` if `bonus` [M, B] is on the target; int64 [M, B].
+
+        Changes nothing, so it also answers "what would it do if".
+        """
+        arms = [
+            family.rule.act(state, self._of(family, bonus), uniforms[step])
+            for family, state, uniforms in zip(
+                self._families, self._states, self._uniforms, strict=True
+            )
+        ]
+        return arms[0] if self._order is None else torch.cat(arms)[self._order]
+
+    def learn(self, step: int, arms: Tensor, bonus: Tensor) -> tuple[Tensor, Tensor]:
+        """Pay the agents and let them learn.
+
+        Args:
+            step: index of the step.
+            arms: arms pulled, int64 [M, B].
+            bonus: bonus that was on the target arm, float [M, B].
+
+        Returns:
+            Whether the target was pulled, bool [M, B], and the rewards paid, float [M, B].
+        """
+        aligned = arms == self._target_arm
+        rewards = self._reward_model.sample(
+            self._base_rewards.gather(1, arms), self._reward_uniforms[step]
+        )
+        rewards = rewards + bonus * aligned
+        for index, family in enumerate(self._families):
+            self._states[index] = family.rule.update(
+                self._states[index],
+                self._of(family, arms),
+                self._of(family, rewards),
+                self._uniforms[index][step],
+            )
+        return aligned, rewards
+
+    def _of(self, family: Family, values: Tensor) -> Tensor:
+        return values if self._order is None else values[family.rows]
+
+
+def _time_first(uniforms: Tensor, like: Tensor) -> Tensor:
+    """[M, B, T, ...] to contiguous [T, M, B, ...] with the device and dtype of `like`."""
+    return uniforms.movedim(2, 0).to(like).contiguous()

@@ -1,0 +1,67 @@
+"""How an arm's base reward becomes the reward that is paid."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.checks import check_number
+
+
+class RewardModel(ABC):
+    """Distribution of an agent's own reward around the base reward of the arm it pulled."""
+
+    def check(self, base_rewards: Tensor) -> None:
+        """Refuse base rewards this distribution cannot have; by default any will do.
+
+        Raises:
+            ValueError: saying which value is not allowed.
+        """
+
+    @abstractmethod
+    def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:
+        """Draw rewards with the given means; `means` and `uniforms` are float [M, B]."""
+
+
+@dataclass(frozen=True)
+class GaussianReward(RewardModel):
+    """Base reward plus Gaussian noise with standard deviation `scale`, in reward units."""
+
+    scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number("GaussianReward.scale", self.scale, low=0.0)
+
+    def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:
+        """Add the noise."""
+        return means + self.scale * torch.special.ndtri(uniforms)
+
+
+@dataclass(frozen=True)
+class BernoulliReward(RewardModel):
+    """One with the base reward as probability, else zero."""
+
+    def check(self, base_rewards: Tensor) -> None:
+        """Base rewards are probabilities here."""
+        low, high = base_rewards.min().item(), base_rewards.max().item()
+        if low < 0.0 or high > 1.0:
+            raise ValueError(
+                "BernoulliReward needs base rewards in [0, 1] (they are probabilities),"
+                f" got values from {low:.3g} to {high:.3g}"
+            )
+
+    def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:
+        """Toss the coins."""
+        return (uniforms < means).to(means.dtype)
+
+
+@dataclass(frozen=True)
+class NoiseFreeReward(RewardModel):
+    """Exactly the base reward."""
+
+    def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:
+        """The mean itself."""
+        return means

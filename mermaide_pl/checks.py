@@ -1,0 +1,31 @@
+"""Checks of numbers that users give: one clear line that says what, where and what is allowed."""
+
+from __future__ import annotations
+
+import math
+
+
+def check_number(
+    name: str,
+    value: float,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    above: float = -math.inf,
+) -> None:
+    """Refuse a number that is not finite or lies outside ``[low, high]`` or not above `above`.
+
+    Raises:
+        ValueError: naming the value, its place and the allowed range.
+    """
+    if math.isfinite(value) and low <= value <= high and value > above:
+        return
+    lower = f"above {above:g}" if above > low else f"at least {low:g}" if low > -math.inf else ""
+    upper = f"at most {high:g}" if high < math.inf else ""
+    allowed = " and ".join(part for part in ("a finite number", lower, upper) if part)
+    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuse a number outside [0, 1]."""
+    check_number(name, value, low=0.0, high=1.0)

@@ -1,0 +1,136 @@
+"""Meta-batches of agent tasks, numbered globally so that no task depends on the devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from mermaide_pl.checks import check_number
+from mermaide_pl.spec import describe
+from mermaide_pl.tasks import Population, Split, TaskBatch
+
+
+class TaskNumbers(Dataset[int]):
+    """The numbers 0, 1, 2, ... of the tasks of an epoch.
+
+    Args:
+        size: how many tasks an epoch has.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, number: int) -> int:
+        return number
+
+
+class TaskSampler(DistributedSampler[int]):
+    """Serves every epoch its own task numbers, dealt out to the processes in turn.
+
+    Process r of W gets the numbers ``r, r + W, r + 2W, ...`` of the epoch, so W processes with M/W
+    tasks each hold the same meta-batch as one process with M.
+
+    Args:
+        size: tasks in an epoch, over all processes.
+        new_every_epoch: whether epoch e continues where epoch e - 1 ended (training) or every
+            epoch has the same tasks (validation).
+        num_replicas: W.
+        rank: r.
+    """
+
+    def __init__(self, size: int, new_every_epoch: bool, num_replicas: int, rank: int) -> None:
+        super().__init__(TaskNumbers(size), num_replicas=num_replicas, rank=rank, shuffle=False)
+        self._size = size
+        self._new_every_epoch = new_every_epoch
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self._size if self._new_every_epoch else 0
+        return iter(range(first + self.rank, first + self._size, self.num_replicas))
+
+
+class TaskDataModule(pl.LightningDataModule):
+    """Draws meta-batches from populations of agents.
+
+    Args:
+        train_population: agents to train on.
+        val_population: agents to validate on; by default unseen ones of the training population.
+        test_population: agents for `mermaide test`; by default unseen ones of the training
+            population.
+        meta_batch_size: M, tasks of a training step on each device.
+        steps_per_epoch: training steps between validations.
+        num_val_tasks: validation tasks.
+        num_test_tasks: test tasks.
+        seed: which agents are drawn, 0 <= seed < 2**22.
+    """
+
+    def __init__(
+        self,
+        train_population: Population,
+        val_population: Population | None = None,
+        test_population: Population | None = None,
+        meta_batch_size: int = 32,
+        steps_per_epoch: int = 50,
+        num_val_tasks: int = 128,
+        num_test_tasks: int = 512,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("meta_batch_size", meta_batch_size),
+            ("steps_per_epoch", steps_per_epoch),
+            ("num_val_tasks", num_val_tasks),
+            ("num_test_tasks", num_test_tasks),
+        ):
+            check_number(f"TaskDataModule.{name}", value, low=1)
+        check_number("TaskDataModule.seed", seed, low=0, high=2**22 - 1)
+        self.train_population = train_population
+        self.val_population = val_population or train_population
+        self.test_population = test_population or train_population
+        self.meta_batch_size = meta_batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.num_val_tasks = num_val_tasks
+        self.num_test_tasks = num_test_tasks
+        self.seed = seed
+
+    def train_dataloader(self) -> DataLoader[int]:
+        """New tasks every epoch."""
+        world_size = self.trainer.world_size if self.trainer else 1
+        size = self.meta_batch_size * self.steps_per_epoch * world_size
+        return self._loader(self.train_population, "train", size, self.meta_batch_size)
+
+    def val_dataloader(self) -> DataLoader[int]:
+        """The same unseen tasks every time."""
+        return self._loader(self.val_population, "val", self.num_val_tasks)
+
+    def test_dataloader(self) -> DataLoader[int]:
+        """The test tasks."""
+        return self._loader(self.test_population, "test", self.num_test_tasks)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must know to tune schedules on the training population."""
+        return {"train_population": describe(self.train_population)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to restore: the configuration decides which agents come next."""
+
+    def _loader(
+        self, population: Population, split: Split, size: int, batch_size: int = 128
+    ) -> DataLoader[int]:
+        def collate(numbers: list[int]) -> TaskBatch:
+            return population.sample(numbers, split=split, seed=self.seed)
+
+        sampler = TaskSampler(
+            size,
+            new_every_epoch=split == "train",
+            num_replicas=self.trainer.world_size if self.trainer else 1,
+            rank=self.trainer.global_rank if self.trainer else 0,
+        )
+        return DataLoader(
+            sampler.dataset, batch_size=batch_size, sampler=sampler, collate_fn=collate
+        )

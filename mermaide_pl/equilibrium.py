@@ -1,0 +1,49 @@
+"""Closed-form Stackelberg answers against agents that best-respond."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.game import Game
+
+
+def equilibrium_level(delta: Tensor, game: Game) -> Tensor:
+    """The principal's best level against best-response agents it knows.
+
+    The cheapest level with ``b(u) >= delta`` if ``1 - cost * b(u)`` is above 0, the payoff of an
+    agent left alone that does not prefer the target; else level 0.
+
+    Args:
+        delta: how much each agent dislikes its target, float [M], reward units.
+        game: levels, bonuses and cost.
+
+    Returns:
+        Levels, int64 [M].
+    """
+    payoff = _payoffs(delta, game)
+    cost = torch.tensor(game.bonuses).to(delta)
+    # best payoff first, and among equals the cheapest level
+    cheapest_first = cost.argsort(stable=True)
+    return cheapest_first[payoff[:, cheapest_first].argmax(1)]
+
+
+def population_equilibrium(delta: Tensor, game: Game) -> tuple[int, float]:
+    """The one level with the best mean payoff over a population of best-response agents.
+
+    Args:
+        delta: how much each agent dislikes its target, float [M], reward units.
+        game: levels, bonuses and cost.
+
+    Returns:
+        The level and its mean payoff per step.
+    """
+    mean = _payoffs(delta, game).mean(0)
+    level = int(mean.argmax())
+    return level, float(mean[level])
+
+
+def _payoffs(delta: Tensor, game: Game) -> Tensor:
+    """Payoff per step of each level against each agent, float [M, L]; ties to the principal."""
+    bonus = torch.tensor(game.bonuses).to(delta)
+    return game.principal_rewards(bonus >= delta.unsqueeze(1), bonus.expand(len(delta), -1))

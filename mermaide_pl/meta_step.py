@@ -1,0 +1,188 @@
+"""One step of meta-learning: support rollout, inner adaptation, query rollout, outer loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.adaptation import InnerLoop
+from mermaide_pl.checks import check_number, check_probability
+from mermaide_pl.game import Game
+from mermaide_pl.objectives import (
+    LowVarianceCurvature,
+    Surrogate,
+    entropy,
+    forecast_cross_entropy,
+    generalised_advantages,
+    log_probabilities,
+    normalise_per_task,
+    rewards_to_go,
+)
+from mermaide_pl.principal import LearnedPlayer, Principal, PrincipalOutput, Weights
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import TaskBatch
+from mermaide_pl.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the inner and the outer loop minimise.
+
+    Inner loss of a task: ``surrogate + forecast_weight * cross-entropy`` on its support episodes,
+    with what the principal observed. Outer loss: the same on the query episodes with the adapted
+    weights and true outcomes, plus critic error, minus the entropy bonus; plus `zero_shot_weight`
+    times the same on the support episodes with the meta weights, so that the principal is trained
+    for its first episode with an agent too.
+
+    Args:
+        surrogate: policy-gradient estimator.
+        gae_lambda: of the generalised advantages.
+        forecast_weight: weight of the world model's cross-entropy.
+        critic_weight: weight of the critic's squared error.
+        entropy_start: entropy bonus at the start of training; keeps the policy from collapsing to
+            "always intervene", where it has no gradient left.
+        entropy_end: entropy bonus at the end, reached linearly.
+        zero_shot_weight: weight of the unadapted principal's loss.
+    """
+
+    surrogate: Surrogate = LowVarianceCurvature()
+    gae_lambda: float = 0.97
+    forecast_weight: float = 1.0
+    critic_weight: float = 1.0
+    entropy_start: float = 0.05
+    entropy_end: float = 0.005
+    zero_shot_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_probability("Objective.gae_lambda", self.gae_lambda)
+        for name in ("forecast_weight", "critic_weight", "entropy_start", "entropy_end"):
+            check_number(f"Objective.{name}", getattr(self, name), low=0.0)
+        check_number("Objective.zero_shot_weight", self.zero_shot_weight, low=0.0)
+
+    def advantages(self, rewards: Tensor, values: Tensor) -> Tensor:
+        """Normalised generalised advantages, without gradient, float [M, B, T]."""
+        horizon = rewards.shape[-1]
+        raw = generalised_advantages(rewards, values.detach() * horizon, self.gae_lambda)
+        return normalise_per_task(raw)
+
+    def inner_loss(
+        self, output: PrincipalOutput, trajectory: Trajectory, behaviour: Tensor, advantages: Tensor
+    ) -> Tensor:
+        """Loss of each task on its support episodes, float [M]."""
+        log_probs = log_probabilities(output.level_logits, trajectory.levels)
+        loss = self.surrogate(log_probs, behaviour, advantages)
+        if output.arm_logits is not None:
+            loss = loss + self.forecast_weight * forecast_cross_entropy(
+                output.arm_logits, trajectory.levels, trajectory.observed_arms
+            )
+        return loss
+
+    def outer_loss(
+        self, output: PrincipalOutput, trajectory: Trajectory, progress: float
+    ) -> Tensor:
+        """Loss of each task on query episodes, float [M]; `progress` runs from 0 to 1."""
+        advantages = self.advantages(trajectory.rewards, output.values)
+        behaviour = log_probabilities(output.level_logits, trajectory.levels).detach()
+        to_go = rewards_to_go(trajectory.rewards) / trajectory.rewards.shape[-1]
+        critic_error = (output.values - to_go).square().mean((1, 2))
+        bonus = self.entropy_start + progress * (self.entropy_end - self.entropy_start)
+        return (
+            self.inner_loss(output, trajectory, behaviour, advantages)
+            + self.critic_weight * critic_error
+            - bonus * entropy(output.level_logits).mean((1, 2))
+        )
+
+
+def adapt(
+    principal: Principal,
+    inner_loop: InnerLoop,
+    objective: Objective,
+    tasks: TaskBatch,
+    support: Trajectory,
+) -> dict[str, Tensor]:
+    """Adapt the principal to each task from its support episodes.
+
+    Args:
+        principal: holds the meta weights.
+        inner_loop: how to adapt.
+        objective: the inner loss.
+        tasks: M tasks.
+        support: episodes that the unadapted principal played with them.
+
+    Returns:
+        Fast weights [M, ...]; they carry the graph back to the meta weights if gradients are on.
+    """
+    game = principal.game
+    offered = game.bonus_of(support.levels, support.rewards)
+    # the agent is unseen: what the principal did not see it cannot learn from
+    seen_rewards = game.principal_rewards(support.observed_arms == 0, offered)
+    fixed: list[Tensor] = []
+
+    def loss(weights: Weights) -> Tensor:
+        output = principal(weights, support)
+        if not fixed:
+            log_probs = log_probabilities(output.level_logits, support.levels)
+            fixed.extend([log_probs.detach(), objective.advantages(seen_rewards, output.values)])
+        return objective.inner_loss(output, support, *fixed)
+
+    return inner_loop(principal.weights(), loss, len(tasks))
+
+
+@dataclass(frozen=True)
+class MetaStep:
+    """Outcome of a meta-step."""
+
+    loss: Tensor  # [] float, outer loss, mean over tasks
+    support: Trajectory | None  # B = shots; None without adaptation
+    query: Trajectory  # B = query episodes
+    output: PrincipalOutput  # thoughts during the query episodes, axes [M, B, T]
+
+
+def meta_step(
+    principal: Principal,
+    inner_loop: InnerLoop,
+    objective: Objective,
+    tasks: TaskBatch,
+    *,
+    num_query_episodes: int,
+    progress: float = 0.0,
+) -> MetaStep:
+    """Play, adapt, play again, and compute the outer loss.
+
+    Args:
+        principal: holds the meta weights.
+        inner_loop: how to adapt; `num_shots` support episodes per task.
+        objective: inner and outer loss.
+        tasks: M tasks.
+        num_query_episodes: B of the query rollout.
+        progress: share of training gone by, for schedules.
+
+    Returns:
+        The loss, differentiable to the meta weights and the inner rates, and the episodes.
+    """
+    game, weights = principal.game, principal.weights()
+    support, loss = None, torch.zeros((), device=tasks.base_rewards.device)
+    if inner_loop.num_shots:
+        support = rollout(
+            tasks,
+            LearnedPlayer(principal, weights),
+            game,
+            stream="support",
+            num_episodes=inner_loop.num_shots,
+        )
+        if objective.zero_shot_weight:
+            unadapted = objective.outer_loss(principal(weights, support), support, progress)
+            loss = loss + objective.zero_shot_weight * unadapted.mean()
+        weights = adapt(principal, inner_loop, objective, tasks, support)
+    query = rollout(
+        tasks,
+        LearnedPlayer(principal, weights),
+        game,
+        stream="query",
+        num_episodes=num_query_episodes,
+    )
+    output = principal(weights, query)
+    loss = loss + objective.outer_loss(output, query, progress).mean()
+    return MetaStep(loss, support, query, output)

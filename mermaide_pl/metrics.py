@@ -1,0 +1,120 @@
+"""Torchmetrics over agents: thin stateful shells, summed over batches and devices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+
+from mermaide_pl.objectives import factual_arm_logits
+from mermaide_pl.trajectory import Trajectory
+
+
+class TrajectoryMean(Metric):
+    """Mean over all episodes of ``Trajectory.returns``, ``alignment`` or ``intervention_rate``.
+
+    Args:
+        quantity: name of the property, float [M, B].
+    """
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, quantity: str) -> None:
+        super().__init__()
+        self._quantity = quantity
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, trajectory: Trajectory) -> None:
+        """Add the episodes of a batch."""
+        values: Tensor = getattr(trajectory, self._quantity)
+        self.total += values.double().sum()
+        self.count += values.numel()
+
+    def compute(self) -> Tensor:
+        """The mean, float []."""
+        return (self.total / self.count).float()
+
+
+class NormalisedReturn(Metric):
+    """Where the return lies between no intervention (0) and the oracle (1).
+
+    Equation:
+        (mean return - mean return of none) / (mean return of oracle - mean return of none)
+
+    all on the same agents with the same random numbers.
+    """
+
+    full_state_update = False
+    sums: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("sums", torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, trajectory: Trajectory, none: Trajectory, oracle: Trajectory) -> None:
+        """Add a batch: the principal's, no intervention's and the oracle's episodes."""
+        for index, played in enumerate((trajectory, none, oracle)):
+            self.sums[index] += played.returns.double().sum()
+
+    def compute(self) -> Tensor:
+        """The share, float []; nan if the oracle gains nothing."""
+        played, none, oracle = self.sums
+        return ((played - none) / (oracle - none)).float()
+
+
+class ForecastLogLoss(Metric):
+    """Cross-entropy of the forecast arm distribution, in nats per step."""
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Add steps: probabilities [N, A] and observed arms [N]."""
+        loss = torch.nn.functional.nll_loss(preds.clamp(min=1e-12).log(), target, reduction="sum")
+        self.total += loss.double()
+        self.count += target.numel()
+
+    def compute(self) -> Tensor:
+        """The mean, float []."""
+        return (self.total / self.count).float()
+
+
+def behaviour_metrics() -> MetricCollection:
+    """How the principal does; `update` takes ``trajectory``, ``none`` and ``oracle``."""
+    return MetricCollection(
+        {
+            "return": TrajectoryMean("returns"),
+            "alignment": TrajectoryMean("alignment"),
+            "intervention_rate": TrajectoryMean("intervention_rate"),
+            "normalised_return": NormalisedReturn(),
+        },
+        compute_groups=False,
+    )
+
+
+def forecast_metrics(num_arms: int) -> MetricCollection:
+    """How the world model does; `update` takes what `forecast_inputs` gives."""
+    return MetricCollection(
+        {
+            "forecast_accuracy": MulticlassAccuracy(num_arms, average="micro"),
+            "forecast_log_loss": ForecastLogLoss(),
+            "forecast_calibration_error": MulticlassCalibrationError(num_arms, n_bins=15),
+        },
+        compute_groups=False,
+    )
+
+
+def forecast_inputs(arm_logits: Tensor, trajectory: Trajectory) -> tuple[Tensor, Tensor]:
+    """Forecast for the levels played, [N, A] probabilities, and the observed arms [N]."""
+    factual = factual_arm_logits(arm_logits.detach().float(), trajectory.levels).softmax(-1)
+    return factual.flatten(0, 2), trajectory.observed_arms.flatten()

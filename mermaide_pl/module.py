@@ -1,0 +1,269 @@
+"""The LightningModule: one `meta_step` behind fit, validate and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from mermaide_pl.adaptation import Adaptation, GradientAdaptation
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checks import check_number
+from mermaide_pl.game import Game
+from mermaide_pl.meta_step import Objective, adapt, meta_step
+from mermaide_pl.metrics import behaviour_metrics, forecast_inputs, forecast_metrics
+from mermaide_pl.objectives import entropy
+from mermaide_pl.principal import Architecture, LearnedPlayer, NoIntervention, Principal, Weights
+from mermaide_pl.rollout import rollout
+from mermaide_pl.spec import describe, rebuild
+from mermaide_pl.tasks import TaskBatch
+from mermaide_pl.trajectory import Trajectory
+from mermaide_pl.yardsticks import best_of, oracle_grid
+
+CHECKPOINT_KEY = "mermaide_pl"
+
+
+class MermaideModule(pl.LightningModule):
+    """Meta-learns a principal over agents.
+
+    Args:
+        game: rules of the game.
+        architecture: sizes and slots of the principal.
+        adaptation: the inner loop, or `NoAdaptation`.
+        objective: what is minimised.
+        num_query_episodes: B of the query rollouts in training.
+        num_eval_episodes: B of the scored episodes in validation and test.
+        meta_lr: rate of the outer Adam in the beginning; falls linearly to zero over the run.
+        inner_rates_lr: rate of the outer Adam for the logarithms of the inner rates.
+    """
+
+    def __init__(
+        self,
+        game: Game = Game(),
+        architecture: Architecture = Architecture(),
+        adaptation: Adaptation = GradientAdaptation(),
+        objective: Objective = Objective(),
+        num_query_episodes: int = 4,
+        num_eval_episodes: int = 2,
+        meta_lr: float = 2e-3,
+        inner_rates_lr: float = 1e-2,
+    ) -> None:
+        super().__init__()
+        check_number("num_query_episodes", num_query_episodes, low=1)
+        check_number("num_eval_episodes", num_eval_episodes, low=1)
+        check_number("meta_lr", meta_lr, above=0.0)
+        check_number("inner_rates_lr", inner_rates_lr, above=0.0)
+        self._spec = {
+            name: describe(value)
+            for name, value in locals().items()
+            if name not in ("self", "__class__")
+        }
+        self.game = game
+        self.objective = objective
+        self.num_query_episodes = num_query_episodes
+        self.num_eval_episodes = num_eval_episodes
+        self.meta_lr = meta_lr
+        self.inner_rates_lr = inner_rates_lr
+        self.principal = Principal(architecture, game)
+        self.inner_loop = adaptation.build(self.principal.weights())
+        shots = sorted({0, self.inner_loop.num_shots})
+        self.eval_shots = tuple(shots)
+        self.behaviour = nn.ModuleDict({_shot(k): behaviour_metrics() for k in shots})
+        has_forecast = self.principal.world_model is not None
+        self.forecast = nn.ModuleDict(
+            {_shot(k): forecast_metrics(game.num_arms) for k in shots if has_forecast}
+        )
+        self.last_evaluation: dict[int, Trajectory] = {}
+        self.last_forecast: dict[int, Tensor | None] = {}
+        self._yardsticks: dict[tuple[str, int], tuple[Trajectory, Trajectory]] = {}
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, map_location: Any = "cpu", **_: Any
+    ) -> Self:
+        """Load a checkpoint without running code from it.
+
+        Raises:
+            ValueError: one line that says what is wrong with the file.
+        """
+        return cls.from_checkpoint(read_checkpoint(checkpoint_path, map_location), checkpoint_path)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: dict[str, Any], path: str | Path) -> Self:
+        """The module in a checkpoint that `read_checkpoint` has read from `path`."""
+        try:
+            spec = checkpoint[CHECKPOINT_KEY]
+            module = cls(**{name: rebuild(value) for name, value in spec.items()})
+            module.load_state_dict(checkpoint["state_dict"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{path} is not a checkpoint of this version: {error}") from None
+        return module
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the settings, as plain data."""
+        checkpoint[CHECKPOINT_KEY] = self._spec
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume with another game or principal."""
+        saved = checkpoint.get(CHECKPOINT_KEY, {})
+        for name in ("game", "architecture", "adaptation"):
+            ours = self._spec[name]["init_args"]
+            theirs = saved.get(name, {}).get("init_args", {})
+            for key in ours:
+                if key in ("cost", "observation") or ours[key] == theirs.get(key):
+                    continue
+                raise ValueError(
+                    f"the checkpoint has {name}.{key} = {theirs.get(key)},"
+                    f" the configuration has {ours[key]}"
+                )
+
+    def configure_optimizers(self) -> Any:
+        """One Adam with two parameter groups, its rates falling linearly to zero."""
+        groups = [{"params": list(self.principal.parameters()), "lr": self.meta_lr}]
+        rates = list(self.inner_loop.parameters())
+        if rates:
+            groups.append({"params": rates, "lr": self.inner_rates_lr})
+        optimizer = torch.optim.Adam(groups)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0 - self.progress)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    @property
+    def progress(self) -> float:
+        """Share of the training steps gone by; 0 if their number is not known."""
+        total = self.trainer.estimated_stepping_batches
+        return min(1.0, self.global_step / total) if 0 < total < float("inf") else 0.0
+
+    def setup(self, stage: str) -> None:
+        """Refuse what cannot work."""
+        if "16" in str(self.trainer.precision) and "bf16" not in str(self.trainer.precision):
+            raise ValueError(
+                f"precision {self.trainer.precision} is not supported: the inner gradients are not"
+                " scaled and would underflow; allowed: 32-true, 64-true, bf16-mixed, bf16-true"
+            )
+
+    def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
+        """One meta-step."""
+        step = meta_step(
+            self.principal,
+            self.inner_loop,
+            self.objective,
+            tasks.to(self.device, self.dtype),
+            num_query_episodes=self.num_query_episodes,
+            progress=self.progress,
+        )
+        logged = {
+            "train/loss": step.loss,
+            "train/return": step.query.returns.mean(),
+            "train/alignment": step.query.alignment.mean(),
+            "train/intervention_rate": step.query.intervention_rate.mean(),
+            "train/policy_entropy": entropy(step.output.level_logits).mean(),
+        }
+        self.log_dict(logged, batch_size=len(tasks))
+        self.log(
+            "return", logged["train/return"], prog_bar=True, logger=False, batch_size=len(tasks)
+        )
+        return step.loss
+
+    def validation_step(self, tasks: TaskBatch, batch_index: int) -> None:
+        """Score the principal at 0 and K shots."""
+        self._evaluation_step("val", tasks, batch_index)
+
+    def test_step(self, tasks: TaskBatch, batch_index: int) -> None:
+        """Score the principal at 0 and K shots."""
+        self._evaluation_step("test", tasks, batch_index)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics; `val/return` is the mean over the shots."""
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics."""
+        self._log_evaluation("test")
+
+    def _evaluation_step(self, stage: str, tasks: TaskBatch, batch_index: int) -> None:
+        # Trainer.validate and test run in inference mode, where nothing can adapt
+        with torch.inference_mode(False):
+            tasks = tasks.to(self.device, self.dtype)
+            none, oracle = self._yardstick(stage, tasks, batch_index)
+            for shots in self.eval_shots:
+                weights = self.adapted_weights(tasks, shots)
+                played = rollout(
+                    tasks,
+                    LearnedPlayer(self.principal, weights),
+                    self.game,
+                    stream="query",
+                    num_episodes=self.num_eval_episodes,
+                )
+                self._collection(self.behaviour, shots).update(
+                    trajectory=played, none=none, oracle=oracle
+                )
+                with torch.no_grad():
+                    arm_logits = self.principal(weights, played).arm_logits
+                if arm_logits is not None:
+                    preds, target = forecast_inputs(arm_logits, played)
+                    self._collection(self.forecast, shots).update(preds=preds, target=target)
+                self.last_evaluation[shots] = played
+                self.last_forecast[shots] = arm_logits
+
+    @torch.no_grad()
+    def adapted_weights(self, tasks: TaskBatch, shots: int) -> Weights:
+        """Weights after adapting to each task on `shots` episodes, without a graph.
+
+        Args:
+            tasks: M tasks, on the device of the module.
+            shots: support episodes; 0 gives the meta weights.
+        """
+        if shots == 0:
+            return self.principal.weights()
+        player = LearnedPlayer(self.principal, self.principal.weights())
+        support = rollout(tasks, player, self.game, stream="support", num_episodes=shots)
+        return adapt(self.principal, self.inner_loop, self.objective, tasks, support)
+
+    def _yardstick(
+        self, stage: str, tasks: TaskBatch, batch_index: int
+    ) -> tuple[Trajectory, Trajectory]:
+        """No intervention and the oracle on the same episodes; they never change, so kept."""
+        key = (stage, batch_index)
+        if key not in self._yardsticks:
+            oracle = best_of(oracle_grid(self.game), tasks, self.game)
+            none, best = (
+                rollout(
+                    tasks,
+                    player,
+                    self.game,
+                    stream="query",
+                    num_episodes=self.num_eval_episodes,
+                )
+                for player in (NoIntervention(), oracle)
+            )
+            self._yardsticks[key] = none, best
+        return self._yardsticks[key]
+
+    def _log_evaluation(self, stage: str) -> None:
+        returns = []
+        for shots in self.eval_shots:
+            values = self._collection(self.behaviour, shots).compute()
+            returns.append(values["return"])
+            if self.forecast:
+                values |= self._collection(self.forecast, shots).compute()
+            for group in (self.behaviour, self.forecast):
+                if group:
+                    self._collection(group, shots).reset()
+            self.log_dict({f"{stage}/{name}_{_shot(shots)}": v for name, v in values.items()})
+        self.log(f"{stage}/return", torch.stack(returns).mean(), prog_bar=True)
+
+    def _collection(self, metrics: nn.ModuleDict, shots: int) -> MetricCollection:
+        collection = metrics[_shot(shots)]
+        assert isinstance(collection, MetricCollection)
+        return collection
+
+
+def _shot(shots: int) -> str:
+    return f"{shots}shot"

@@ -1,0 +1,39 @@
+"""Principals: the learned one, fixed schedules, and the privileged oracle."""
+
+from mermaide_pl.principal.history import History, LastStep, Tallies
+from mermaide_pl.principal.layers import Weights
+from mermaide_pl.principal.oracle import Oracle
+from mermaide_pl.principal.player import LearnedPlayer, Player, Table
+from mermaide_pl.principal.principal import Architecture, Principal, PrincipalOutput
+from mermaide_pl.principal.schedules import (
+    AlwaysIntervene,
+    InitialBurst,
+    NoIntervention,
+    Periodic,
+    RandomlyIntervene,
+    Schedule,
+)
+from mermaide_pl.principal.world_model import ArmForecast, NoWorldModel, WorldModel
+
+__all__ = [
+    "AlwaysIntervene",
+    "Architecture",
+    "ArmForecast",
+    "History",
+    "InitialBurst",
+    "LastStep",
+    "LearnedPlayer",
+    "NoIntervention",
+    "NoWorldModel",
+    "Oracle",
+    "Periodic",
+    "Player",
+    "Principal",
+    "PrincipalOutput",
+    "RandomlyIntervene",
+    "Schedule",
+    "Table",
+    "Tallies",
+    "Weights",
+    "WorldModel",
+]

@@ -1,0 +1,87 @@
+"""Layers written as functions of their weights, for one set of weights or one per task.
+
+*Meta weights* have the shapes of `torch.nn` layers. *Fast weights* carry the task axis M in front;
+the inputs then carry it too, and all tasks are computed in one batched product. No fused recurrent
+kernels here: those cannot be differentiated twice, which second-order adaptation needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Weights: TypeAlias = Mapping[str, Tensor]
+"""Parameter name to tensor, either meta weights [...] or fast weights [M, ...]."""
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Affine map ``x W^T + b``.
+
+    Args:
+        inputs: float [M, ..., I].
+        weight: [O, I], or [M, O, I] with one matrix per task.
+        bias: [O], or [M, O].
+
+    Returns:
+        float [M, ..., O].
+    """
+    if weight.dim() == 2:
+        return F.linear(inputs, weight, bias)
+    rows = inputs.reshape(inputs.shape[0], -1, inputs.shape[-1])
+    outputs = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+    return outputs.view(*inputs.shape[:-1], weight.shape[1])
+
+
+def gru_step(projected: Tensor, hidden: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+    """One step of a gated recurrent unit, in the convention of `torch.nn.GRU`.
+
+    Equations:
+        r = sigmoid(x_r + W_r h + b_r);  z = sigmoid(x_z + W_z h + b_z)
+        n = tanh(x_n + r * (W_n h + b_n));  h' = n + z * (h - n)
+
+    Args:
+        projected: input projections ``x_r, x_z, x_n``, float [M, B, 3H].
+        hidden: float [M, B, H].
+        weight_hh: [3H, H] or [M, 3H, H].
+        bias_hh: [3H] or [M, 3H].
+
+    Returns:
+        The new hidden state, float [M, B, H].
+    """
+    size = hidden.shape[-1]
+    recurrent = linear(hidden, weight_hh, bias_hh)
+    gates = torch.sigmoid(projected[..., : 2 * size] + recurrent[..., : 2 * size])
+    reset, update = gates.split(size, dim=-1)
+    candidate = torch.tanh(projected[..., 2 * size :] + reset * recurrent[..., 2 * size :])
+    return torch.lerp(candidate, hidden, update)
+
+
+def gru_sequence(projected: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+    """Run `gru_step` over a sequence from a zero state.
+
+    Args:
+        projected: input projections of all steps, float [M, B, T, 3H].
+        weight_hh: [3H, H] or [M, 3H, H].
+        bias_hh: [3H] or [M, 3H].
+
+    Returns:
+        Hidden states after each input, float [M, B, T, H].
+    """
+    hidden = projected.new_zeros(*projected.shape[:2], weight_hh.shape[-1])
+    states = []
+    for projected_t in projected.unbind(2):
+        hidden = gru_step(projected_t, hidden, weight_hh, bias_hh)
+        states.append(hidden)
+    return torch.stack(states, dim=2)
+
+
+def init_linear(module: nn.Module, name: str, in_size: int, out_size: int, gain: float) -> None:
+    """Give `module` the parameters ``{name}_weight`` (orthogonal) and ``{name}_bias`` (zero)."""
+    weight = nn.Parameter(torch.empty(out_size, in_size))
+    nn.init.orthogonal_(weight, gain)
+    module.register_parameter(f"{name}_weight", weight)
+    module.register_parameter(f"{name}_bias", nn.Parameter(torch.zeros(out_size)))

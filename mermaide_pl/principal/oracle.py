@@ -1,0 +1,56 @@
+"""The privileged yardstick: a principal that knows the agent's rewards, rule and next arm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.checks import check_number
+from mermaide_pl.equilibrium import equilibrium_level
+from mermaide_pl.principal.player import Player, Table
+
+
+@dataclass
+class Oracle(Player):
+    """Pays only for pulls of the target, and only as many as it takes.
+
+    Against agents that see the bonus it plays the Stackelberg equilibrium. Against all others it
+    plays its highest level iff the agent is about to pull the target and the bonuses granted so far
+    are below ``kappa * delta * T + n0``: an agent that tracks means and was paid B bonuses in n
+    pulls keeps preferring the target while ``B / n > delta``.
+
+    Args:
+        kappa: share of ``delta * T`` to grant.
+        n0: bonuses to grant in any case, in reward units.
+    """
+
+    kappa: float = 1.0
+    n0: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("Oracle.kappa", self.kappa, low=0.0)
+        check_number("Oracle.n0", self.n0, low=0.0)
+
+    def start(self, table: Table) -> None:
+        """Look at the agents."""
+        self._table = table
+        game, tasks = table.game, table.tasks
+        delta, sees_bonus = tasks.delta, tasks.sees_bonus
+        shape = table.uniforms.shape[1:]
+        budget = self.kappa * delta * game.num_steps + self.n0
+        self._remaining = budget.unsqueeze(1).expand(shape).clone()
+        self._fixed_level = torch.where(sees_bonus, equilibrium_level(delta, game), -1).unsqueeze(1)
+
+    def act(self, step: int) -> Tensor:
+        """Pay for the coming pull of the target while the budget lasts."""
+        table = self._table
+        arms = table.agents.act(step, torch.zeros_like(self._remaining))
+        pays = (arms == table.tasks.target_arm.unsqueeze(1)) & (self._remaining > 0)
+        level = pays.long() * (table.game.num_levels - 1)
+        return torch.where(self._fixed_level < 0, level, self._fixed_level)
+
+    def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
+        """Take what was paid from the budget."""
+        self._remaining = self._remaining - self._table.game.bonus_of(levels, self._remaining)

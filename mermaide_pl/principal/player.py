@@ -1,0 +1,85 @@
+"""The interface through which any principal plays, and the learned principal behind it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.agents import AgentGroup
+from mermaide_pl.game import Game
+from mermaide_pl.principal.layers import Weights
+from mermaide_pl.principal.principal import Principal
+from mermaide_pl.tasks import TaskBatch
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table at which a principal sits down: who plays, by what rules."""
+
+    tasks: TaskBatch  # privileged: only oracles may look
+    agents: AgentGroup  # privileged: only oracles may look
+    game: Game
+    num_episodes: int  # B
+    uniforms: Tensor  # [T, M, B] float, the principal's own random numbers
+
+
+class Player(ABC):
+    """A principal during a rollout: chooses levels, then sees what it may see."""
+
+    @abstractmethod
+    def start(self, table: Table) -> None:
+        """Begin new episodes."""
+
+    @abstractmethod
+    def act(self, step: int) -> Tensor:
+        """Levels for this step, int64 [M, B]."""
+
+    def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
+        """See the step's outcome; by default nothing is remembered.
+
+        Args:
+            levels: levels played, int64 [M, B].
+            arms: observed arms, principal labels, int64 [M, B].
+            agent_rewards: observed agent rewards, float [M, B].
+        """
+
+
+class LearnedPlayer(Player):
+    """Plays a `Principal` by sampling from its policy.
+
+    Args:
+        principal: the module.
+        weights: meta weights, or fast weights of the tasks it will meet.
+    """
+
+    def __init__(self, principal: Principal, weights: Weights) -> None:
+        self._principal = principal
+        self._weights = {name: weight.detach() for name, weight in weights.items()}
+
+    def start(self, table: Table) -> None:
+        """Forget the past."""
+        game = self._principal.game
+        self._uniforms = table.uniforms
+        shape = table.uniforms.shape[1:]
+        self._hidden = table.uniforms.new_zeros(*shape, self._weights["weight_hh"].shape[-1])
+        self._last = table.uniforms.new_zeros(*shape, self._principal.history.event_size(game))
+        self._total = torch.zeros_like(self._last)
+
+    def act(self, step: int) -> Tensor:
+        """Sample from the policy."""
+        principal, game = self._principal, self._principal.game
+        time = self._last.new_tensor([float(step)])
+        features = principal.history.features(self._last, self._total, time, game)
+        self._hidden, output = principal.step(self._weights, self._hidden, features)
+        threshold = output.level_logits.softmax(-1).cumsum(-1)[..., :-1]
+        return (self._uniforms[step].unsqueeze(-1) > threshold).sum(-1)
+
+    def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
+        """Add the step to the history."""
+        self._last = self._principal.history.event(
+            arms, levels, agent_rewards, self._principal.game
+        )
+        self._total = self._total + self._last

@@ -1,0 +1,127 @@
+"""The learned principal: recurrent world model and intervention policy as one module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mermaide_pl.checks import check_number
+from mermaide_pl.game import Game
+from mermaide_pl.principal.history import History, Tallies
+from mermaide_pl.principal.layers import Weights, gru_sequence, gru_step, linear
+from mermaide_pl.principal.policy import PolicyAndCritic
+from mermaide_pl.principal.world_model import ArmForecast, WorldModel
+from mermaide_pl.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes and slots of a `Principal`.
+
+    Args:
+        hidden_size: H, units of the recurrent state.
+        policy_size: hidden units of the policy, and of the critic.
+        history: encoding of the past as input features.
+        world_model: `ArmForecast`, or `NoWorldModel` for the ablation.
+    """
+
+    hidden_size: int = 64
+    policy_size: int = 64
+    history: History = Tallies()
+    world_model: WorldModel = ArmForecast()
+
+    def __post_init__(self) -> None:
+        check_number("Architecture.hidden_size", self.hidden_size, low=1)
+        check_number("Architecture.policy_size", self.policy_size, low=1)
+
+
+@dataclass(frozen=True)
+class PrincipalOutput:
+    """What the principal thinks, before each step."""
+
+    level_logits: Tensor  # [M, ..., L] float, logits of the intervention policy
+    values: Tensor  # [M, ...] float, expected rewards still to come, as a share of T
+    arm_logits: Tensor | None  # [M, ..., L, A] float, logits of p(a_t | history, u)
+
+
+class Principal(nn.Module):
+    """GRU over the history, a forecast of the agent's arm, a policy acting through that forecast.
+
+    All methods take the weights explicitly, so the same code runs with meta weights and with the
+    fast weights of many tasks at once.
+
+    Args:
+        architecture: sizes and slots.
+        game: the rules.
+    """
+
+    def __init__(self, architecture: Architecture, game: Game) -> None:
+        super().__init__()
+        self.game = game
+        self.history = architecture.history
+        features, hidden = self.history.size(game), architecture.hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(3 * hidden, features))
+        self.weight_hh = nn.Parameter(torch.empty(3 * hidden, hidden))
+        self.bias_ih = nn.Parameter(torch.zeros(3 * hidden))
+        self.bias_hh = nn.Parameter(torch.zeros(3 * hidden))
+        for gate in range(3):
+            rows = slice(gate * hidden, (gate + 1) * hidden)
+            nn.init.xavier_uniform_(self.weight_ih.data[rows])
+            nn.init.orthogonal_(self.weight_hh.data[rows])
+        self.world_model = architecture.world_model.build(hidden + features, game)
+        forecast_size = game.num_levels * game.num_arms if self.world_model is not None else 0
+        self.policy = PolicyAndCritic(
+            hidden + features + forecast_size, architecture.policy_size, game
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        """The meta weights by name."""
+        return dict(self.named_parameters())
+
+    def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
+        """Think again through recorded episodes, differentiably.
+
+        Args:
+            weights: meta weights, or fast weights of the M tasks.
+            trajectory: M tasks, B episodes, T steps.
+
+        Returns:
+            Outputs of every step, axes [M, B, T].
+        """
+        features = self.history.sequence(
+            trajectory.observed_arms,
+            trajectory.levels,
+            trajectory.observed_agent_rewards,
+            self.game,
+        )
+        projected = linear(features, weights["weight_ih"], weights["bias_ih"])
+        hidden = gru_sequence(projected, weights["weight_hh"], weights["bias_hh"])
+        return self._heads(weights, hidden, features)
+
+    def step(
+        self, weights: Weights, hidden: Tensor, features: Tensor
+    ) -> tuple[Tensor, PrincipalOutput]:
+        """Think one step ahead in a running game.
+
+        Args:
+            weights: meta weights, or fast weights of the M tasks.
+            hidden: float [M, B, H], zeros before the first step.
+            features: of this step, float [M, B, F].
+
+        Returns:
+            The new hidden state and the outputs, axes [M, B].
+        """
+        projected = linear(features, weights["weight_ih"], weights["bias_ih"])
+        hidden = gru_step(projected, hidden, weights["weight_hh"], weights["bias_hh"])
+        return hidden, self._heads(weights, hidden, features)
+
+    def _heads(self, weights: Weights, hidden: Tensor, features: Tensor) -> PrincipalOutput:
+        state = torch.cat([hidden, features], dim=-1)
+        arm_logits = None
+        if self.world_model is not None:
+            arm_logits = self.world_model(weights, state)
+            state = torch.cat([state, arm_logits.softmax(-1).flatten(-2)], dim=-1)
+        level_logits, values = self.policy(weights, state)
+        return PrincipalOutput(level_logits, values, arm_logits)

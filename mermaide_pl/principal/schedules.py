@@ -1,0 +1,89 @@
+"""Fixed principals: their levels are known before the first step."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.checks import check_number, check_probability
+from mermaide_pl.principal.player import Player, Table
+
+
+class Schedule(Player):
+    """A principal that plays its highest level at fixed times and level 0 otherwise."""
+
+    @abstractmethod
+    def intervenes(self, step: int, uniforms: Tensor) -> Tensor | bool:
+        """Whether it intervenes in `step`; `uniforms` [M, B] are its random numbers of the step."""
+
+    def start(self, table: Table) -> None:
+        """Remember the table."""
+        self._table = table
+
+    def act(self, step: int) -> Tensor:
+        """The scheduled levels."""
+        uniforms = self._table.uniforms[step]
+        level = self._table.game.num_levels - 1
+        intervenes = torch.as_tensor(self.intervenes(step, uniforms), device=uniforms.device)
+        return (level * intervenes.long()).expand(uniforms.shape)
+
+
+class NoIntervention(Schedule):
+    """Leaves the agent alone."""
+
+    def intervenes(self, step: int, uniforms: Tensor) -> bool:
+        """Never."""
+        return False
+
+
+class AlwaysIntervene(Schedule):
+    """Intervenes on every step."""
+
+    def intervenes(self, step: int, uniforms: Tensor) -> bool:
+        """Always."""
+        return True
+
+
+@dataclass
+class Periodic(Schedule):
+    """S1 of the paper: intervenes on every `period`-th step, the first included."""
+
+    period: int
+
+    def __post_init__(self) -> None:
+        check_number("Periodic.period", self.period, low=1)
+
+    def intervenes(self, step: int, uniforms: Tensor) -> bool:
+        """On multiples of the period."""
+        return step % self.period == 0
+
+
+@dataclass
+class InitialBurst(Schedule):
+    """S2 of the paper: intervenes on the first `length` steps only."""
+
+    length: int
+
+    def __post_init__(self) -> None:
+        check_number("InitialBurst.length", self.length, low=0)
+
+    def intervenes(self, step: int, uniforms: Tensor) -> bool:
+        """At the beginning."""
+        return step < self.length
+
+
+@dataclass
+class RandomlyIntervene(Schedule):
+    """Intervenes on each step with probability `rate`."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        check_probability("RandomlyIntervene.rate", self.rate)
+
+    def intervenes(self, step: int, uniforms: Tensor) -> Tensor:
+        """By a coin toss."""
+        return uniforms < self.rate

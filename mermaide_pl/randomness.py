@@ -1,0 +1,46 @@
+"""Random numbers that belong to a task, not to a batch.
+
+Each task has a 64-bit seed; each use of randomness is a *stream* of that task. Equal seed and
+stream give equal numbers whatever the batch, its order, the number of episodes drawn along, the
+number of devices or the floating-point type.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_MASK = (1 << 64) - 1
+
+
+def mix(value: int) -> int:
+    """Scramble 64 bits, one to one (the finaliser of splitmix64, Steele et al. 2014)."""
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+def task_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int]) -> Tensor:
+    """Uniform numbers in the open interval (0, 1), drawn task by task.
+
+    The first axis of `shape` can grow without changing the numbers before it.
+
+    Args:
+        seeds: one 64-bit seed per task, M of them.
+        stream: what the numbers are for.
+        shape: shape of one task's numbers.
+
+    Returns:
+        float32 [M, *shape], on the CPU.
+    """
+    salt = zlib.crc32(stream.encode())
+    numbers = torch.empty(len(seeds), *shape)
+    generator = torch.Generator()
+    for row, seed in zip(numbers, seeds, strict=True):
+        generator.manual_seed(mix(seed ^ mix(salt)) >> 1)
+        row.uniform_(generator=generator)
+    return numbers.clamp_(min=2.0**-25, max=1.0 - 2.0**-24)

@@ -1,0 +1,68 @@
+"""Configured objects as plain data and back, so that checkpoints hold no code.
+
+A *spec* is what a YAML configuration says too: ``{class_path, init_args}`` with numbers, strings,
+lists and dicts inside.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+_TRUSTED = ("mermaide_pl.", "torch.optim.")
+
+
+def describe(value: Any) -> Any:
+    """The spec of a dataclass instance, and of whatever it is made of.
+
+    Raises:
+        TypeError: if something inside is neither plain data nor a dataclass.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, type):
+        return {"type": _path(value)}
+    if isinstance(value, list | tuple):
+        return [describe(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): describe(item) for key, item in value.items()}
+    if is_dataclass(value):
+        init_args = {item.name: describe(getattr(value, item.name)) for item in fields(value)}
+        return {"class_path": _path(type(value)), "init_args": init_args}
+    raise TypeError(f"{_path(type(value))} cannot be saved in a checkpoint: make it a dataclass")
+
+
+def rebuild(spec: Any) -> Any:
+    """The object that `describe` described.
+
+    Raises:
+        ValueError: if it names a class outside the package whose module nobody has imported: a
+            checkpoint must not choose what code runs.
+    """
+    if isinstance(spec, list):
+        return [rebuild(item) for item in spec]
+    if not isinstance(spec, dict):
+        return spec
+    if set(spec) == {"type"}:
+        return _resolve(spec["type"])
+    if set(spec) == {"class_path", "init_args"}:
+        return _resolve(spec["class_path"])(
+            **{name: rebuild(item) for name, item in spec["init_args"].items()}
+        )
+    return {name: rebuild(item) for name, item in spec.items()}
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _resolve(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    if not path.startswith(_TRUSTED) and module not in sys.modules:
+        raise ValueError(f"'{path}' is not part of mermaide_pl: import {module} before loading")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise ValueError(f"'{path}' does not exist in this version of mermaide_pl") from None

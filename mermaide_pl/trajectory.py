@@ -1,0 +1,80 @@
+"""What happened when principals met agents: frozen records, and the legend of all axes.
+
+Axis legend, used in every shape comment of the package:
+
+====== =====================================================================
+``M``  tasks; one task is one learning agent with its base rewards and target
+``B``  episodes played with each task, independent of each other
+``T``  steps of an episode
+``A``  arms of the agent
+``L``  intervention levels of the principal; level 0 is "do not intervene"
+``H``  hidden units of the recurrent state
+``F``  features of one step's input
+====== =====================================================================
+
+Two labellings of the arms occur. *Agent labels* index ``base_rewards``. *Principal labels*
+swap the target arm with arm 0, so that for every learned principal "arm 0" is the arm it wants
+(`relabel_target_first`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+
+def relabel_target_first(arms: Tensor, target_arm: Tensor) -> Tensor:
+    """Swap the labels of arm 0 and of each task's target arm; its own inverse.
+
+    Args:
+        arms: arms in either labelling, int64 [M, ...].
+        target_arm: each task's target in agent labels, int64 [M].
+
+    Returns:
+        The arms in the other labelling, int64, same shape.
+    """
+    target = target_arm.view(-1, *[1] * (arms.dim() - 1))
+    swapped = torch.where(arms == target, torch.zeros_like(arms), arms)
+    return torch.where(arms == 0, target.expand_as(arms), swapped)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Recorded episodes of M tasks.
+
+    Rewards are in reward units. `levels` were chosen before `arms` of the same step.
+    """
+
+    arms: Tensor  # [M, B, T] int64, arm pulled, agent labels
+    levels: Tensor  # [M, B, T] int64, intervention level chosen
+    aligned: Tensor  # [M, B, T] bool, the target arm was pulled
+    rewards: Tensor  # [M, B, T] float, principal's reward, from what truly happened
+    agent_rewards: Tensor  # [M, B, T] float, reward the agent received, bonus included
+    observed_arms: Tensor  # [M, B, T] int64, what the principal saw, principal labels
+    observed_agent_rewards: Tensor  # [M, B, T] float, zero where the principal cannot see it
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            shape = getattr(self, field.name).shape
+            if shape != self.arms.shape or len(shape) != 3:
+                raise ValueError(
+                    f"Trajectory.{field.name} must be [M, B, T] = {tuple(self.arms.shape)},"
+                    f" got {tuple(shape)}"
+                )
+
+    @property
+    def returns(self) -> Tensor:
+        """Mean principal's reward per episode, float [M, B]."""
+        return self.rewards.mean(-1)
+
+    @property
+    def alignment(self) -> Tensor:
+        """Share of steps on which the target arm was pulled, float [M, B]."""
+        return self.aligned.to(self.rewards.dtype).mean(-1)
+
+    @property
+    def intervention_rate(self) -> Tensor:
+        """Share of steps with an intervention (level above 0), float [M, B]."""
+        return (self.levels > 0).to(self.rewards.dtype).mean(-1)

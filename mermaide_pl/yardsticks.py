@@ -1,0 +1,63 @@
+"""What a principal is measured against: fixed schedules and the oracle, tuned fairly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+
+from mermaide_pl.game import Game
+from mermaide_pl.principal import InitialBurst, Oracle, Periodic, Player, RandomlyIntervene
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import TaskBatch
+
+
+def burst_grid(game: Game) -> list[Player]:
+    """Bursts of every twentieth of an episode."""
+    lengths = sorted({round(game.num_steps * part / 20) for part in range(1, 20)})
+    return [InitialBurst(length) for length in lengths]
+
+
+def periodic_grid(game: Game) -> list[Player]:
+    """Periods from 2, each about a third longer than the one before, up to the episode."""
+    periods = [2]
+    while periods[-1] * 4 // 3 + 1 < game.num_steps:
+        periods.append(periods[-1] * 4 // 3 + 1)
+    return [Periodic(period) for period in periods]
+
+
+def random_grid(game: Game) -> list[Player]:
+    """Rates from 0.1 to 0.9."""
+    return [RandomlyIntervene(tenth / 10) for tenth in range(1, 10)]
+
+
+def oracle_grid(game: Game) -> list[Player]:
+    """Multiples of ``delta * T``, with and without a head start."""
+    return [
+        Oracle(kappa, n0)
+        for kappa, n0 in product((0.0, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0), (0.0, 5.0, 15.0))
+    ]
+
+
+def best_of(
+    players: Sequence[Player],
+    tasks: TaskBatch,
+    game: Game,
+    *,
+    num_episodes: int = 1,
+    on_step: Callable[[], None] = lambda: None,
+) -> Player:
+    """The player with the highest mean return on these tasks; the first one among equals.
+
+    Args:
+        players: candidates.
+        tasks: agents to tune on.
+        game: the rules.
+        num_episodes: episodes with each agent.
+        on_step: called after each candidate, for progress bars.
+    """
+    scores = []
+    for player in players:
+        played = rollout(tasks, player, game, stream="tune", num_episodes=num_episodes)
+        scores.append(played.returns.double().mean().item())
+        on_step()
+    return players[scores.index(max(scores))]

@@ -1,0 +1,47 @@
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from mermaide_pl.agents import AgentGroup, Family, GaussianReward, LearningRule, RewardModel
+
+
+def play_episodes(
+    agents: LearningRule | Sequence[Family],
+    base_rewards: Tensor,
+    *,
+    num_steps: int,
+    num_episodes: int = 1,
+    seeds: Sequence[int] | None = None,
+    target_arm: Tensor | None = None,
+    bonuses: Tensor | None = None,
+    reward_model: RewardModel = GaussianReward(0.1),
+) -> tuple[Tensor, Tensor]:
+    """Arms int64 [M, B, T] and rewards float [M, B, T]; `bonuses` [M, T], by default none."""
+    M = len(base_rewards)
+    if isinstance(agents, LearningRule):
+        agents = [Family(agents, torch.arange(M))]
+    if bonuses is None:
+        bonuses = torch.zeros(M, num_steps)
+    group = AgentGroup(
+        agents,
+        base_rewards,
+        torch.zeros(M, dtype=torch.long) if target_arm is None else target_arm,
+        reward_model,
+        range(M) if seeds is None else seeds,
+        stream="test",
+        num_episodes=num_episodes,
+        num_steps=num_steps,
+    )
+    arms, rewards = [], []
+    for step in range(num_steps):
+        bonus = bonuses[:, step : step + 1].to(base_rewards).expand(M, num_episodes)
+        arms.append(group.act(step, bonus))
+        rewards.append(group.learn(step, arms[-1], bonus)[1])
+    return torch.stack(arms, -1), torch.stack(rewards, -1)
+
+
+@pytest.fixture
+def play() -> Callable[..., tuple[Tensor, Tensor]]:
+    return play_episodes

@@ -1,0 +1,352 @@
+"""The stacked inner loop against a loop over tasks, plain optimizers and finite differences."""
+
+import copy
+import math
+from dataclasses import fields
+
+import higher
+import pytest
+import torch
+from torch import Tensor
+
+from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.agents import UCB
+from mermaide_pl.game import Game
+from mermaide_pl.objectives import (
+    LowVarianceCurvature,
+    forecast_cross_entropy,
+    log_probabilities,
+    rewards_to_go,
+)
+from mermaide_pl.principal import Architecture, LearnedPlayer, Principal
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import AgentFamily, Population
+from mermaide_pl.trajectory import Trajectory
+
+M, B, T = 3, 2, 6
+GAME = Game(num_arms=3, num_steps=T)
+SGD, Adam = torch.optim.SGD, torch.optim.Adam
+
+INNER_LOOPS = {
+    "sgd": GradientAdaptation(inner_lr=0.3),
+    "fixed rate": GradientAdaptation(inner_lr=0.3, learn_inner_lr=False),
+    "momentum": GradientAdaptation(
+        inner_lr=0.2, num_inner_steps=3, optimizer_args={"momentum": 0.9}
+    ),
+    "adam": GradientAdaptation(inner_lr=0.05, num_inner_steps=2, inner_optimizer=Adam),
+}
+
+
+def one_task(trajectory: Trajectory, task: int) -> Trajectory:
+    rows = slice(task, task + 1)
+    return Trajectory(**{f.name: getattr(trajectory, f.name)[rows] for f in fields(trajectory)})
+
+
+class Setup:
+    """A tiny principal with recorded episodes of M agents."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.principal = Principal(Architecture(hidden_size=4, policy_size=3), GAME).double()
+        for weight in self.principal.parameters():  # away from the zeros of the initial biases
+            weight.data += 0.3 * torch.randn_like(weight)
+        self.weights = self.principal.weights()
+        population = Population([AgentFamily(UCB, {"beta": 0.3})], num_arms=3)
+        tasks = population.sample(range(M), split="train").to("cpu", torch.float64)
+        player = LearnedPlayer(self.principal, self.weights)
+        self.support, self.query = (
+            rollout(tasks, player, GAME, stream=stream, num_episodes=B)
+            for stream in ("support", "query")
+        )
+
+    def losses(self, principal: Principal, weights: dict, played: Trajectory) -> Tensor:
+        """Loss of each task; it touches every weight."""
+        output = principal(weights, played)
+        to_go = rewards_to_go(played.rewards)
+        log_probs = log_probabilities(output.level_logits, played.levels)
+        return (
+            LowVarianceCurvature()(log_probs, torch.full_like(log_probs, -math.log(2)), to_go)
+            + forecast_cross_entropy(output.arm_logits, played.levels, played.observed_arms)
+            + (output.values - to_go).square().mean((1, 2))
+        )
+
+    def adapt(self, inner_loop, weights: dict | None = None) -> dict[str, Tensor]:
+        def loss(fast: dict) -> Tensor:
+            return self.losses(self.principal, fast, self.support)
+
+        return inner_loop(self.weights if weights is None else weights, loss, M)
+
+    def outer(self, inner_loop, weights: dict | None = None) -> Tensor:
+        """Query loss of the adapted principal, summed over tasks."""
+        return self.losses(self.principal, self.adapt(inner_loop, weights), self.query).sum()
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return Setup()
+
+
+def inner_loop_of(settings: GradientAdaptation, setup: Setup):
+    """An inner loop whose rates differ from one parameter to the next."""
+    inner_loop = settings.build(setup.weights).double()
+    inner_loop.log_rates.data += torch.linspace(-0.5, 0.5, len(setup.weights)).double()
+    return inner_loop
+
+
+def loop_over_tasks(setup: Setup, settings: GradientAdaptation, log_rates: Tensor):
+    """The textbook way: a copy of the module and one `higher.innerloop_ctx` per task."""
+    adapted, total = [], 0.0
+    leaves = [copy.deepcopy(setup.principal) for _ in range(M)]
+    for task, principal in enumerate(leaves):
+        optimizer = settings.inner_optimizer(
+            [{"params": [weight]} for weight in principal.parameters()],
+            lr=settings.inner_lr,
+            **settings.optimizer_args,
+        )
+        support, query = one_task(setup.support, task), one_task(setup.query, task)
+        with higher.innerloop_ctx(
+            principal,
+            optimizer,
+            copy_initial_weights=False,
+            override={"lr": list(log_rates.exp())},
+        ) as (fast_principal, inner_optimizer):
+            for _ in range(settings.num_inner_steps):
+                fast = dict(fast_principal.named_parameters())
+                inner_optimizer.step(setup.losses(principal, fast, support).sum())
+            fast = dict(fast_principal.named_parameters())
+            adapted.append(fast)
+            total = total + setup.losses(principal, fast, query).sum()
+    gradients = torch.autograd.grad(
+        total, [weight for leaf in leaves for weight in leaf.parameters()], retain_graph=True
+    )
+    per_task = zip(*[iter(gradients)] * len(setup.weights), strict=True)
+    return adapted, total, [sum(parts) for parts in zip(*per_task, strict=True)]
+
+
+def close(actual: Tensor, expected: Tensor, atol: float = 1e-9) -> None:
+    torch.testing.assert_close(actual, expected, rtol=0.0, atol=atol)
+
+
+@pytest.mark.parametrize("name", INNER_LOOPS)
+def test_stacked_tasks_equal_a_loop_over_tasks(name, setup):
+    settings = INNER_LOOPS[name]
+    inner_loop = inner_loop_of(settings, setup)
+    log_rates = inner_loop.log_rates.detach().clone().requires_grad_()
+    expected, expected_loss, expected_gradients = loop_over_tasks(setup, settings, log_rates)
+
+    adapted = setup.adapt(inner_loop)
+    for task in range(M):
+        for weight_name, weight in adapted.items():
+            assert not torch.equal(weight[task], setup.weights[weight_name])
+            close(weight[task], expected[task][weight_name])
+    loss = setup.losses(setup.principal, adapted, setup.query).sum()
+    close(loss, expected_loss)
+
+    learned = list(inner_loop.parameters())
+    assert len(learned) == settings.learn_inner_lr
+    gradients = torch.autograd.grad(loss, [*setup.weights.values(), *learned])
+    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=False):
+        assert gradient.abs().max() > 1e-6
+        close(gradient, expected_gradient)
+    if learned:
+        (rate_gradient,) = torch.autograd.grad(expected_loss, log_rates)
+        assert rate_gradient.abs().min() > 1e-6
+        close(gradients[-1], rate_gradient)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
+def test_meta_gradient_equals_finite_differences(name, setup):
+    inner_loop = inner_loop_of(INNER_LOOPS[name], setup)
+    checked = ["bias_hh", "world_model.arm_bias", "policy.policy_out_weight"]
+    leaves = [*(setup.weights[weight_name] for weight_name in checked), inner_loop.log_rates]
+    gradients = torch.autograd.grad(setup.outer(inner_loop), leaves)
+
+    width = 1e-5
+    for leaf, gradient in zip(leaves, gradients, strict=True):
+        entries, central = leaf.data.view(-1), []
+        for index in range(len(entries)):
+            before = entries[index].item()
+            outer = []
+            for shifted in (before + width, before - width):
+                entries[index] = shifted
+                with torch.no_grad():
+                    outer.append(setup.outer(inner_loop))
+            entries[index] = before
+            central.append((outer[0] - outer[1]) / (2.0 * width))
+        close(gradient.flatten(), torch.stack(central), atol=2e-8)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "args"),
+    [
+        (SGD, {}),
+        (SGD, {"momentum": 0.9}),
+        (SGD, {"momentum": 0.9, "dampening": 0.3}),
+        (SGD, {"momentum": 0.9, "nesterov": True}),
+        (SGD, {"weight_decay": 0.1}),
+        (Adam, {}),
+        (Adam, {"betas": [0.5, 0.9], "eps": 1e-3}),
+        (Adam, {"weight_decay": 0.1}),
+        (Adam, {"amsgrad": True}),
+    ],
+    ids=str,
+)
+def test_adapted_weights_equal_the_plain_optimizer(optimizer, args, setup):
+    settings = GradientAdaptation(
+        inner_lr=0.1, num_inner_steps=3, inner_optimizer=optimizer, optimizer_args=args
+    )
+    adapted = setup.adapt(settings.build(setup.weights).double())
+    for task in range(M):
+        principal = copy.deepcopy(setup.principal)
+        plain = optimizer(principal.parameters(), lr=0.1, **args)
+        for _ in range(3):
+            plain.zero_grad()
+            support = one_task(setup.support, task)
+            setup.losses(principal, principal.weights(), support).sum().backward()
+            plain.step()
+        for name, weight in principal.weights().items():
+            # the rate is stored as a float32 logarithm
+            close(adapted[name][task], weight, atol=1e-6)
+
+
+def test_first_order_equals_the_loop_with_detached_gradients(setup):
+    settings = GradientAdaptation(inner_lr=0.3, num_inner_steps=2, first_order=True)
+    inner_loop = inner_loop_of(settings, setup)
+    log_rates = inner_loop.log_rates.detach().clone().requires_grad_()
+    meta = {
+        name: weight.detach().clone().requires_grad_() for name, weight in setup.weights.items()
+    }
+    total = 0.0
+    for task in range(M):
+        fast, support = meta, one_task(setup.support, task)
+        for _ in range(2):
+            loss = setup.losses(setup.principal, fast, support).sum()
+            steps = torch.autograd.grad(loss, list(fast.values()), retain_graph=True)
+            fast = {
+                name: weight - rate * step  # `step` carries no graph
+                for (name, weight), rate, step in zip(
+                    fast.items(), log_rates.exp(), steps, strict=True
+                )
+            }
+        total = total + setup.losses(setup.principal, fast, one_task(setup.query, task)).sum()
+    expected = torch.autograd.grad(total, [*meta.values(), log_rates])
+
+    loss = setup.outer(inner_loop)
+    close(loss, total)
+    leaves = [*setup.weights.values(), inner_loop.log_rates]
+    gradients = torch.autograd.grad(loss, leaves)
+    for gradient, expected_gradient in zip(gradients, expected, strict=True):
+        close(gradient, expected_gradient)
+
+    second_order = GradientAdaptation(inner_lr=0.3, num_inner_steps=2)
+    second_loop = inner_loop_of(second_order, setup)
+    second_loss = setup.outer(second_loop)
+    close(second_loss, loss)  # the same steps,
+    differing = torch.autograd.grad(second_loss, list(setup.weights.values()))
+    for gradient, other in zip(gradients, differing, strict=False):
+        assert (gradient - other).abs().max() > 1e-4  # another gradient
+
+
+@pytest.mark.parametrize("name", INNER_LOOPS)
+def test_without_gradients_the_adapted_weights_are_the_same_numbers(name, setup):
+    inner_loop = inner_loop_of(INNER_LOOPS[name], setup)
+    adapted = setup.adapt(inner_loop)
+    with torch.no_grad():
+        for weight_name, weight in setup.adapt(inner_loop).items():
+            assert torch.equal(weight, adapted[weight_name])
+    assert all(weight.grad_fn is not None for weight in adapted.values())
+    assert all(weight.grad is None for weight in setup.weights.values())
+
+
+def test_nothing_leaks_from_one_call_into_the_next(setup):
+    inner_loop = inner_loop_of(INNER_LOOPS["momentum"], setup)
+    first, second = setup.adapt(inner_loop), setup.adapt(inner_loop)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_weights_that_the_inner_loss_does_not_touch_stay_meta_weights(setup):
+    inner_loop = inner_loop_of(INNER_LOOPS["momentum"], setup)
+
+    def forecast_loss(fast: dict) -> Tensor:
+        output = setup.principal(fast, setup.support)
+        return forecast_cross_entropy(
+            output.arm_logits, setup.support.levels, setup.support.observed_arms
+        )
+
+    adapted = inner_loop(setup.weights, forecast_loss, M)
+    for name, weight in setup.weights.items():
+        untouched = torch.equal(adapted[name], weight.expand(M, *weight.shape))
+        assert untouched == name.startswith("policy.")
+    gradients = torch.autograd.grad(
+        setup.losses(setup.principal, adapted, setup.query).sum(), list(setup.weights.values())
+    )
+    assert all(gradient.abs().max() > 1e-6 for gradient in gradients)
+
+
+def test_no_adaptation_returns_the_meta_weights(setup):
+    inner_loop = NoAdaptation().build(setup.weights)
+
+    def never(fast: dict) -> Tensor:
+        raise AssertionError("no loss is needed")
+
+    adapted = inner_loop(setup.weights, never, M)
+    assert inner_loop.num_shots == 0
+    assert list(inner_loop.parameters()) == []
+    assert adapted.keys() == setup.weights.keys()
+    assert all(adapted[name] is weight for name, weight in setup.weights.items())
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_rates_are_reported_by_parameter(learn, setup):
+    settings = GradientAdaptation(inner_lr=0.25, num_shots=4, learn_inner_lr=learn)
+    inner_loop = settings.build(setup.weights)
+    assert inner_loop.num_shots == 4
+    assert inner_loop.rates() == {
+        name: pytest.approx(0.25) for name in dict(setup.principal.named_parameters())
+    }
+    assert len(list(inner_loop.parameters())) == learn
+    assert "log_rates" in inner_loop.state_dict()
+    inner_loop.log_rates.data[0] = math.log(0.5)
+    assert inner_loop.rates()["weight_ih"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [torch.optim.AdamW, torch.optim.NAdam, torch.optim.RMSprop, torch.optim.Adagrad]
+)
+def test_optimizers_that_cannot_be_differentiated_are_refused(optimizer):
+    with pytest.raises(ValueError, match=rf"{optimizer.__name__} .*SGD, torch\.optim\.Adam$"):
+        GradientAdaptation(inner_optimizer=optimizer)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "args", "message"),
+    [
+        (SGD, {"maximize": True}, "maximize .* allowed: dampening, momentum, nesterov"),
+        (SGD, {"betas": [0.9, 0.99]}, "betas .* allowed: dampening, momentum, nesterov"),
+        (Adam, {"maximize": True}, "maximize .* allowed: amsgrad, betas, eps, weight_decay"),
+        (Adam, {"decoupled_weight_decay": True}, "decoupled_weight_decay .* allowed: amsgrad"),
+        (SGD, {"momentun": 0.9}, "momentun .* allowed: dampening, momentum"),
+        (SGD, {"momentum": -1.0}, "optimizer_args of SGD: .*momentum"),
+        (SGD, {"nesterov": True}, "optimizer_args of SGD: Nesterov momentum requires"),
+        (Adam, {"betas": [0.9, 1.5]}, "optimizer_args of Adam: .*beta"),
+    ],
+    ids=str,
+)
+def test_optimizer_arguments_are_checked(optimizer, args, message):
+    with pytest.raises(ValueError, match=message):
+        GradientAdaptation(inner_optimizer=optimizer, optimizer_args=args)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("inner_lr", 0.0, "above 0"),
+        ("inner_lr", -0.1, "above 0"),
+        ("inner_lr", math.nan, "a finite number"),
+        ("num_shots", 0, "at least 1"),
+        ("num_inner_steps", 0, "at least 1"),
+    ],
+)
+def test_settings_are_checked(field, value, allowed):
+    with pytest.raises(ValueError, match=rf"GradientAdaptation\.{field} .*{allowed}"):
+        GradientAdaptation(**{field: value})

@@ -1,0 +1,33 @@
+import pytest
+
+from mermaide_pl.checks import check_number, check_probability
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "message"),
+    [
+        (-0.5, {"low": 0.0}, "x must be a finite number and at least 0, got -0.5"),
+        (0.0, {"above": 0.0}, "x must be a finite number and above 0, got 0.0"),
+        (3, {"low": 0.0, "high": 2.0}, "x must be a finite number and at least 0 and at most 2"),
+        (1.5, {"above": 0.0, "high": 1.0}, "x must be a finite number and above 0 and at most 1"),
+        (float("nan"), {}, "x must be a finite number, got nan"),
+        (float("inf"), {"low": 0.0}, "x must be a finite number and at least 0, got inf"),
+    ],
+)
+def test_refusal_says_what_is_allowed(value, bounds, message):
+    with pytest.raises(ValueError) as refusal:
+        check_number("x", value, **bounds)
+    assert str(refusal.value).startswith(message)
+
+
+def test_bounds_themselves_are_allowed_except_above():
+    check_number("x", 0.0, low=0.0, high=0.0)
+    check_number("x", 1e-300, above=0.0)
+
+
+@pytest.mark.parametrize("value", [-1e-9, 1.0 + 1e-9, float("nan")])
+def test_probabilities_lie_between_zero_and_one(value):
+    check_probability("p", 0.0)
+    check_probability("p", 1.0)
+    with pytest.raises(ValueError, match=r"p must be .* at least 0 and at most 1"):
+        check_probability("p", value)
