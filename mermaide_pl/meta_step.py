@@ -13,6 +13,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.objectives import (
     LowVarianceCurvature,
     Surrogate,
+    advantage_noise_scale,
     entropy,
     forecast_cross_entropy,
     generalised_advantages,
@@ -65,7 +66,7 @@ class Objective:
         """Normalised generalised advantages, without gradient, float [M, B, T]."""
         horizon = rewards.shape[-1]
         raw = generalised_advantages(rewards, values.detach() * horizon, self.gae_lambda)
-        return normalise_per_task(raw)
+        return normalise_per_task(raw / advantage_noise_scale(raw, self.gae_lambda))
 
     def inner_loss(
         self, output: PrincipalOutput, trajectory: Trajectory, behaviour: Tensor, advantages: Tensor

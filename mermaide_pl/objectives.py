@@ -49,6 +49,27 @@ def generalised_advantages(rewards: Tensor, values: Tensor, gae_lambda: float) -
     return advantages
 
 
+def advantage_noise_scale(advantages: Tensor, gae_lambda: float) -> Tensor:
+    """How the noise of generalised advantages falls towards the end of the episode.
+
+    Equation:
+        s_t = sqrt(sum_{k < T - t} lambda^{2k}),
+
+    the standard deviation of ``A_t`` if the residuals ``d_t`` are independent with variance one.
+    Early advantages add up the noise of many steps; unless each is measured by its own noise, the
+    late decisions, cheap and certain as they are, are learned last.
+
+    Args:
+        advantages: float [..., T].
+        gae_lambda: of the estimates.
+
+    Returns:
+        float [T].
+    """
+    powers = gae_lambda ** (2.0 * torch.arange(advantages.shape[-1], device=advantages.device))
+    return powers.to(advantages).cumsum(0).flip(0).sqrt()
+
+
 def normalise_per_task(advantages: Tensor) -> Tensor:
     """Shift and scale the advantages of each task to mean 0 and variance 1; float [M, B, T]."""
     mean = advantages.mean((1, 2), keepdim=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,9 +39,10 @@ def task_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int]) -> Te
         float32 [M, *shape], on the CPU.
     """
     salt = zlib.crc32(stream.encode())
-    numbers = torch.empty(len(seeds), *shape)
-    generator = torch.Generator()
+    numbers = np.empty((len(seeds), *shape), dtype=np.float32)
     for row, seed in zip(numbers, seeds, strict=True):
-        generator.manual_seed(mix(seed ^ mix(salt)) >> 1)
-        row.uniform_(generator=generator)
-    return numbers.clamp_(min=2.0**-25, max=1.0 - 2.0**-24)
+        # a 128-bit key, so neither tasks nor streams can collide
+        generator = np.random.Generator(np.random.Philox(key=seed << 32 | salt))
+        generator.random(dtype=np.float32, out=row)
+    np.clip(numbers, 2.0**-25, 1.0 - 2.0**-24, out=numbers)
+    return torch.from_numpy(numbers)

@@ -63,8 +63,9 @@ class AgentFamily:
                 )
             if isinstance(values, list) and not values:
                 raise ValueError(f"{self.rule.__name__}.{name}: the list of values is empty")
-            extremes = [values.low, values.high] if isinstance(values, Interval) else values
-            self.rule(**{name: extremes})
+        corners = {name: _corners(values) for name, values in self.hyper_parameters.items()}
+        longest = max(map(len, corners.values()), default=1)
+        self.rule(**{k: v + v[-1:] * (longest - len(v)) for k, v in corners.items()})
 
     def draw(self, uniforms: Tensor) -> LearningRule:
         """The rule for m tasks; `uniforms` [m, K] with one column per hyper-parameter."""
@@ -77,6 +78,12 @@ class AgentFamily:
                 choices = torch.tensor(values, dtype=torch.float64).reshape(-1)
                 drawn[name] = choices[(uniform * len(choices)).long()]
         return self.rule(**drawn)
+
+
+def _corners(values: HyperParameterRange) -> list[float]:
+    if isinstance(values, Interval):
+        return [values.low, values.high]
+    return values if isinstance(values, list) else [values]
 
 
 class BaseRewards(ABC):

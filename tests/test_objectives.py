@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mermaide_pl.objectives import (
+    advantage_noise_scale,
     entropy,
     factual_arm_logits,
     forecast_cross_entropy,
@@ -73,6 +74,22 @@ def test_generalised_advantages_equal_the_double_sum():
 def test_generalised_advantages_refuse_other_shapes(shape):
     with pytest.raises(ValueError, match=r"rewards \(2, 3\) and values"):
         generalised_advantages(REWARDS, torch.zeros(shape), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("gae_lambda", "variances"),
+    [(0.0, [1.0, 1.0, 1.0]), (0.5, [1.3125, 1.25, 1.0]), (1.0, [3.0, 2.0, 1.0])],
+)
+def test_advantage_noise_scale_by_hand(gae_lambda, variances):
+    close(advantage_noise_scale(REWARDS, gae_lambda).square(), variances, atol=1e-6)
+
+
+def test_advantage_noise_scale_is_the_noise_of_the_advantages():
+    # the advantages are linear in the rewards: one unit reward at a time gives the coefficients
+    unit = torch.eye(20, dtype=torch.float64)
+    advantages = generalised_advantages(unit, torch.zeros_like(unit), 0.9)
+    scale = advantage_noise_scale(advantages, 0.9)
+    close(advantages.square().sum(0).sqrt(), scale, atol=1e-6)
 
 
 def test_normalise_per_task_by_hand():

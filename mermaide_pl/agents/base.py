@@ -8,19 +8,19 @@ an agent behaves the same in whatever batch it appears.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor
 
 from mermaide_pl.checks import check_number
 
-HyperParameter: TypeAlias = float | Sequence[float] | Tensor
-"""One number, or one per task [M]; a rule holds it as float64 [M, 1, 1]."""
+HyperParameter: TypeAlias = Any
+"""Given as one number or one per task [M]; held by the rule as a tensor [M, 1, 1]."""
 
 
 def hyper_parameter(
@@ -48,11 +48,12 @@ class LearningRule(ABC):
                 check_number(f"{type(self).__name__}.{item.name}", number, **item.metadata)
             setattr(self, item.name, value)
 
-    def to(self, base_rewards: Tensor) -> LearningRule:
-        """Move the hyper-parameters to the device and dtype of `base_rewards`; returns itself."""
+    def to(self, base_rewards: Tensor) -> Self:
+        """A copy with the hyper-parameters on the device and in the dtype of `base_rewards`."""
+        moved = copy.copy(self)
         for item in fields(self):
-            setattr(self, item.name, getattr(self, item.name).to(base_rewards))
-        return self
+            setattr(moved, item.name, getattr(self, item.name).to(base_rewards))
+        return moved
 
     def num_uniforms(self, num_arms: int) -> int:
         """How many uniform numbers `act` and `update` read per step; by default one per arm."""

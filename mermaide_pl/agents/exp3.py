@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mermaide_pl.agents.base import HyperParameter, LearningRule, hyper_parameter

@@ -52,12 +52,17 @@ class AgentGroup:
         self._base_rewards = base_rewards
         self._target_arm = target_arm.unsqueeze(1)
         self._reward_model = reward_model
+        self._rules: list[LearningRule] = []
         self._states: list[Any] = []
         self._uniforms: list[Tensor] = []  # per family [T, m, B, K]
+        rows = torch.cat([family.rows for family in families])
+        if sorted(rows.tolist()) != list(range(len(seeds))):
+            raise ValueError(f"families must cover each of the {len(seeds)} tasks once")
         num_arms = base_rewards.shape[1]
         for family in families:
             rewards, target = base_rewards[family.rows], target_arm[family.rows]
             rule = family.rule.to(base_rewards)
+            self._rules.append(rule)
             self._states.append(rule.init(rewards, target, num_episodes))
             shape = (num_episodes, num_steps, rule.num_uniforms(num_arms))
             family_seeds = [seeds[row] for row in family.rows.tolist()]
@@ -67,7 +72,6 @@ class AgentGroup:
         self._reward_uniforms = _time_first(
             task_uniforms(seeds, f"{stream}/reward", (num_episodes, num_steps)), base_rewards
         )
-        rows = torch.cat([family.rows for family in families])
         self._order = None if len(families) == 1 else torch.argsort(rows)
 
     def act(self, step: int, bonus: Tensor) -> Tensor:
@@ -76,9 +80,9 @@ class AgentGroup:
         Changes nothing, so it also answers "what would it do if".
         """
         arms = [
-            family.rule.act(state, self._of(family, bonus), uniforms[step])
-            for family, state, uniforms in zip(
-                self._families, self._states, self._uniforms, strict=True
+            rule.act(state, self._of(family, bonus), uniforms[step])
+            for family, rule, state, uniforms in zip(
+                self._families, self._rules, self._states, self._uniforms, strict=True
             )
         ]
         return arms[0] if self._order is None else torch.cat(arms)[self._order]
@@ -100,7 +104,7 @@ class AgentGroup:
         )
         rewards = rewards + bonus * aligned
         for index, family in enumerate(self._families):
-            self._states[index] = family.rule.update(
+            self._states[index] = self._rules[index].update(
                 self._states[index],
                 self._of(family, arms),
                 self._of(family, rewards),

@@ -15,11 +15,13 @@ class RewardModel(ABC):
     """Distribution of an agent's own reward around the base reward of the arm it pulled."""
 
     def check(self, base_rewards: Tensor) -> None:
-        """Refuse base rewards this distribution cannot have; by default any will do.
+        """Refuse base rewards this distribution cannot have; by default all finite ones will do.
 
         Raises:
-            ValueError: saying which value is not allowed.
+            ValueError: saying which values are not allowed.
         """
+        if not base_rewards.isfinite().all():
+            raise ValueError("base rewards must be finite numbers")
 
     @abstractmethod
     def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:

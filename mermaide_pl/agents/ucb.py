@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,6 @@ class UCB(MeanTrackingRule):
 
     def act(self, state: PullTally, bonus: Tensor, uniforms: Tensor) -> Tensor:
         """The arm with the highest upper bound."""
-        log_step = torch.log(state.counts.new_tensor(float(state.step)))
-        bound = state.means() + self.beta * torch.sqrt(log_step / state.counts.clamp(min=1.0))
+        width = torch.sqrt(math.log(state.step) / state.counts.clamp(min=1.0))
+        bound = state.means() + self.beta * width
         return random_argmax(bound.masked_fill(state.counts == 0, torch.inf), uniforms)

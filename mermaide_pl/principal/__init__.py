@@ -1,6 +1,6 @@
 """Principals: the learned one, fixed schedules, and the privileged oracle."""
 
-from mermaide_pl.principal.history import History, LastStep, Tallies
+from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights
 from mermaide_pl.principal.oracle import Oracle
 from mermaide_pl.principal.player import LearnedPlayer, Player, Table
@@ -13,25 +13,27 @@ from mermaide_pl.principal.schedules import (
     RandomlyIntervene,
     Schedule,
 )
-from mermaide_pl.principal.world_model import ArmForecast, NoWorldModel, WorldModel
+from mermaide_pl.principal.world_model import LinearForecast, NoWorldModel, SharedForecast, WorldModel
 
 __all__ = [
     "AlwaysIntervene",
     "Architecture",
-    "ArmForecast",
     "History",
     "InitialBurst",
     "LastStep",
     "LearnedPlayer",
+    "LinearForecast",
     "NoIntervention",
     "NoWorldModel",
     "Oracle",
+    "Past",
     "Periodic",
     "Player",
     "Principal",
     "PrincipalOutput",
     "RandomlyIntervene",
     "Schedule",
+    "SharedForecast",
     "Table",
     "Tallies",
     "Weights",

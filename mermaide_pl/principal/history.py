@@ -1,7 +1,7 @@
 """What the principal remembers of an episode, as the features of one step's input.
 
-Both encodings are sums over past steps, so a whole recorded sequence is encoded by one cumulative
-sum and a running game by one addition; the two give the same numbers.
+A running game updates the memory step by step; recorded episodes are encoded at once. Both give
+the same numbers.
 """
 
 from __future__ import annotations
@@ -17,104 +17,156 @@ from torch import Tensor
 from mermaide_pl.game import Game
 
 
-class History(ABC):
-    """An encoding of (observed arms, levels, observed agent rewards) so far.
+@dataclass(frozen=True)
+class Past:
+    """What was seen before a step, with any leading axes."""
 
-    The *event* of a step is ``[one-hot arm (A), one-hot level (L), bonus on a pulled target (1),
-    bonus offered (1)]`` and, if the game shows agent rewards, ``[one-hot arm * reward (A)]``.
+    step: Tensor  # [..., 1] float, index of the step, from 0
+    last_arm: Tensor  # [..., A] float, one-hot, zeros before the first step
+    last_level: Tensor  # [..., L] float, one-hot, zeros before the first step
+    last_reward: Tensor  # [..., 1] float, agent's reward of the last step, zero if hidden
+    pulls: Tensor  # [..., A] float, pulls of each arm
+    reward_sums: Tensor  # [..., A] float, agent's rewards of each arm, zero if hidden
+    latest: Tensor  # [..., A] float, 1 + step of the latest pull of each arm, 0 if never
+    paid: Tensor  # [..., 1] float, bonuses paid on pulls of the target
+    offered: Tensor  # [..., 1] float, bonuses offered
+
+    @classmethod
+    def empty(cls, like: Tensor, game: Game, *lead: int) -> Past:
+        """Before the first step, with leading axes `lead` and the type of `like`."""
+        sizes = {"last_level": game.num_levels, "step": 1, "last_reward": 1}
+        sizes |= {"paid": 1, "offered": 1}
+        return cls(
+            **{
+                name: like.new_zeros(*lead, sizes.get(name, game.num_arms))
+                for name in cls.__dataclass_fields__
+            }
+        )
+
+    def after(self, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game) -> Past:
+        """After one more step; arms (principal labels) and levels int64 [...], rewards [...]."""
+        arm, level, reward, offered = _encode(arms, levels, agent_rewards, game)
+        step = self.step + 1.0
+        return Past(
+            step=step,
+            last_arm=arm,
+            last_level=level,
+            last_reward=reward,
+            pulls=self.pulls + arm,
+            reward_sums=self.reward_sums + arm * reward,
+            latest=torch.where(arm > 0, step, self.latest),
+            paid=self.paid + offered * arm[..., :1],
+            offered=self.offered + offered,
+        )
+
+    @classmethod
+    def of_sequence(
+        cls, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game
+    ) -> Past:
+        """Before every step of recorded episodes; inputs [M, B, T], fields [M, B, T, ...]."""
+        arm, level, reward, offered = (
+            F.pad(part, (0, 0, 1, 0))[:, :, :-1]
+            for part in _encode(arms, levels, agent_rewards, game)
+        )
+        step = torch.arange(arms.shape[2], device=arms.device).to(arm).unsqueeze(-1)
+        return cls(
+            step=step.expand(*arms.shape, 1),
+            last_arm=arm,
+            last_level=level,
+            last_reward=reward,
+            pulls=arm.cumsum(2),
+            reward_sums=(arm * reward).cumsum(2),
+            latest=(arm * step).cummax(2).values,
+            paid=(offered * arm[..., :1]).cumsum(2),
+            offered=offered.cumsum(2),
+        )
+
+
+def _encode(
+    arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One-hot arm [..., A], one-hot level [..., L], reward [..., 1] and bonus offered [..., 1]."""
+    arm = F.one_hot(arms, game.num_arms).to(agent_rewards)
+    level = F.one_hot(levels, game.num_levels).to(agent_rewards)
+    offered = game.bonus_of(levels, agent_rewards)
+    return arm, level, agent_rewards.unsqueeze(-1), offered.unsqueeze(-1)
+
+
+class History(ABC):
+    """Slot for how the past becomes features.
+
+    Features come in two groups, ``[G global ones, A * P ones of the arms]``: a forecast may treat
+    all arms alike.
     """
 
-    def event(self, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game) -> Tensor:
-        """Encode steps.
-
-        Args:
-            arms: observed arms, principal labels (0 is the target), int64 [...].
-            levels: int64 [...].
-            agent_rewards: observed agent rewards, float [...].
-            game: the rules.
-
-        Returns:
-            float [..., E].
-        """
-        arm = F.one_hot(arms, game.num_arms).to(agent_rewards)
-        level = F.one_hot(levels, game.num_levels).to(agent_rewards)
-        offered = game.bonus_of(levels, agent_rewards).unsqueeze(-1)
-        parts = [arm, level, offered * arm[..., :1], offered]
-        if game.observation.sees_agent_rewards:
-            parts.append(arm * agent_rewards.unsqueeze(-1))
-        return torch.cat(parts, dim=-1)
-
-    def event_size(self, game: Game) -> int:
-        """E."""
-        rewards = game.num_arms if game.observation.sees_agent_rewards else 0
-        return game.num_arms + game.num_levels + 2 + rewards
+    @abstractmethod
+    def sizes(self, game: Game) -> tuple[int, int]:
+        """G, the number of global features, and P, the number per arm."""
 
     @abstractmethod
-    def size(self, game: Game) -> int:
-        """F, the number of features."""
-
-    @abstractmethod
-    def features(self, last: Tensor, total: Tensor, step: Tensor, game: Game) -> Tensor:
-        """Features of a step.
-
-        Args:
-            last: event of the step before, zeros at the first, float [..., E].
-            total: sum of all events before, float [..., E].
-            step: index of the step, counted from 0, float, broadcastable to [..., 1].
-            game: the rules.
-
-        Returns:
-            float [..., F].
-        """
-
-    def sequence(self, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game) -> Tensor:
-        """Features of every step of recorded episodes; inputs [M, B, T], returns [M, B, T, F]."""
-        event = self.event(arms, levels, agent_rewards, game)
-        last = F.pad(event, (0, 0, 1, 0))[:, :, :-1]
-        step = torch.arange(arms.shape[2], device=arms.device).to(event).unsqueeze(-1)
-        return self.features(last, last.cumsum(2), step, game)
+    def features(self, past: Past, game: Game) -> Tensor:
+        """Features of a step, float [..., G + A * P], the arms' features last, arm by arm."""
 
 
 @dataclass(frozen=True)
 class LastStep(History):
-    """The last event and the share of the episode gone by; memory is left to the recurrence."""
+    """The last step and the share of the episode gone by; memory is left to the recurrence.
 
-    def size(self, game: Game) -> int:
-        """E + 1."""
-        return self.event_size(game) + 1
+    Global: one-hot last level, t/T, and with full information the last agent reward.
+    Per arm: whether it was the last.
+    """
 
-    def features(self, last: Tensor, total: Tensor, step: Tensor, game: Game) -> Tensor:
-        """``[last event, t / T]``."""
-        time = (step / game.num_steps).expand(*last.shape[:-1], 1)
-        return torch.cat([last, time], dim=-1)
+    def sizes(self, game: Game) -> tuple[int, int]:
+        """See the base class."""
+        return game.num_levels + 1 + game.observation.sees_agent_rewards, 1
+
+    def features(self, past: Past, game: Game) -> Tensor:
+        """See the base class."""
+        parts = [past.last_level, past.step / game.num_steps]
+        if game.observation.sees_agent_rewards:
+            parts.append(past.last_reward)
+        return torch.cat([*parts, past.last_arm], dim=-1)
 
 
 @dataclass(frozen=True)
 class Tallies(History):
     """`LastStep` plus running tallies: counting to T is not left to the recurrence.
 
-    Tallies: log pulls of each arm, share of steps each arm took, bonus paid and offered so far per
-    T, mean bonus of a target pull; and with full information each arm's mean reward.
+    Global, besides: log steps left, bonus paid and offered so far per T, mean bonus of a target pull.
+    Per arm, besides: whether it is the target, log pulls, share of the steps, uncertainty
+    ``pulls^-1/2``, log steps since its latest pull, those steps relative to its mean interval
+    between pulls, and with full information its mean reward.
     """
 
-    def size(self, game: Game) -> int:
-        """E + 1 + 2A + 3, and A more with full information."""
-        means = game.num_arms if game.observation.sees_agent_rewards else 0
-        return self.event_size(game) + 1 + 2 * game.num_arms + 3 + means
+    def sizes(self, game: Game) -> tuple[int, int]:
+        """See the base class."""
+        sees = int(game.observation.sees_agent_rewards)
+        return game.num_levels + 5 + sees, 7 + sees
 
-    def features(self, last: Tensor, total: Tensor, step: Tensor, game: Game) -> Tensor:
-        """``[last event, t / T, tallies]``."""
-        num_arms, horizon = game.num_arms, game.num_steps
-        pulls = total[..., :num_arms]
-        paid_offered = total[..., num_arms + game.num_levels :][..., :2]
+    def features(self, past: Past, game: Game) -> Tensor:
+        """See the base class."""
+        horizon, log_horizon = game.num_steps, math.log1p(game.num_steps)
+        pulls, at_least_one = past.pulls, past.pulls.clamp(min=1.0)
+        waiting = past.step + 1.0 - past.latest
+        time = past.step + 1.0
         parts = [
-            last,
-            (step / horizon).expand(*last.shape[:-1], 1),
-            torch.log1p(pulls) / math.log1p(horizon),
-            pulls / (step + 1.0),
-            paid_offered / horizon,
-            paid_offered[..., :1] / pulls[..., :1].clamp(min=1.0),
+            past.last_level,
+            past.step / horizon,
+            torch.log1p((horizon - past.step).clamp(min=0.0)) / log_horizon,
+            past.paid / horizon,
+            past.offered / horizon,
+            past.paid / at_least_one[..., :1],
+        ]
+        per_arm = [
+            past.last_arm,
+            F.pad(torch.ones_like(pulls[..., :1]), (0, game.num_arms - 1)),
+            torch.log1p(pulls) / log_horizon,
+            pulls / time,
+            at_least_one.rsqrt(),
+            torch.log(waiting) / log_horizon,
+            (waiting * pulls / time).clamp(max=4.0) / 4.0,
         ]
         if game.observation.sees_agent_rewards:
-            parts.append(total[..., -num_arms:] / pulls.clamp(min=1.0))
-        return torch.cat(parts, dim=-1)
+            parts.append(past.last_reward)
+            per_arm.append(past.reward_sums / at_least_one)
+        return torch.cat([*parts, torch.stack(per_arm, dim=-1).flatten(-2)], dim=-1)

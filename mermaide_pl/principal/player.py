@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mermaide_pl.agents import AgentGroup
 from mermaide_pl.game import Game
+from mermaide_pl.principal.history import Past
 from mermaide_pl.principal.layers import Weights
 from mermaide_pl.principal.principal import Principal
 from mermaide_pl.tasks import TaskBatch
@@ -37,8 +37,9 @@ class Player(ABC):
     def act(self, step: int) -> Tensor:
         """Levels for this step, int64 [M, B]."""
 
+    @abstractmethod
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
-        """See the step's outcome; by default nothing is remembered.
+        """See the step's outcome.
 
         Args:
             levels: levels played, int64 [M, B].
@@ -61,25 +62,17 @@ class LearnedPlayer(Player):
 
     def start(self, table: Table) -> None:
         """Forget the past."""
-        game = self._principal.game
         self._uniforms = table.uniforms
         shape = table.uniforms.shape[1:]
         self._hidden = table.uniforms.new_zeros(*shape, self._weights["weight_hh"].shape[-1])
-        self._last = table.uniforms.new_zeros(*shape, self._principal.history.event_size(game))
-        self._total = torch.zeros_like(self._last)
+        self._past = Past.empty(table.uniforms, self._principal.game, *shape)
 
     def act(self, step: int) -> Tensor:
         """Sample from the policy."""
-        principal, game = self._principal, self._principal.game
-        time = self._last.new_tensor([float(step)])
-        features = principal.history.features(self._last, self._total, time, game)
-        self._hidden, output = principal.step(self._weights, self._hidden, features)
+        self._hidden, output = self._principal.step(self._weights, self._hidden, self._past)
         threshold = output.level_logits.softmax(-1).cumsum(-1)[..., :-1]
         return (self._uniforms[step].unsqueeze(-1) > threshold).sum(-1)
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """Add the step to the history."""
-        self._last = self._principal.history.event(
-            arms, levels, agent_rewards, self._principal.game
-        )
-        self._total = self._total + self._last
+        self._past = self._past.after(arms, levels, agent_rewards, self._principal.game)

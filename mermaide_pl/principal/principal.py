@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
-from mermaide_pl.principal.history import History, Tallies
+from mermaide_pl.principal.history import History, Past, Tallies
 from mermaide_pl.principal.layers import Weights, gru_sequence, gru_step, linear
 from mermaide_pl.principal.policy import PolicyAndCritic
-from mermaide_pl.principal.world_model import ArmForecast, WorldModel
+from mermaide_pl.principal.world_model import SharedForecast, WorldModel
 from mermaide_pl.trajectory import Trajectory
 
 
@@ -24,13 +24,13 @@ class Architecture:
         hidden_size: H, units of the recurrent state.
         policy_size: hidden units of the policy, and of the critic.
         history: encoding of the past as input features.
-        world_model: `ArmForecast`, or `NoWorldModel` for the ablation.
+        world_model: `SharedForecast`, `LinearForecast`, or `NoWorldModel` for the ablation.
     """
 
     hidden_size: int = 64
     policy_size: int = 64
     history: History = Tallies()
-    world_model: WorldModel = ArmForecast()
+    world_model: WorldModel = SharedForecast()
 
     def __post_init__(self) -> None:
         check_number("Architecture.hidden_size", self.hidden_size, low=1)
@@ -61,7 +61,8 @@ class Principal(nn.Module):
         super().__init__()
         self.game = game
         self.history = architecture.history
-        features, hidden = self.history.size(game), architecture.hidden_size
+        hidden, sizes = architecture.hidden_size, self.history.sizes(game)
+        features = sizes[0] + game.num_arms * sizes[1]
         self.weight_ih = nn.Parameter(torch.empty(3 * hidden, features))
         self.weight_hh = nn.Parameter(torch.empty(3 * hidden, hidden))
         self.bias_ih = nn.Parameter(torch.zeros(3 * hidden))
@@ -70,10 +71,11 @@ class Principal(nn.Module):
             rows = slice(gate * hidden, (gate + 1) * hidden)
             nn.init.xavier_uniform_(self.weight_ih.data[rows])
             nn.init.orthogonal_(self.weight_hh.data[rows])
-        self.world_model = architecture.world_model.build(hidden + features, game)
-        forecast_size = game.num_levels * game.num_arms if self.world_model is not None else 0
+        self.world_model = architecture.world_model.build(hidden, sizes, game)
+        self._num_about_target = sum(sizes)
+        forecasts = game.num_levels if self.world_model is not None else 0
         self.policy = PolicyAndCritic(
-            hidden + features + forecast_size, architecture.policy_size, game
+            hidden + self._num_about_target + forecasts, architecture.policy_size, game
         )
 
     def weights(self) -> dict[str, Tensor]:
@@ -90,38 +92,41 @@ class Principal(nn.Module):
         Returns:
             Outputs of every step, axes [M, B, T].
         """
-        features = self.history.sequence(
+        past = Past.of_sequence(
             trajectory.observed_arms,
             trajectory.levels,
             trajectory.observed_agent_rewards,
             self.game,
         )
+        features = self.history.features(past, self.game)
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
         hidden = gru_sequence(projected, weights["weight_hh"], weights["bias_hh"])
         return self._heads(weights, hidden, features)
 
     def step(
-        self, weights: Weights, hidden: Tensor, features: Tensor
+        self, weights: Weights, hidden: Tensor, past: Past
     ) -> tuple[Tensor, PrincipalOutput]:
         """Think one step ahead in a running game.
 
         Args:
             weights: meta weights, or fast weights of the M tasks.
             hidden: float [M, B, H], zeros before the first step.
-            features: of this step, float [M, B, F].
+            past: what was seen before this step, axes [M, B].
 
         Returns:
             The new hidden state and the outputs, axes [M, B].
         """
+        features = self.history.features(past, self.game)
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
         hidden = gru_step(projected, hidden, weights["weight_hh"], weights["bias_hh"])
         return hidden, self._heads(weights, hidden, features)
 
     def _heads(self, weights: Weights, hidden: Tensor, features: Tensor) -> PrincipalOutput:
-        state = torch.cat([hidden, features], dim=-1)
-        arm_logits = None
+        # for the principal all arms but the target are alike: it looks at the target's numbers only
+        about_target = features[..., : self._num_about_target]
+        state, arm_logits = [hidden, about_target], None
         if self.world_model is not None:
-            arm_logits = self.world_model(weights, state)
-            state = torch.cat([state, arm_logits.softmax(-1).flatten(-2)], dim=-1)
-        level_logits, values = self.policy(weights, state)
+            arm_logits = self.world_model(weights, hidden, features)
+            state.append(arm_logits.softmax(-1)[..., 0])
+        level_logits, values = self.policy(weights, torch.cat(state, dim=-1))
         return PrincipalOutput(level_logits, values, arm_logits)

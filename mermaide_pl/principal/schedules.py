@@ -30,6 +30,9 @@ class Schedule(Player):
         intervenes = torch.as_tensor(self.intervenes(step, uniforms), device=uniforms.device)
         return (level * intervenes.long()).expand(uniforms.shape)
 
+    def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
+        """A fixed schedule does not look."""
+
 
 class NoIntervention(Schedule):
     """Leaves the agent alone."""

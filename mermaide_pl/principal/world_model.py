@@ -5,59 +5,108 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
+from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.principal.layers import Weights, init_linear, linear
+
+
+class Forecast(nn.Module, ABC):
+    """Maps the recurrent state to ``p(a_t | history, u)``."""
+
+    @abstractmethod
+    def forward(self, weights: Weights, hidden: Tensor, features: Tensor) -> Tensor:
+        """Arm logits of every level, in principal labels.
+
+        Args:
+            weights: with the prefix "world_model.".
+            hidden: recurrent state, float [M, ..., H].
+            features: of this step, float [M, ..., G + A * P].
+
+        Returns:
+            float [M, ..., L, A].
+        """
 
 
 class WorldModel(ABC):
     """Slot of the principal for a model of the agent."""
 
     @abstractmethod
-    def build(self, state_size: int, game: Game) -> ForecastHead | None:
-        """The module that forecasts from a state of `state_size` numbers, or None."""
-
-
-@dataclass(frozen=True)
-class ArmForecast(WorldModel):
-    """Forecasts the agent's next arm for every level, ``p(a_t | history, u)``."""
-
-    def build(self, state_size: int, game: Game) -> ForecastHead:
-        """A linear head on the recurrent state."""
-        return ForecastHead(state_size, game)
+    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> Forecast | None:
+        """The forecast for H hidden units and (G, P) features, or None."""
 
 
 @dataclass(frozen=True)
 class NoWorldModel(WorldModel):
     """Ablation: the policy sees the recurrent state only, and no forecast is learned."""
 
-    def build(self, state_size: int, game: Game) -> None:
+    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> None:
         """Nothing."""
 
 
-class ForecastHead(nn.Module):
-    """Linear map from the state to arm logits of every level.
+@dataclass(frozen=True)
+class LinearForecast(WorldModel):
+    """One linear map from state and features to all logits."""
 
-    Args:
-        state_size: numbers in the state.
-        game: gives L and A.
-    """
+    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> Forecast:
+        """The map."""
+        return _Linear(hidden_size + sizes[0] + game.num_arms * sizes[1], game)
 
+
+class _Linear(Forecast):
     def __init__(self, state_size: int, game: Game) -> None:
         super().__init__()
         self._shape = (game.num_levels, game.num_arms)
         init_linear(self, "arm", state_size, game.num_levels * game.num_arms, gain=0.1)
 
-    def forward(self, weights: Weights, state: Tensor) -> Tensor:
-        """Logits of ``p(a_t | history, u)`` in principal labels.
-
-        Args:
-            weights: with the prefix "world_model.".
-            state: float [M, ..., state_size].
-
-        Returns:
-            float [M, ..., L, A].
-        """
+    def forward(self, weights: Weights, hidden: Tensor, features: Tensor) -> Tensor:
+        state = torch.cat([hidden, features], dim=-1)
         logits = linear(state, weights["world_model.arm_weight"], weights["world_model.arm_bias"])
         return logits.unflatten(-1, self._shape)
+
+
+@dataclass(frozen=True)
+class SharedForecast(WorldModel):
+    """One small network for every arm: arms differ by their features only.
+
+    Equation:
+        logit_{u,a} = v_u . tanh(W_g [h, global features] + W_a [features of arm a])
+
+    What was learned of one arm holds for all, so a forecast is learned from fewer episodes and
+    carries over to agents never met.
+
+    Args:
+        size: hidden units per arm.
+    """
+
+    size: int = 24
+
+    def __post_init__(self) -> None:
+        check_number("SharedForecast.size", self.size, low=1)
+
+    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> Forecast:
+        """The network."""
+        return _Shared(hidden_size, sizes, self.size, game)
+
+
+class _Shared(Forecast):
+    def __init__(self, hidden_size: int, sizes: tuple[int, int], size: int, game: Game) -> None:
+        super().__init__()
+        self._num_global, self._num_per_arm = sizes
+        self._num_arms = game.num_arms
+        init_linear(self, "common", hidden_size + self._num_global, size, gain=1.0)
+        init_linear(self, "arm", self._num_per_arm, size, gain=1.0)
+        init_linear(self, "out", size, game.num_levels, gain=0.1)
+
+    def forward(self, weights: Weights, hidden: Tensor, features: Tensor) -> Tensor:
+        def layer(name: str, inputs: Tensor) -> Tensor:
+            prefix = f"world_model.{name}"
+            return linear(inputs, weights[f"{prefix}_weight"], weights[f"{prefix}_bias"])
+
+        overall, per_arm = features.tensor_split([self._num_global], dim=-1)
+        per_arm = per_arm.unflatten(-1, (self._num_arms, self._num_per_arm))
+        common = layer("common", torch.cat([hidden, overall], dim=-1))
+        units = torch.tanh(layer("arm", per_arm) + common.unsqueeze(-2))
+        return layer("out", units).transpose(-1, -2)

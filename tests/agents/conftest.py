@@ -16,7 +16,7 @@ def play_episodes(
     seeds: Sequence[int] | None = None,
     target_arm: Tensor | None = None,
     bonuses: Tensor | None = None,
-    reward_model: RewardModel = GaussianReward(0.1),
+    reward_model: RewardModel | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Arms int64 [M, B, T] and rewards float [M, B, T]; `bonuses` [M, T], by default none."""
     M = len(base_rewards)
@@ -28,7 +28,7 @@ def play_episodes(
         agents,
         base_rewards,
         torch.zeros(M, dtype=torch.long) if target_arm is None else target_arm,
-        reward_model,
+        reward_model or GaussianReward(scale=0.1),
         range(M) if seeds is None else seeds,
         stream="test",
         num_episodes=num_episodes,

@@ -1,0 +1,136 @@
+"""The `mermaide` command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.evaluation import evaluate
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.tasks import Population
+
+_USAGE = """usage: mermaide COMMAND [options]
+
+Meta-learn a principal that steers learning agents, and score it on agents it never met.
+
+commands:
+  fit       train a principal:            mermaide fit --config conf/quickstart.yaml
+  validate  score it while developing:    mermaide validate --config CONFIG --ckpt_path CKPT
+  test      score it on the test agents:  mermaide test --config CONFIG --ckpt_path CKPT
+  evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
+
+`mermaide COMMAND --help` lists the options of a command."""
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+class _Parser(LightningArgumentParser):
+    """A parser that reports a mistake in one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        sys.exit(_fail(message))
+
+
+class _PlainParser(ArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        sys.exit(_fail(message))
+
+
+def _fail(message: object) -> int:
+    print(f"mermaide: error: {_one_line(message)}", file=sys.stderr)
+    return 2
+
+
+class _CLI(LightningCLI):
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Predicting makes no sense here."""
+        commands = LightningCLI.subcommands()
+        del commands["predict"]
+        return commands
+
+    def _parse_ckpt_path(self) -> None:
+        """The module reads its own settings from a checkpoint; the configuration is left alone."""
+
+
+def load_population(path: str | Path) -> Population:
+    """Read a population from YAML.
+
+    Raises:
+        ValueError: one line that says what is wrong with the file.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"population {path} does not exist")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Population)
+    try:
+        return Population(**parser.instantiate_classes(parser.parse_path(path)).as_dict())
+    except Exception as error:
+        raise ValueError(f"population {path}: {_one_line(error)}") from None
+
+
+def _evaluate(arguments: Sequence[str]) -> None:
+    parser = _PlainParser(prog="mermaide evaluate", description=evaluate.__doc__)
+    parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of a principal")
+    parser.add_argument(
+        "--population", type=str, nargs="+", required=True, help="population files, one or more"
+    )
+    parser.add_argument("--shots", type=int, nargs="+", default=[0, 1], help="support episodes")
+    parser.add_argument("--num_agents", type=int, default=500, help="agents per population")
+    parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
+    parser.add_argument("--out", type=str, default="results.json", help="where the rows go")
+    given = parser.parse_args(list(arguments))
+    populations = {Path(path).stem: load_population(path) for path in given.population}
+    evaluate(
+        given.ckpt_path,
+        populations,
+        shots=given.shots,
+        num_agents=given.num_agents,
+        seed=given.seed,
+        out=given.out,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; a user's mistake ends with one line and exit code 2."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE)
+        return
+    try:
+        if arguments[0] == "evaluate":
+            _evaluate(arguments[1:])
+        elif arguments[0] in _CLI.subcommands():
+            sys.argv = ["mermaide", *arguments]
+            _CLI(
+                MermaideModule,
+                TaskDataModule,
+                parser_class=_Parser,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                save_config_kwargs={"overwrite": True},
+            )
+        else:
+            allowed = ", ".join([*_CLI.subcommands(), "evaluate"])
+            sys.exit(_fail(f"unknown command '{arguments[0]}', allowed: {allowed}"))
+    except (ValueError, MisconfigurationException) as error:
+        if isinstance(error, ValueError) and not _raised_by_us(error):
+            raise
+        sys.exit(_fail(error))
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether a line of this package raised the error: then it says what the user did wrong."""
+    traceback: Any = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("mermaide_pl")

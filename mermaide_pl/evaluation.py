@@ -1,0 +1,249 @@
+"""The K-shot protocol: every principal against the same unseen agents, with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table as RichTable
+
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checks import check_number
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.principal import AlwaysIntervene, LearnedPlayer, NoIntervention, Player
+from mermaide_pl.rollout import rollout
+from mermaide_pl.spec import rebuild
+from mermaide_pl.tasks import Population
+from mermaide_pl.trajectory import Trajectory
+from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
+
+NUM_TUNING_AGENTS = 300
+_CHUNK = 250  # agents played at once, bounds the memory
+_NUM_RESAMPLES = 2000
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one principal did with each of N agents, mean over the agent's episodes."""
+
+    returns: np.ndarray  # [N] float64
+    alignment: np.ndarray  # [N] float64
+    intervention_rate: np.ndarray  # [N] float64
+
+    @classmethod
+    def of(cls, trajectories: Sequence[Trajectory]) -> Scores:
+        """Collect the chunks of a population."""
+
+        def per_agent(quantity: str) -> np.ndarray:
+            chunks = [getattr(played, quantity).double().mean(1) for played in trajectories]
+            return torch.cat(chunks).cpu().numpy()
+
+        return cls(*(per_agent(name) for name in ("returns", "alignment", "intervention_rate")))
+
+
+def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """Mean over agents and its 95% percentile bootstrap interval.
+
+    Args:
+        values: one value per agent, [N].
+        seed: of the resampling; equal seeds resample the same agents.
+
+    Returns:
+        Mean, low, high.
+    """
+    low, high = np.percentile(_resample(len(values), seed) @ values, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
+
+
+def bootstrap_normalised(
+    returns: np.ndarray, none: np.ndarray, oracle: np.ndarray, seed: int = 0
+) -> tuple[float, float, float]:
+    """Normalised return, ``mean(returns - none) / mean(oracle - none)``, with its 95% interval.
+
+    Numerator and denominator are resampled together: they are the same agents.
+    """
+    weights = _resample(len(returns), seed)
+    gain, possible = returns - none, oracle - none
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = np.percentile((weights @ gain) / (weights @ possible), [2.5, 97.5])
+        return float(gain.mean() / possible.mean()), float(low), float(high)
+
+
+def _resample(num_agents: int, seed: int) -> np.ndarray:
+    """Weights of the agents in each bootstrap resample, [resamples, N], rows sum to one."""
+    generator = np.random.default_rng(seed)
+    counts = generator.multinomial(
+        num_agents, np.full(num_agents, 1.0 / num_agents), size=_NUM_RESAMPLES
+    )
+    return counts / num_agents
+
+
+def evaluate(
+    ckpt_path: str | Path,
+    populations: Mapping[str, Population],
+    *,
+    shots: Sequence[int] = (0, 1),
+    num_agents: int = 500,
+    num_episodes: int = 2,
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> list[Row]:
+    """Compare a trained principal with fixed schedules and the oracle on unseen agents.
+
+    Schedules are tuned on the training population of the checkpoint, the oracle (a yardstick, not a
+    competitor) on each population itself; both on agents that are not scored.
+
+    Args:
+        ckpt_path: checkpoint of a principal.
+        populations: name to population of unseen agents.
+        shots: numbers of support episodes to adapt on; 0 is no adaptation.
+        num_agents: N, agents of each population.
+        num_episodes: scored episodes with each agent, after its support episodes.
+        seed: which agents are drawn.
+        out: JSON file for the rows, or None.
+
+    Returns:
+        One row per method and population, as written to `out`.
+
+    Raises:
+        ValueError: one line that says which input is wrong.
+    """
+    for number in shots:
+        check_number("--shots", number, low=0)
+    check_number("--num_agents", num_agents, low=2)
+    check_number("--seed", seed, low=0, high=2**22 - 1)
+    checkpoint = read_checkpoint(ckpt_path)
+    module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
+    for name, population in populations.items():
+        if population.num_arms != module.game.num_arms:
+            raise ValueError(
+                f"population {name} has agents with {population.num_arms} arms, the checkpoint's"
+                f" principal is for {module.game.num_arms}"
+            )
+    if out is not None:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    grids = [periodic_grid(module.game), burst_grid(module.game), random_grid(module.game)]
+    tuning_steps = sum(map(len, grids)) + len(populations) * len(oracle_grid(module.game))
+    with Progress(console=console, transient=True) as progress:
+        tuning = progress.add_task("tuning schedules and oracles", total=tuning_steps)
+        playing = progress.add_task("playing", total=len(populations))
+        train = rebuild(checkpoint["TaskDataModule"]["train_population"])
+        tasks = train.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
+
+        def tuned(grid: list[Player], agents: Any = tasks) -> Player:
+            return best_of(
+                grid, agents, module.game, on_step=lambda: progress.advance(tuning)
+            )
+
+        fixed = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}
+        for label, grid in zip(("periodic", "burst", "random"), grids, strict=True):
+            player = tuned(grid)
+            (setting,) = vars(player).values() if not hasattr(player, "_table") else (None,)
+            fixed[f"{label} ({setting})"] = player
+        rows = []
+        for name, population in populations.items():
+            own = population.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
+            oracle = tuned(oracle_grid(module.game), own)
+            rows += _score_population(
+                module, name, population, fixed, oracle, shots, num_agents, num_episodes, seed
+            )
+            progress.advance(playing)
+    if out is not None:
+        Path(out).write_text(json.dumps(rows, indent=1) + "\n")
+    print_table(rows, console)
+    return rows
+
+
+def _score_population(
+    module: MermaideModule,
+    name: str,
+    population: Population,
+    fixed: Mapping[str, Player],
+    oracle: Player,
+    shots: Sequence[int],
+    num_agents: int,
+    num_episodes: int,
+    seed: int,
+) -> list[Row]:
+    chunks = [
+        population.sample(
+            range(first, min(first + _CHUNK, num_agents)), split="test", seed=seed
+        ).to(module.device, module.dtype)
+        for first in range(0, num_agents, _CHUNK)
+    ]
+
+    def play(player_for: Callable[[Any], Player]) -> Scores:
+        return Scores.of(
+            [
+                rollout(
+                    tasks,
+                    player_for(tasks),
+                    module.game,
+                    stream="query",
+                    num_episodes=num_episodes,
+                )
+                for tasks in chunks
+            ]
+        )
+
+    def learned(number: int) -> Scores:
+        return play(
+            lambda tasks: LearnedPlayer(module.principal, module.adapted_weights(tasks, number))
+        )
+
+    scores = [(method, 0, play(lambda _, p=player: p)) for method, player in fixed.items()]
+    best = max((score.returns for _, _, score in scores), key=np.mean)
+    none = scores[0][2].returns
+    scores += [("mermaide", number, learned(number)) for number in shots]
+    best_possible = play(lambda _: oracle)
+    scores.append(("oracle", 0, best_possible))
+    rows = []
+    for method, number, score in scores:
+        row: Row = {
+            "method": method, "population": name, "shots": number, "num_agents": num_agents
+        }
+        intervals = {
+            "return": bootstrap_mean(score.returns),
+            "alignment": bootstrap_mean(score.alignment),
+            "intervention_rate": bootstrap_mean(score.intervention_rate),
+            "normalised_return": bootstrap_normalised(score.returns, none, best_possible.returns),
+            "paired_gain": bootstrap_mean(score.returns - best),
+        }
+        for quantity, interval in intervals.items():
+            for bound, value in zip(("mean", "low", "high"), interval, strict=True):
+                row[f"{quantity}_{bound}"] = value
+        rows.append(row)
+    return rows
+
+
+def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
+    """Print rows of `evaluate`, one table per population: mean, and half the interval's width."""
+    console = console or Console()
+    for population in dict.fromkeys(row["population"] for row in rows):
+        table = RichTable(title=f"{population}: mean and 95% interval over agents")
+        table.add_column("method")
+        quantities = ("return", "alignment", "intervention_rate", "normalised_return")
+        for heading in ("shots", *quantities, "paired_gain"):
+            table.add_column(heading.replace("_", " "), justify="right")
+        for row in rows:
+            if row["population"] != population:
+                continue
+            cells = [_cell(row, quantity) for quantity in (*quantities, "paired_gain")]
+            style = "bold" if row["method"] == "mermaide" else None
+            table.add_row(row["method"], str(row["shots"]), *cells, style=style)
+        console.print(table)
+
+
+def _cell(row: Row, quantity: str) -> str:
+    mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
+    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"

@@ -1,0 +1,303 @@
+import math
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.agents import UCB, EpsilonGreedy
+from mermaide_pl.game import FullInformation, Game
+from mermaide_pl.meta_step import MetaStep, Objective, adapt, meta_step
+from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, log_probabilities
+from mermaide_pl.principal import (
+    Architecture,
+    LastStep,
+    LearnedPlayer,
+    LinearForecast,
+    NoWorldModel,
+    Principal,
+    PrincipalOutput,
+    SharedForecast,
+    Tallies,
+)
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import AgentFamily, Interval, Population
+from mermaide_pl.trajectory import Trajectory
+
+GAME = Game(num_arms=4, num_steps=12, observation=FullInformation(0.1, 0.1))
+POPULATION = Population(
+    [AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}), AgentFamily(EpsilonGreedy)], num_arms=4
+)
+ADAPTATIONS = {
+    "maml": GradientAdaptation(inner_lr=0.5),
+    "two shots, three steps": GradientAdaptation(num_shots=2, num_inner_steps=3),
+    "first order": GradientAdaptation(first_order=True),
+    "fixed rate": GradientAdaptation(learn_inner_lr=False),
+    "adam": GradientAdaptation(inner_lr=0.01, inner_optimizer=torch.optim.Adam),
+    "no adaptation": NoAdaptation(),
+}
+
+
+def sample(indices):
+    return POPULATION.sample(indices, split="train").to("cpu", torch.float64)
+
+
+class Learner:
+    """A principal with an inner loop."""
+
+    def __init__(self, adaptation, architecture=None, **objective) -> None:
+        torch.manual_seed(0)
+        architecture = architecture or Architecture(6, 5)
+        self.principal = Principal(architecture, GAME).double()
+        for weight in self.principal.parameters():
+            weight.data += 0.2 * torch.randn_like(weight)
+        self.inner_loop = adaptation.build(self.principal.weights()).double()
+        self.objective = Objective(**objective)
+        self.parameters = {
+            **dict(self.principal.named_parameters()),
+            **dict(self.inner_loop.named_parameters()),
+        }
+
+    def __call__(self, indices, num_query_episodes: int = 2, progress: float = 0.3) -> MetaStep:
+        return meta_step(
+            self.principal,
+            self.inner_loop,
+            self.objective,
+            sample(indices),
+            num_query_episodes=num_query_episodes,
+            progress=progress,
+        )
+
+    def gradients(self, indices) -> dict[str, torch.Tensor]:
+        gradients = torch.autograd.grad(self(indices).loss, list(self.parameters.values()))
+        return dict(zip(self.parameters, gradients, strict=True))
+
+
+@pytest.mark.parametrize("name", ADAPTATIONS)
+@pytest.mark.parametrize("surrogate", [PlainMAML(), DiCE(), LowVarianceCurvature()])
+def test_loss_and_gradients_are_finite(name, surrogate):
+    learner = Learner(ADAPTATIONS[name], surrogate=surrogate)
+    assert learner(range(3)).loss.isfinite()
+    assert all(gradient.isfinite().all() for gradient in learner.gradients(range(3)).values())
+
+
+@pytest.mark.parametrize("name", ADAPTATIONS)
+@pytest.mark.parametrize("zero_shot_weight", [0.0, 1.0])
+@pytest.mark.parametrize("history", [LastStep(), Tallies()])
+@pytest.mark.parametrize("world_model", [SharedForecast(), LinearForecast(), NoWorldModel()])
+def test_every_parameter_gets_a_gradient(name, zero_shot_weight, history, world_model):
+    learner = Learner(
+        ADAPTATIONS[name],
+        Architecture(6, 5, history, world_model),
+        zero_shot_weight=zero_shot_weight,
+    )
+    learner(range(4)).loss.backward()
+    for parameter_name, parameter in learner.parameters.items():
+        assert parameter.grad is not None, parameter_name
+        # softmax ignores a number added to all logits of a level
+        if parameter_name != "world_model.out_bias":
+            assert parameter.grad.abs().max() > 1e-9, parameter_name
+
+
+@pytest.mark.parametrize("name", ADAPTATIONS)
+def test_equal_inputs_give_equal_numbers(name):
+    first, again = (Learner(ADAPTATIONS[name]) for _ in range(2))
+    assert torch.equal(first(range(4)).loss, again(range(4)).loss)
+    gradients, others = first.gradients(range(4)), again.gradients(range(4))
+    assert all(torch.equal(gradients[key], others[key]) for key in gradients)
+
+
+@pytest.mark.parametrize("name", ADAPTATIONS)
+def test_sixteen_tasks_equal_two_halves_of_eight(name):
+    learner = Learner(ADAPTATIONS[name])
+    whole = learner.gradients(range(16))
+    halves = [learner.gradients(range(8)), learner.gradients(range(8, 16))]
+    for key, gradient in whole.items():
+        mean = (halves[0][key] + halves[1][key]) / 2.0
+        torch.testing.assert_close(gradient, mean, rtol=0.0, atol=1e-10)
+    loss = (learner(range(8)).loss + learner(range(8, 16)).loss) / 2.0
+    torch.testing.assert_close(learner(range(16)).loss, loss, rtol=0.0, atol=1e-12)
+
+
+def test_loss_is_the_outer_loss_of_support_and_query():
+    learner = Learner(ADAPTATIONS["two shots, three steps"], zero_shot_weight=0.25)
+    step, tasks = learner(range(3)), sample(range(3))
+    principal, objective = learner.principal, learner.objective
+    weights = principal.weights()
+    player = LearnedPlayer(principal, weights)
+    support = rollout(tasks, player, GAME, stream="support", num_episodes=2)
+    fast = adapt(principal, learner.inner_loop, objective, tasks, support)
+    query = rollout(tasks, LearnedPlayer(principal, fast), GAME, stream="query", num_episodes=2)
+    unadapted_query = rollout(tasks, player, GAME, stream="query", num_episodes=2)
+    for played, expected in ((step.support, support), (step.query, query)):
+        for item in fields(Trajectory):
+            assert torch.equal(getattr(played, item.name), getattr(expected, item.name))
+    assert not torch.equal(query.levels, unadapted_query.levels)  # adaptation acts in the game
+    zero_shot = objective.outer_loss(principal(weights, support), support, 0.3).mean()
+    adapted = objective.outer_loss(principal(fast, query), query, 0.3).mean()
+    torch.testing.assert_close(step.loss, 0.25 * zero_shot + adapted)
+
+
+def test_without_adaptation_there_is_no_support():
+    step = Learner(NoAdaptation())(range(3), num_query_episodes=4)
+    assert step.support is None
+    assert step.query.arms.shape == (3, 4, 12)
+    assert step.output.values.shape == (3, 4, 12)
+
+
+def test_adaptation_learns_only_from_what_the_principal_saw():
+    learner = Learner(ADAPTATIONS["maml"])
+    principal, tasks = learner.principal, sample(range(3))
+    player = LearnedPlayer(principal, principal.weights())
+    support = rollout(tasks, player, GAME, stream="support", num_episodes=1)
+
+    def adapted(**changes):
+        seen = replace(support, **changes)
+        return adapt(principal, learner.inner_loop, learner.objective, tasks, seen)
+
+    expected = adapted()
+    hidden = adapted(
+        rewards=torch.randn_like(support.rewards),
+        agent_rewards=torch.randn_like(support.rewards),
+        aligned=~support.aligned,
+        arms=(support.arms + 1) % 4,
+    )
+    assert all(torch.equal(hidden[name], weight) for name, weight in expected.items())
+    for change in (
+        {"observed_arms": (support.observed_arms + 1) % 4},
+        {"observed_agent_rewards": support.observed_agent_rewards + 1.0},
+        {"levels": 1 - support.levels},
+    ):
+        other = adapted(**change)
+        assert not torch.allclose(other["weight_hh"], expected["weight_hh"])
+
+
+def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
+    learner = Learner(GradientAdaptation(inner_lr=0.5, num_inner_steps=3))
+    principal, objective, tasks = learner.principal, learner.objective, sample(range(3))
+    weights = principal.weights()
+    support = rollout(
+        tasks, LearnedPlayer(principal, weights), GAME, stream="support", num_episodes=1
+    )
+    with torch.no_grad():
+        before = principal(weights, support)
+        behaviour = log_probabilities(before.level_logits, support.levels)
+        seen = (support.observed_arms == 0).double() - 0.5 * support.levels
+        advantages = objective.advantages(seen, before.values)
+
+    def loss(fast: dict) -> torch.Tensor:
+        output = principal(fast, support)
+        return objective.inner_loss(output, support, behaviour, advantages)
+
+    expected = learner.inner_loop(weights, loss, 3)
+    fast = adapt(principal, learner.inner_loop, objective, tasks, support)
+    for name, weight in fast.items():
+        torch.testing.assert_close(weight, expected[name], rtol=0.0, atol=1e-12)
+
+
+def tiny_episode() -> tuple[PrincipalOutput, Trajectory]:
+    """One task, one episode, two steps: target left alone, then a bonus for nothing."""
+    logits = torch.tensor([[[[0.75, 0.25], [0.5, 0.5]]]], dtype=torch.float64).log()
+    forecast = torch.tensor([[0.5, 0.5], [0.9, 0.1]], dtype=torch.float64)
+    output = PrincipalOutput(
+        level_logits=logits,
+        values=torch.tensor([[[0.0, 0.25]]], dtype=torch.float64),
+        arm_logits=torch.stack([forecast, forecast]).view(1, 1, 2, 2, 2).log(),
+    )
+    arms, rewards = torch.tensor([[[0, 1]]]), torch.tensor([[[1.0, -0.5]]], dtype=torch.float64)
+    trajectory = Trajectory(
+        arms, torch.tensor([[[0, 1]]]), arms == 0, rewards, rewards, arms, rewards
+    )
+    return output, trajectory
+
+
+FORECAST_LOSS = -(math.log(0.5) + math.log(0.1)) / 2.0
+# to go 0.5 and -0.5, as shares of T = 2: 0.25 and -0.25, against values of 0 and 0.25
+CRITIC_LOSS = (0.25**2 + 0.5**2) / 2.0
+ENTROPY = (-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) + math.log(2.0)) / 2.0
+# two advantages, normalised, are 1 and -1: the first is 1.5 - 1 lambda, the second -1
+SURROGATE_LOSS = {
+    LowVarianceCurvature: 0.0,
+    DiCE: 0.0,
+    PlainMAML: -(math.log(0.75) - math.log(0.5)) / 2.0,
+}
+
+
+@pytest.mark.parametrize("surrogate", SURROGATE_LOSS)
+@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
+def test_outer_loss_by_hand(surrogate, progress):
+    objective = Objective(
+        surrogate=surrogate(),
+        gae_lambda=1.0,
+        forecast_weight=0.7,
+        critic_weight=3.0,
+        entropy_start=0.2,
+        entropy_end=0.1,
+    )
+    loss = objective.outer_loss(*tiny_episode(), progress)
+    bonus = {0.0: 0.2, 0.5: 0.15, 1.0: 0.1}[progress]
+    expected = SURROGATE_LOSS[surrogate] + 0.7 * FORECAST_LOSS + 3.0 * CRITIC_LOSS - bonus * ENTROPY
+    assert loss.shape == (1,)
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_inner_loss_has_neither_critic_nor_entropy():
+    output, trajectory = tiny_episode()
+    behaviour = torch.zeros_like(trajectory.rewards)
+    advantages = torch.tensor([[[2.0, -4.0]]], dtype=torch.float64)
+    loss = Objective(forecast_weight=0.7).inner_loss(output, trajectory, behaviour, advantages)
+    surrogate = -(0.75 * 2.0 - 0.5 * 4.0) / 2.0
+    assert loss.item() == pytest.approx(surrogate + 0.7 * FORECAST_LOSS, abs=1e-12)
+    without = replace(output, arm_logits=None)
+    loss = Objective(forecast_weight=0.7).inner_loss(without, trajectory, behaviour, advantages)
+    assert loss.item() == pytest.approx(surrogate, abs=1e-12)
+
+
+def test_advantages_are_normalised_and_carry_no_gradient():
+    torch.manual_seed(0)
+    rewards = torch.randn(3, 4, 6, dtype=torch.float64)
+    values = torch.randn(3, 4, 6, dtype=torch.float64, requires_grad=True)
+    advantages = Objective().advantages(rewards, values)
+    assert not advantages.requires_grad
+    zeros, ones = torch.zeros(3).double(), torch.ones(3).double()
+    torch.testing.assert_close(advantages.mean((1, 2)), zeros, rtol=0.0, atol=1e-9)
+    torch.testing.assert_close(advantages.square().mean((1, 2)), ones, rtol=0.0, atol=1e-4)
+
+
+def test_advantages_are_measured_by_their_noise_before_they_are_normalised():
+    # without values and with lambda 1: rewards to go 3, 1, 2 over sqrt(3), sqrt(2), 1
+    rewards = torch.tensor([[[2.0, -1.0, 2.0]]], dtype=torch.float64)
+    advantages = Objective(gae_lambda=1.0).advantages(rewards, torch.zeros_like(rewards))
+    raw = [math.sqrt(3.0), 1.0 / math.sqrt(2.0), 2.0]
+    mean = sum(raw) / 3.0
+    scale = math.sqrt(sum((number - mean) ** 2 for number in raw) / 3.0)
+    expected = torch.tensor([[[(number - mean) / scale for number in raw]]], dtype=torch.float64)
+    torch.testing.assert_close(advantages, expected, rtol=0.0, atol=1e-5)
+
+
+def test_values_count_as_shares_of_the_episode():
+    # values that tell the rewards to go exactly leave no advantage to normalise
+    rewards = torch.tensor([[[1.0, -0.5, 1.0, 0.5]]], dtype=torch.float64)
+    values = torch.tensor([[[2.0, 1.0, 1.5, 0.5]]], dtype=torch.float64) / 4.0
+    for gae_lambda in (0.0, 0.5, 1.0):
+        advantages = Objective(gae_lambda=gae_lambda).advantages(rewards, values)
+        torch.testing.assert_close(advantages, torch.zeros_like(rewards), rtol=0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gae_lambda",
+        "forecast_weight",
+        "critic_weight",
+        "entropy_start",
+        "entropy_end",
+        "zero_shot_weight",
+    ],
+)
+def test_objective_is_checked(name):
+    with pytest.raises(ValueError, match=rf"Objective\.{name} .*at least 0.* got -0\.5"):
+        Objective(**{name: -0.5})
+    if name == "gae_lambda":
+        with pytest.raises(ValueError, match=r"Objective\.gae_lambda .*at most 1, got 1\.5"):
+            Objective(gae_lambda=1.5)
