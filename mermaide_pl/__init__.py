@@ -1,0 +1,9 @@
+"""MERMAIDE on PyTorch Lightning: a principal that meta-learns to steer learning agents."""
+
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.evaluation import evaluate
+from mermaide_pl.game import Game
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.tasks import AgentFamily, Population
+
+__all__ = ["AgentFamily", "Game", "MermaideModule", "Population", "TaskDataModule", "evaluate"]

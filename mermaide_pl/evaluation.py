@@ -20,7 +20,7 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import AlwaysIntervene, LearnedPlayer, NoIntervention, Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.spec import rebuild
-from mermaide_pl.tasks import Population
+from mermaide_pl.tasks import Population, TaskBatch
 from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
 
@@ -132,8 +132,12 @@ def evaluate(
     if out is not None:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
     console = Console()
-    grids = [periodic_grid(module.game), burst_grid(module.game), random_grid(module.game)]
-    tuning_steps = sum(map(len, grids)) + len(populations) * len(oracle_grid(module.game))
+    grids = {
+        "periodic": periodic_grid(module.game),
+        "burst": burst_grid(module.game),
+        "random": random_grid(module.game),
+    }
+    tuning_steps = sum(map(len, grids.values())) + len(populations) * len(oracle_grid(module.game))
     with Progress(console=console, transient=True) as progress:
         tuning = progress.add_task("tuning schedules and oracles", total=tuning_steps)
         playing = progress.add_task("playing", total=len(populations))
@@ -141,15 +145,14 @@ def evaluate(
         tasks = train.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
 
         def tuned(grid: list[Player], agents: Any = tasks) -> Player:
-            return best_of(
-                grid, agents, module.game, on_step=lambda: progress.advance(tuning)
-            )
+            return best_of(grid, agents, module.game, on_step=lambda: progress.advance(tuning))
 
-        fixed = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}
-        for label, grid in zip(("periodic", "burst", "random"), grids, strict=True):
-            player = tuned(grid)
-            (setting,) = vars(player).values() if not hasattr(player, "_table") else (None,)
-            fixed[f"{label} ({setting})"] = player
+        fixed: dict[str, Player] = {
+            "no intervention": NoIntervention(),
+            "always": AlwaysIntervene(),
+        }
+        for label, grid in grids.items():
+            fixed[label] = tuned(grid, tasks)
         rows = []
         for name, population in populations.items():
             own = population.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
@@ -161,6 +164,8 @@ def evaluate(
     if out is not None:
         Path(out).write_text(json.dumps(rows, indent=1) + "\n")
     print_table(rows, console)
+    settings = ", ".join(str(fixed[label]) for label in grids)
+    console.print(f"Schedules tuned on the training population: {settings}.")
     return rows
 
 
@@ -176,42 +181,37 @@ def _score_population(
     seed: int,
 ) -> list[Row]:
     chunks = [
-        population.sample(
-            range(first, min(first + _CHUNK, num_agents)), split="test", seed=seed
-        ).to(module.device, module.dtype)
+        population.sample(range(first, min(first + _CHUNK, num_agents)), split="test", seed=seed)
         for first in range(0, num_agents, _CHUNK)
     ]
 
-    def play(player_for: Callable[[Any], Player]) -> Scores:
-        return Scores.of(
-            [
-                rollout(
-                    tasks,
-                    player_for(tasks),
-                    module.game,
-                    stream="query",
-                    num_episodes=num_episodes,
-                )
-                for tasks in chunks
-            ]
-        )
+    def play(player_for: Callable[[TaskBatch], Player]) -> Scores:
+        played = [
+            rollout(
+                tasks, player_for(tasks), module.game, stream="query", num_episodes=num_episodes
+            )
+            for tasks in chunks
+        ]
+        return Scores.of(played)
 
     def learned(number: int) -> Scores:
-        return play(
-            lambda tasks: LearnedPlayer(module.principal, module.adapted_weights(tasks, number))
-        )
+        def adapted(tasks: TaskBatch) -> Player:
+            return LearnedPlayer(module.principal, module.adapted_weights(tasks, number))
 
-    scores = [(method, 0, play(lambda _, p=player: p)) for method, player in fixed.items()]
+        return play(adapted)
+
+    def known(player: Player) -> Scores:
+        return play(lambda _: player)
+
+    scores = [(method, 0, known(player)) for method, player in fixed.items()]
     best = max((score.returns for _, _, score in scores), key=np.mean)
     none = scores[0][2].returns
     scores += [("mermaide", number, learned(number)) for number in shots]
-    best_possible = play(lambda _: oracle)
+    best_possible = known(oracle)
     scores.append(("oracle", 0, best_possible))
     rows = []
     for method, number, score in scores:
-        row: Row = {
-            "method": method, "population": name, "shots": number, "num_agents": num_agents
-        }
+        row: Row = {"method": method, "population": name, "shots": number, "num_agents": num_agents}
         intervals = {
             "return": bootstrap_mean(score.returns),
             "alignment": bootstrap_mean(score.alignment),

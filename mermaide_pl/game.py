@@ -55,9 +55,10 @@ class PartialInformation(Observation):
 
 @dataclass(frozen=True)
 class FullInformation(Observation):
-    """The principal sees the arm and the agent's reward plus Gaussian noise of scale `reward_noise`.
+    """The principal sees the arm and the agent's reward, each possibly noisy.
 
-    The reward is what the agent received, bonus included.
+    The reward is what the agent received, bonus included, plus Gaussian noise of scale
+    `reward_noise`.
     """
 
     arm_flip: float = 0.0

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mermaide_pl.adaptation import InnerLoop
 from mermaide_pl.checks import check_number, check_probability
-from mermaide_pl.game import Game
 from mermaide_pl.objectives import (
     LowVarianceCurvature,
     Surrogate,
@@ -63,9 +62,21 @@ class Objective:
         check_number("Objective.zero_shot_weight", self.zero_shot_weight, low=0.0)
 
     def advantages(self, rewards: Tensor, values: Tensor) -> Tensor:
-        """Normalised generalised advantages, without gradient, float [M, B, T]."""
-        horizon = rewards.shape[-1]
-        raw = generalised_advantages(rewards, values.detach() * horizon, self.gae_lambda)
+        """Advantages of the levels played, without gradient.
+
+        Generalised advantages, minus the mean over the task's other episodes at the same step (what
+        the critic cannot know of this agent), each measured by its own noise, then normalised.
+
+        Args:
+            rewards: float [M, B, T].
+            values: the critic's, as a share of T, float [M, B, T].
+
+        Returns:
+            float [M, B, T].
+        """
+        raw = generalised_advantages(rewards, values.detach() * rewards.shape[-1], self.gae_lambda)
+        if raw.shape[1] > 1:
+            raw = raw - raw.mean(1, keepdim=True)
         return normalise_per_task(raw / advantage_noise_scale(raw, self.gae_lambda))
 
     def inner_loss(

@@ -79,6 +79,7 @@ class MermaideModule(pl.LightningModule):
         )
         self.last_evaluation: dict[int, Trajectory] = {}
         self.last_forecast: dict[int, Tensor | None] = {}
+        self.val_yardsticks: dict[str, float] = {}
         self._yardsticks: dict[tuple[str, int], tuple[Trajectory, Trajectory]] = {}
 
     @classmethod
@@ -142,10 +143,11 @@ class MermaideModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse what cannot work."""
-        if "16" in str(self.trainer.precision) and "bf16" not in str(self.trainer.precision):
+        if str(self.trainer.precision) not in ("32-true", "64-true", "bf16-mixed"):
             raise ValueError(
-                f"precision {self.trainer.precision} is not supported: the inner gradients are not"
-                " scaled and would underflow; allowed: 32-true, 64-true, bf16-mixed, bf16-true"
+                f"precision {self.trainer.precision} is not supported (half precision: the inner"
+                " gradients are not scaled and would underflow), allowed: 32-true, 64-true,"
+                " bf16-mixed"
             )
 
     def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
@@ -154,7 +156,7 @@ class MermaideModule(pl.LightningModule):
             self.principal,
             self.inner_loop,
             self.objective,
-            tasks.to(self.device, self.dtype),
+            self._on_device(tasks),
             num_query_episodes=self.num_query_episodes,
             progress=self.progress,
         )
@@ -181,6 +183,10 @@ class MermaideModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics; `val/return` is the mean over the shots."""
+        played = [pair for (stage, _), pair in self._yardsticks.items() if stage == "val"]
+        for index, name in enumerate(("no intervention", "oracle")):
+            returns = torch.cat([pair[index].returns.flatten() for pair in played])
+            self.val_yardsticks[name] = returns.mean().item()
         self._log_evaluation("val")
 
     def on_test_epoch_end(self) -> None:
@@ -190,7 +196,7 @@ class MermaideModule(pl.LightningModule):
     def _evaluation_step(self, stage: str, tasks: TaskBatch, batch_index: int) -> None:
         # Trainer.validate and test run in inference mode, where nothing can adapt
         with torch.inference_mode(False):
-            tasks = tasks.to(self.device, self.dtype)
+            tasks = self._on_device(tasks)
             none, oracle = self._yardstick(stage, tasks, batch_index)
             for shots in self.eval_shots:
                 weights = self.adapted_weights(tasks, shots)
@@ -225,6 +231,11 @@ class MermaideModule(pl.LightningModule):
         player = LearnedPlayer(self.principal, self.principal.weights())
         support = rollout(tasks, player, self.game, stream="support", num_episodes=shots)
         return adapt(self.principal, self.inner_loop, self.objective, tasks, support)
+
+    def _on_device(self, tasks: TaskBatch) -> TaskBatch:
+        """The game is played in the precision of the weights."""
+        weight = self.principal.weight_hh
+        return tasks.to(weight.device, weight.dtype)
 
     def _yardstick(
         self, stage: str, tasks: TaskBatch, batch_index: int

@@ -2,8 +2,8 @@
 
 A *surrogate* is a scalar per task whose gradients estimate those of the negative expected return.
 MAML takes a gradient of a gradient, so the second derivative matters too, and there the estimators
-differ. Write ``g_t = grad log pi(u_t)``, ``H_t`` for the Hessian of ``log pi(u_t)``, and ``A_t`` for
-the advantage of step t.
+differ. Write ``g_t = grad log pi(u_t)``, ``H_t`` for the Hessian of ``log pi(u_t)``, and ``A_t``
+for the advantage of step t.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory, relabel_target_first
 
 
-@torch.no_grad()
 def rollout(
     tasks: TaskBatch, player: Player, game: Game, *, stream: str, num_episodes: int
 ) -> Trajectory:
@@ -43,24 +42,27 @@ def rollout(
 
     agents = tasks.agents(stream=stream, num_episodes=num_episodes, num_steps=game.num_steps)
     seen_uniforms = uniforms("observation", 3)
-    player.start(Table(tasks, agents, game, num_episodes, uniforms("principal")))
+    table = Table(tasks, agents, game, num_episodes, uniforms("principal"))
     shape = (game.num_steps, num_tasks, num_episodes)
     arms, levels, observed_arms = (
         torch.empty(shape, dtype=torch.long, device=rewards.device) for _ in range(3)
     )
     aligned = torch.empty(shape, dtype=torch.bool, device=rewards.device)
     agent_rewards, observed_agent_rewards = (rewards.new_empty(shape) for _ in range(2))
-    for step in range(game.num_steps):
-        levels[step] = player.act(step)
-        bonus = game.bonus_of(levels[step], rewards)
-        arms[step] = agents.act(step, bonus)
-        aligned[step], agent_rewards[step] = agents.learn(step, arms[step], bonus)
-        seen = game.observation.arms(arms[step], seen_uniforms[step], num_arms)
-        observed_arms[step] = relabel_target_first(seen, tasks.target_arm)
-        observed_agent_rewards[step] = game.observation.agent_rewards(
-            agent_rewards[step], seen_uniforms[step]
-        )
-        player.observe(levels[step], observed_arms[step], observed_agent_rewards[step])
+    # thousands of small operations: inference mode saves a part of the cost of each
+    with torch.inference_mode():
+        player.start(table)
+        for step in range(game.num_steps):
+            levels[step] = player.act(step)
+            bonus = game.bonus_of(levels[step], rewards)
+            arms[step] = agents.act(step, bonus)
+            aligned[step], agent_rewards[step] = agents.learn(step, arms[step], bonus)
+            seen = game.observation.arms(arms[step], seen_uniforms[step], num_arms)
+            observed_arms[step] = relabel_target_first(seen, tasks.target_arm)
+            observed_agent_rewards[step] = game.observation.agent_rewards(
+                agent_rewards[step], seen_uniforms[step]
+            )
+            player.observe(levels[step], observed_arms[step], observed_agent_rewards[step])
 
     def last(steps: torch.Tensor) -> torch.Tensor:
         return steps.movedim(0, 2).contiguous()

@@ -317,7 +317,9 @@ class Population:
         seeds = [task_seed(index, split, seed) for index in indices]
         num_hyper = max(len(family.hyper_parameters) for family in self.families)
         uniforms = task_uniforms(seeds, "task", (3 + num_hyper + self.num_arms,))
-        which, target, hyper, rewards = uniforms.split([1, 2, num_hyper, self.num_arms], dim=1)
+        which, target, hyper, rewards = torch.split(
+            uniforms, [1, 2, num_hyper, self.num_arms], dim=1
+        )
         base_rewards, target_arm = self.target.choose(self.base_rewards.draw(rewards), target)
         self.reward_model.check(base_rewards)
         weights = torch.tensor([family.weight for family in self.families])

@@ -40,6 +40,9 @@ INNER_LOOPS = {
     "momentum": GradientAdaptation(
         inner_lr=0.2, num_inner_steps=3, optimizer_args={"momentum": 0.9}
     ),
+    "heads only": GradientAdaptation(
+        inner_lr=0.3, num_inner_steps=2, adapted=("world_model", "policy.policy")
+    ),
     # the usual eps of 1e-8 makes steps of Adam too rough for finite differences
     "adam": GradientAdaptation(
         inner_lr=0.05, num_inner_steps=2, inner_optimizer=Adam, optimizer_args={"eps": 1e-3}
@@ -107,8 +110,12 @@ def is_idle(name: str) -> bool:
 def inner_loop_of(settings: GradientAdaptation, setup: Setup):
     """An inner loop whose rates differ from one parameter to the next."""
     inner_loop = settings.build(setup.weights).double()
-    inner_loop.log_rates.data += torch.linspace(-0.5, 0.5, len(setup.weights)).double()
+    inner_loop.log_rates.data += torch.linspace(-0.5, 0.5, len(inner_loop.log_rates)).double()
     return inner_loop
+
+
+def does_adapt(settings: GradientAdaptation, name: str) -> bool:
+    return not settings.adapted or name.startswith(settings.adapted)
 
 
 class Copy(nn.Module):
@@ -129,7 +136,11 @@ def loop_over_tasks(setup: Setup, settings: GradientAdaptation, log_rates: Tenso
     copies = [Copy(setup.weights) for _ in range(M)]
     for task, module in enumerate(copies):
         optimizer = settings.inner_optimizer(
-            [{"params": [weight]} for weight in module.parameters()],
+            [
+                {"params": [weight]}
+                for name, weight in module.forward().items()
+                if does_adapt(settings, name)
+            ],
             lr=settings.inner_lr,
             **settings.optimizer_args,
         )
@@ -165,6 +176,9 @@ def test_stacked_tasks_equal_a_loop_over_tasks(name, setup):
     adapted = setup.adapt(inner_loop)
     for task in range(M):
         for weight_name, weight in adapted.items():
+            if not does_adapt(settings, weight_name):
+                assert weight is setup.weights[weight_name]
+                continue
             if not is_idle(weight_name):
                 assert not torch.equal(weight[task], setup.weights[weight_name])
             close(weight[task], expected[task][weight_name])
@@ -182,11 +196,12 @@ def test_stacked_tasks_equal_a_loop_over_tasks(name, setup):
         assert (gradient.abs().max() > 1e-6) == is_alive
     if learned:
         (rate_gradient,) = torch.autograd.grad(expected_loss, log_rates)
-        assert rate_gradient[torch.tensor(alive)].abs().min() > 1e-6
+        moving = [not is_idle(name) for name in setup.weights if does_adapt(settings, name)]
+        assert rate_gradient[torch.tensor(moving)].abs().min() > 1e-6
         close(gradients[-1], rate_gradient)
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("name", ["sgd", "momentum", "heads only", "adam"])
 def test_meta_gradient_equals_finite_differences(name, setup):
     inner_loop = inner_loop_of(INNER_LOOPS[name], setup)
     checked = ["bias_hh", "world_model.arm_bias", "policy.policy_out_weight"]
@@ -301,8 +316,31 @@ def test_without_gradients_the_adapted_weights_are_the_same_numbers(name, setup)
     with torch.no_grad():
         for weight_name, weight in setup.adapt(inner_loop).items():
             assert torch.equal(weight, adapted[weight_name])
-    assert all(weight.grad_fn is not None for weight in adapted.values())
+    for weight_name, weight in adapted.items():
+        assert (weight.grad_fn is not None) == does_adapt(INNER_LOOPS[name], weight_name)
     assert all(weight.grad is None for weight in setup.weights.values())
+
+
+def test_only_the_named_parameters_adapt(setup):
+    settings = GradientAdaptation(adapted=("policy.critic", "policy.policy_out"))
+    inner_loop = settings.build(setup.weights).double()
+    expected = {
+        f"policy.{layer}_{part}"
+        for layer in ("critic_in", "critic_out", "policy_out")
+        for part in ("weight", "bias")
+    }
+    assert inner_loop.rates().keys() == expected
+    for name, weight in setup.adapt(inner_loop).items():
+        assert (weight.dim() > setup.weights[name].dim()) == (name in expected)
+
+
+def test_an_unknown_prefix_is_refused(setup):
+    message = (
+        r"adapted: no parameter starts with 'word_model', allowed:"
+        r" bias_hh, bias_ih, policy, weight_hh, weight_ih, world_model"
+    )
+    with pytest.raises(ValueError, match=message):
+        GradientAdaptation(adapted=("policy", "word_model")).build(setup.weights)
 
 
 def test_nothing_leaks_from_one_call_into_the_next(setup):

@@ -33,6 +33,7 @@ ADAPTATIONS = {
     "two shots, three steps": GradientAdaptation(num_shots=2, num_inner_steps=3),
     "first order": GradientAdaptation(first_order=True),
     "fixed rate": GradientAdaptation(learn_inner_lr=False),
+    "heads only": GradientAdaptation(adapted=("policy",)),
     "adam": GradientAdaptation(inner_lr=0.01, inner_optimizer=torch.optim.Adam),
     "no adaptation": NoAdaptation(),
 }
@@ -272,6 +273,16 @@ def test_advantages_are_measured_by_their_noise_before_they_are_normalised():
     mean = sum(raw) / 3.0
     scale = math.sqrt(sum((number - mean) ** 2 for number in raw) / 3.0)
     expected = torch.tensor([[[(number - mean) / scale for number in raw]]], dtype=torch.float64)
+    torch.testing.assert_close(advantages, expected, rtol=0.0, atol=1e-5)
+
+
+def test_what_all_episodes_of_a_task_share_at_a_step_is_no_advantage():
+    # rewards to go [1, 1], [3, -1] and [2, 3]: means 2 and 1
+    rewards = torch.tensor([[[0.0, 1.0], [4.0, -1.0], [-1.0, 3.0]]], dtype=torch.float64)
+    advantages = Objective(gae_lambda=1.0).advantages(rewards, torch.zeros_like(rewards))
+    root = math.sqrt(2.0)
+    raw = torch.tensor([[[-1.0 / root, 0.0], [1.0 / root, -2.0], [0.0, 2.0]]]).double()
+    expected = raw / math.sqrt((0.5 + 0.5 + 4.0 + 4.0) / 6.0)
     torch.testing.assert_close(advantages, expected, rtol=0.0, atol=1e-5)
 
 

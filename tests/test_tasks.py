@@ -107,7 +107,7 @@ def test_numbers_that_do_not_fit_are_refused(index, seed, message):
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="validation.*train, val, test, tune"):
+    with pytest.raises(ValueError, match=r"validation.*train, val, test, tune"):
         MIXED.sample([0], split="validation")
 
 

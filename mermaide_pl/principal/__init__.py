@@ -13,7 +13,12 @@ from mermaide_pl.principal.schedules import (
     RandomlyIntervene,
     Schedule,
 )
-from mermaide_pl.principal.world_model import LinearForecast, NoWorldModel, SharedForecast, WorldModel
+from mermaide_pl.principal.world_model import (
+    LinearForecast,
+    NoWorldModel,
+    SharedForecast,
+    WorldModel,
+)
 
 __all__ = [
     "AlwaysIntervene",

@@ -55,7 +55,7 @@ def gru_step(projected: Tensor, hidden: Tensor, weight_hh: Tensor, bias_hh: Tens
     size = hidden.shape[-1]
     recurrent = linear(hidden, weight_hh, bias_hh)
     gates = torch.sigmoid(projected[..., : 2 * size] + recurrent[..., : 2 * size])
-    reset, update = gates.split(size, dim=-1)
+    reset, update = gates.chunk(2, dim=-1)
     candidate = torch.tanh(projected[..., 2 * size :] + reset * recurrent[..., 2 * size :])
     return torch.lerp(candidate, hidden, update)
 

@@ -69,8 +69,8 @@ class LearnedPlayer(Player):
 
     def act(self, step: int) -> Tensor:
         """Sample from the policy."""
-        self._hidden, output = self._principal.step(self._weights, self._hidden, self._past)
-        threshold = output.level_logits.softmax(-1).cumsum(-1)[..., :-1]
+        self._hidden, logits = self._principal.step(self._weights, self._hidden, self._past)
+        threshold = logits.softmax(-1).cumsum(-1)[..., :-1]
         return (self._uniforms[step].unsqueeze(-1) > threshold).sum(-1)
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:

@@ -25,26 +25,26 @@ class PolicyAndCritic(nn.Module):
         init_linear(self, "critic_in", input_size, hidden_size, gain=1.0)
         init_linear(self, "critic_out", hidden_size, 1, gain=0.1)
 
-    def forward(self, weights: Weights, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluate both networks.
+    def level_logits(self, weights: Weights, inputs: Tensor) -> Tensor:
+        """Logits of the policy.
 
         Args:
             weights: with the prefix "policy.".
             inputs: float [M, ..., I].
 
         Returns:
-            Level logits, float [M, ..., L], and the value: the principal's rewards still to come,
-            as a share of T, float [M, ...].
+            float [M, ..., L].
         """
+        return self._network("policy", weights, inputs)
 
-        def network(name: str) -> Tensor:
-            hidden = torch.tanh(
-                linear(
-                    inputs, weights[f"policy.{name}_in_weight"], weights[f"policy.{name}_in_bias"]
-                )
-            )
-            return linear(
-                hidden, weights[f"policy.{name}_out_weight"], weights[f"policy.{name}_out_bias"]
-            )
+    def values(self, weights: Weights, inputs: Tensor) -> Tensor:
+        """The critic: principal's rewards still to come, as a share of T; arguments as above."""
+        return self._network("critic", weights, inputs).squeeze(-1)
 
-        return network("policy"), network("critic").squeeze(-1)
+    @staticmethod
+    def _network(name: str, weights: Weights, inputs: Tensor) -> Tensor:
+        def layer(part: str, inputs: Tensor) -> Tensor:
+            prefix = f"policy.{name}_{part}"
+            return linear(inputs, weights[f"{prefix}_weight"], weights[f"{prefix}_bias"])
+
+        return layer("out", torch.tanh(layer("in", inputs)))

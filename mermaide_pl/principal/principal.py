@@ -101,11 +101,12 @@ class Principal(nn.Module):
         features = self.history.features(past, self.game)
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
         hidden = gru_sequence(projected, weights["weight_hh"], weights["bias_hh"])
-        return self._heads(weights, hidden, features)
+        state, arm_logits = self._state(weights, hidden, features)
+        return PrincipalOutput(
+            self.policy.level_logits(weights, state), self.policy.values(weights, state), arm_logits
+        )
 
-    def step(
-        self, weights: Weights, hidden: Tensor, past: Past
-    ) -> tuple[Tensor, PrincipalOutput]:
+    def step(self, weights: Weights, hidden: Tensor, past: Past) -> tuple[Tensor, Tensor]:
         """Think one step ahead in a running game.
 
         Args:
@@ -114,19 +115,21 @@ class Principal(nn.Module):
             past: what was seen before this step, axes [M, B].
 
         Returns:
-            The new hidden state and the outputs, axes [M, B].
+            The new hidden state, float [M, B, H], and the level logits, float [M, B, L].
         """
         features = self.history.features(past, self.game)
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
         hidden = gru_step(projected, hidden, weights["weight_hh"], weights["bias_hh"])
-        return hidden, self._heads(weights, hidden, features)
+        state, _ = self._state(weights, hidden, features)
+        return hidden, self.policy.level_logits(weights, state)
 
-    def _heads(self, weights: Weights, hidden: Tensor, features: Tensor) -> PrincipalOutput:
+    def _state(
+        self, weights: Weights, hidden: Tensor, features: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Input of policy and critic, float [M, ..., I], and the arm logits [M, ..., L, A]."""
         # for the principal all arms but the target are alike: it looks at the target's numbers only
-        about_target = features[..., : self._num_about_target]
-        state, arm_logits = [hidden, about_target], None
+        parts, arm_logits = [hidden, features[..., : self._num_about_target]], None
         if self.world_model is not None:
             arm_logits = self.world_model(weights, hidden, features)
-            state.append(arm_logits.softmax(-1)[..., 0])
-        level_logits, values = self.policy(weights, torch.cat(state, dim=-1))
-        return PrincipalOutput(level_logits, values, arm_logits)
+            parts.append(arm_logits.softmax(-1)[..., 0])
+        return torch.cat(parts, dim=-1), arm_logits

@@ -64,7 +64,7 @@ class _Linear(Forecast):
     def forward(self, weights: Weights, hidden: Tensor, features: Tensor) -> Tensor:
         state = torch.cat([hidden, features], dim=-1)
         logits = linear(state, weights["world_model.arm_weight"], weights["world_model.arm_bias"])
-        return logits.unflatten(-1, self._shape)
+        return logits.view(*logits.shape[:-1], *self._shape)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class _Shared(Forecast):
             return linear(inputs, weights[f"{prefix}_weight"], weights[f"{prefix}_bias"])
 
         overall, per_arm = features.tensor_split([self._num_global], dim=-1)
-        per_arm = per_arm.unflatten(-1, (self._num_arms, self._num_per_arm))
+        per_arm = per_arm.reshape(*per_arm.shape[:-1], self._num_arms, self._num_per_arm)
         common = layer("common", torch.cat([hidden, overall], dim=-1))
         units = torch.tanh(layer("arm", per_arm) + common.unsqueeze(-2))
         return layer("out", units).transpose(-1, -2)

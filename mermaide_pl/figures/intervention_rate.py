@@ -1,0 +1,63 @@
+"""When the principal intervenes, and when the agent does what it wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mermaide_pl.figures.style import label_axes, legend_above, new_figure, series_style
+from mermaide_pl.trajectory import Trajectory
+
+_NORMAL_QUANTILE = 1.959964  # of 0.975
+
+
+def mean_and_interval(happened: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Share of episodes in which something happened at each step, with its 95% interval.
+
+    Equation:
+        mean_t = mean_m p_mt,  half width = 1.96 * sd_m(p_mt) / sqrt(M),  p_mt = mean_b x_mbt
+
+    Episodes with one agent are alike, so agents are the sample. The interval is the normal
+    approximation, cut to [0, 1]; of a single agent nothing can be said, its interval is nan.
+
+    Args:
+        happened: bool [M, B, T].
+
+    Returns:
+        Mean, low and high, float64 [T].
+    """
+    per_agent = happened.double().mean(1)
+    mean, num_agents = per_agent.mean(0), len(per_agent)
+    if num_agents == 1:
+        return mean, torch.full_like(mean, torch.nan), torch.full_like(mean, torch.nan)
+    half = _NORMAL_QUANTILE * per_agent.std(0) / num_agents**0.5
+    return mean, (mean - half).clamp(min=0.0), (mean + half).clamp(max=1.0)
+
+
+def draw_intervention_rate(played: Mapping[str, Trajectory]) -> Figure:
+    """Draw, against the step, the share of episodes with an intervention and with the target arm.
+
+    Args:
+        played: name of a line (a number of shots, a family of agents) to episodes, [M, B, T].
+
+    Returns:
+        The figure: interventions above, alignment below; bands are 95% intervals over agents.
+    """
+    figure, panels = new_figure(height=3.4, panel_heights=(1.0, 1.0))
+    for index, (name, trajectory) in enumerate(played.items()):
+        style = series_style(index)
+        steps = range(1, trajectory.arms.shape[-1] + 1)
+        for axes, happened in zip(panels, (trajectory.levels > 0, trajectory.aligned), strict=True):
+            mean, low, high = (value.cpu().numpy() for value in mean_and_interval(happened))
+            axes.plot(steps, mean, label=name, **style)
+            axes.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
+    panels[1].margins(x=0.01)
+    for axes in panels:
+        axes.set_ylim(-0.03, 1.03)
+    label_axes(panels[0], y="intervention rate\n(share of episodes)")
+    label_axes(panels[1], x="step t", y="alignment\n(share of episodes)")
+    legend_above(figure, panels[0])
+    return figure

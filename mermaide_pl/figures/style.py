@@ -1,0 +1,80 @@
+"""How every figure looks: one journal column wide, colours that the colour-blind tell apart.
+
+Everything is set on the figure at hand: neither pyplot nor matplotlib's global settings are
+touched, so drawing is safe in any process, with or without a display.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLUMN_WIDTH = 3.4  # inches
+DOTS_PER_INCH = 200
+FONT_SIZE = 8.0  # points: axis labels and titles
+SMALL_FONT_SIZE = 7.0  # points: tick labels, legends, labels of lines
+LINE_WIDTH = 1.0  # points
+
+# Okabe and Ito, "Color universal design", 2008, without yellow, which is lost on white
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY_BLUE, BLACK = "#E69F00", "#56B4E9", "#000000"
+GREY = "#666666"
+SERIES_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)
+
+
+def series_style(index: int) -> dict[str, Any]:
+    """Colour of the line number `index`, solid: dashes are lost on lines that jump every step."""
+    return {"color": SERIES_COLOURS[index % len(SERIES_COLOURS)], "linewidth": LINE_WIDTH}
+
+
+def shots_label(shots: int) -> str:
+    """How a line for `shots` support episodes is named."""
+    return "1 shot" if shots == 1 else f"{shots} shots"
+
+
+def new_figure(height: float, panel_heights: Sequence[float] = (1.0,)) -> tuple[Figure, list[Axes]]:
+    """An empty figure with panels one above the other that share their horizontal axis.
+
+    Args:
+        height: of the figure, inches.
+        panel_heights: one panel each, in any unit.
+
+    Returns:
+        The figure and its panels, top first.
+    """
+    figure = Figure(figsize=(COLUMN_WIDTH, height), dpi=DOTS_PER_INCH, layout="constrained")
+    panels = list(
+        figure.subplots(
+            len(panel_heights), sharex=True, squeeze=False, height_ratios=panel_heights
+        )[:, 0]
+    )
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=SMALL_FONT_SIZE, length=2.5)
+    figure.align_ylabels(panels)
+    return figure, panels
+
+
+def label_axes(axes: Axes, *, x: str | None = None, y: str) -> None:
+    """Name the axes, with units; panels above others have no `x`."""
+    if x is not None:
+        axes.set_xlabel(x, fontsize=FONT_SIZE)
+    axes.set_ylabel(y, fontsize=FONT_SIZE)
+
+
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """Name the lines of `axes` in rows above all panels, where nothing is hidden."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=min(len(labels), 4),
+        fontsize=SMALL_FONT_SIZE,
+        frameon=False,
+        borderaxespad=0.2,
+        columnspacing=1.4,
+    )

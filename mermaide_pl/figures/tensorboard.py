@@ -1,0 +1,102 @@
+"""Draws the figures while training and shows them in TensorBoard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from matplotlib.figure import Figure
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from mermaide_pl.checks import check_number
+from mermaide_pl.figures.episode import draw_episode
+from mermaide_pl.figures.intervention_rate import draw_intervention_rate
+from mermaide_pl.figures.learning_curves import draw_learning_curves
+from mermaide_pl.figures.style import shots_label
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.tasks import TaskBatch
+
+
+class FigureLogger(pl.Callback):
+    """Logs three figures at the end of validation; does nothing without a TensorBoardLogger.
+
+    ``figures/learning_curves`` is the mean return over all validation agents, from the logged
+    metrics. ``figures/intervention_rate`` and ``figures/episode`` show the last validation batch of
+    process zero; the episode is the first agent's first, at the largest number of shots.
+
+    Args:
+        every_n_validations: draw at every n-th validation; the curves miss none.
+    """
+
+    def __init__(self, every_n_validations: int = 1) -> None:
+        check_number("FigureLogger.every_n_validations", every_n_validations, low=1)
+        self._every_n_validations = every_n_validations
+        self._agent_steps = 0  # played in training so far, support and query, all processes
+        self._progress: list[int] = []  # agent steps at each validation, [N]
+        self._returns: dict[int, list[float]] = {}  # shots to mean return, [N]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The curves so far, as plain numbers and lists."""
+        return {
+            "agent_steps": self._agent_steps,
+            "progress": list(self._progress),
+            "shots": list(self._returns),
+            "returns": [list(values) for values in self._returns.values()],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the curves of the run that is resumed."""
+        self._agent_steps = state_dict["agent_steps"]
+        self._progress = list(state_dict["progress"])
+        curves = zip(state_dict["shots"], state_dict["returns"], strict=True)
+        self._returns = {shots: list(values) for shots, values in curves}
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: TaskBatch,
+        batch_idx: int,
+    ) -> None:
+        """Count the steps that agents have played."""
+        assert isinstance(pl_module, MermaideModule)
+        episodes = pl_module.inner_loop.num_shots + pl_module.num_query_episodes
+        self._agent_steps += trainer.world_size * len(batch) * episodes * pl_module.game.num_steps
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Prolong the curves, then draw."""
+        assert isinstance(pl_module, MermaideModule)
+        if trainer.sanity_checking:
+            return
+        self._record(trainer, pl_module)
+        loggers = [item for item in trainer.loggers if isinstance(item, TensorBoardLogger)]
+        due = len(self._progress) % self._every_n_validations == 0
+        if not (loggers and due and trainer.is_global_zero):
+            return
+        for name, figure in self._draw(pl_module).items():
+            for logger in loggers:
+                logger.experiment.add_figure(
+                    f"figures/{name}", figure, trainer.global_step, close=True
+                )
+
+    def _record(self, trainer: pl.Trainer, module: MermaideModule) -> None:
+        if self._progress[-1:] == [self._agent_steps]:  # validated again without training between
+            del self._progress[-1]
+            for values in self._returns.values():
+                del values[-1]
+        self._progress.append(self._agent_steps)
+        for shots in module.eval_shots:
+            value = trainer.callback_metrics[f"val/return_{shots}shot"].item()
+            self._returns.setdefault(shots, []).append(value)
+
+    def _draw(self, module: MermaideModule) -> dict[str, Figure]:
+        yardsticks: dict[str, float] = getattr(module, "val_yardsticks", {})
+        curves = {shots_label(shots): values for shots, values in self._returns.items()}
+        played = {shots_label(shots): module.last_evaluation[shots] for shots in module.eval_shots}
+        most = max(module.eval_shots)
+        return {
+            "learning_curves": draw_learning_curves(self._progress, curves, yardsticks),
+            "intervention_rate": draw_intervention_rate(played),
+            "episode": draw_episode(module.last_evaluation[most], module.last_forecast[most]),
+        }

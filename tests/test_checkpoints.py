@@ -1,0 +1,210 @@
+import os
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.game import Game
+from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
+from mermaide_pl.principal import Architecture
+from mermaide_pl.spec import describe
+
+
+class Malicious:
+    """Makes a directory when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+def tiny(**settings) -> MermaideModule:
+    torch.manual_seed(0)
+    return MermaideModule(Game(3, 8), Architecture(8, 8), **settings)
+
+
+def checkpoint_of(module: MermaideModule) -> dict:
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+def complaint(read, path: Path) -> str:
+    """The message of the ValueError that `read(path)` ends with; it names the file in one line."""
+    with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+READERS = pytest.mark.parametrize(
+    "read", [read_checkpoint, MermaideModule.load_from_checkpoint], ids=["read", "load"]
+)
+
+
+def test_what_was_saved_is_read(tmp_path):
+    saved = checkpoint_of(tiny())
+    torch.save(saved, tmp_path / "a.ckpt")
+    for path in (tmp_path / "a.ckpt", str(tmp_path / "a.ckpt")):
+        checkpoint = read_checkpoint(path)
+        assert checkpoint[CHECKPOINT_KEY] == saved[CHECKPOINT_KEY]
+        assert list(checkpoint["state_dict"]) == list(saved["state_dict"])
+        for name, value in checkpoint["state_dict"].items():
+            assert torch.equal(value, saved["state_dict"][name])
+
+
+def test_a_module_comes_back_with_its_settings_and_weights(tmp_path):
+    module = tiny(num_query_episodes=3, num_eval_episodes=5, meta_lr=0.01, inner_rates_lr=0.02)
+    torch.save(checkpoint_of(module), tmp_path / "a.ckpt")
+    torch.manual_seed(1)
+    loaded = MermaideModule.load_from_checkpoint(tmp_path / "a.ckpt")
+    assert loaded.game == module.game
+    assert (loaded.num_query_episodes, loaded.num_eval_episodes) == (3, 5)
+    assert (loaded.meta_lr, loaded.inner_rates_lr) == (0.01, 0.02)
+    assert list(loaded.state_dict()) == list(module.state_dict())
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, module.state_dict()[name])
+
+
+@READERS
+def test_a_missing_file(read, tmp_path):
+    assert "does not exist" in complaint(read, tmp_path / "none.ckpt")
+    assert "does not exist" in complaint(read, tmp_path)  # a folder is no checkpoint
+
+
+@READERS
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9, 0.999])
+def test_a_truncated_file(read, share, tmp_path):
+    path = tmp_path / "a.ckpt"
+    torch.save(checkpoint_of(tiny()), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert "truncated, damaged, or not a checkpoint" in complaint(read, path)
+
+
+@READERS
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello",
+        b"families:\n  - rule: mermaide_pl.agents.UCB\n",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        bytes(1000),
+        b"PK\x03\x04 looks like an archive",
+        bytes(range(256)),
+        b"\x80\x02}q\x00.",
+        pickle.dumps({"state_dict": {1, 2}}, protocol=2),
+    ],
+    ids=["text", "yaml", "image", "zeros", "archive", "bytes", "empty pickle", "pickle"],
+)
+def test_a_file_that_is_no_checkpoint(read, content, tmp_path):
+    path = tmp_path / "a.ckpt"
+    path.write_bytes(content)
+    complaint(read, path)
+
+
+@READERS
+def test_one_damaged_byte(read, tmp_path):
+    path = tmp_path / "a.ckpt"
+    torch.save(checkpoint_of(tiny()), path)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"state_dict")
+    content[place - 8 : place] = b"\xff" * 8
+    path.write_bytes(bytes(content))
+    complaint(read, path)
+
+
+@READERS
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.zeros(2), "text"], ids=str)
+def test_a_file_without_a_principal(read, content, tmp_path):
+    torch.save(content, tmp_path / "a.ckpt")
+    assert "holds no principal" in complaint(read, tmp_path / "a.ckpt")
+
+
+@READERS
+@pytest.mark.parametrize("form", ["archive", "legacy", "plain pickle"])
+def test_code_in_a_checkpoint_is_not_run(read, form, tmp_path):
+    path, target = tmp_path / "a.ckpt", tmp_path / "made"
+    content = {"state_dict": {}, "loops": Malicious(target)}
+    if form == "plain pickle":
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "archive")
+    complaint(read, path)
+    assert not target.exists()
+    if form == "plain pickle":
+        pickle.loads(path.read_bytes())
+    else:
+        torch.load(path, weights_only=False)
+    assert target.exists()  # the file was armed indeed
+
+
+def test_settings_cannot_name_code_to_run(tmp_path):
+    path, target = tmp_path / "a.ckpt", tmp_path / "made"
+    checkpoint = checkpoint_of(tiny())
+    checkpoint[CHECKPOINT_KEY]["game"] = {
+        "class_path": "os.mkdir",
+        "init_args": {"path": str(target)},
+    }
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=r"os\.mkdir"):
+        MermaideModule.load_from_checkpoint(path)
+    assert not target.exists()
+
+
+def without(name: str):
+    def change(checkpoint: dict) -> None:
+        del checkpoint[name]
+
+    return change
+
+
+def another_size(checkpoint: dict) -> None:
+    checkpoint[CHECKPOINT_KEY]["architecture"]["init_args"]["hidden_size"] = 9
+
+
+def a_missing_weight(checkpoint: dict) -> None:
+    del checkpoint["state_dict"]["principal.weight_ih"]
+
+
+def an_unknown_setting(checkpoint: dict) -> None:
+    checkpoint[CHECKPOINT_KEY]["colour"] = "red"
+
+
+def an_unknown_argument(checkpoint: dict) -> None:
+    checkpoint[CHECKPOINT_KEY]["game"]["init_args"]["colour"] = "red"
+
+
+def settings_of_another_kind(checkpoint: dict) -> None:
+    checkpoint[CHECKPOINT_KEY] = [1, 2]
+
+
+def a_slot_of_another_kind(checkpoint: dict) -> None:
+    checkpoint[CHECKPOINT_KEY]["game"] = describe(Architecture())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without(CHECKPOINT_KEY),
+        another_size,
+        a_missing_weight,
+        an_unknown_setting,
+        an_unknown_argument,
+        settings_of_another_kind,
+        a_slot_of_another_kind,
+    ],
+    ids=lambda change: change.__name__,
+)
+def test_a_checkpoint_of_another_version(change, tmp_path):
+    path = tmp_path / "a.ckpt"
+    checkpoint = checkpoint_of(tiny())
+    change(checkpoint)
+    torch.save(checkpoint, path)
+    message = complaint(MermaideModule.load_from_checkpoint, path)
+    assert "not a checkpoint of this version" in message
