@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -106,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE)
         return
+    _keep_quiet()
     try:
         if arguments[0] == "evaluate":
             _evaluate(arguments[1:])
@@ -126,6 +129,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, ValueError) and not _raised_by_us(error):
             raise
         sys.exit(_fail(error))
+
+
+def _keep_quiet() -> None:
+    """Drop Lightning's advertisements and what it says of itself; keep its warnings to the user."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", category=FutureWarning, module=name)
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=name)
+    # tasks are drawn in microseconds
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
 def _raised_by_us(error: BaseException) -> bool:

@@ -166,6 +166,13 @@ def evaluate(
     print_table(rows, console)
     settings = ", ".join(str(fixed[label]) for label in grids)
     console.print(f"Schedules tuned on the training population: {settings}.")
+    places = [f"checkpoint: {ckpt_path}"]
+    if out is not None:
+        places.append(f"results: {out}")
+    run = Path(ckpt_path).parent.parent
+    if any(run.glob("events.out.tfevents.*")):
+        places.append(f"curves: tensorboard --logdir {run}")
+    console.print("   ".join(places), soft_wrap=True)
     return rows
 
 

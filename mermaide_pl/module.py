@@ -186,7 +186,8 @@ class MermaideModule(pl.LightningModule):
         played = [pair for (stage, _), pair in self._yardsticks.items() if stage == "val"]
         for index, name in enumerate(("no intervention", "oracle")):
             returns = torch.cat([pair[index].returns.flatten() for pair in played])
-            self.val_yardsticks[name] = returns.mean().item()
+            mean = self.trainer.strategy.reduce(returns.mean(), reduce_op="mean")
+            self.val_yardsticks[name] = float(mean)
         self._log_evaluation("val")
 
     def on_test_epoch_end(self) -> None:
@@ -215,8 +216,9 @@ class MermaideModule(pl.LightningModule):
                 if arm_logits is not None:
                     preds, target = forecast_inputs(arm_logits, played)
                     self._collection(self.forecast, shots).update(preds=preds, target=target)
-                self.last_evaluation[shots] = played
-                self.last_forecast[shots] = arm_logits
+                if batch_index == 0:
+                    self.last_evaluation[shots] = played
+                    self.last_forecast[shots] = arm_logits
 
     @torch.no_grad()
     def adapted_weights(self, tasks: TaskBatch, shots: int) -> Weights:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mermaide_pl.figures.style import (
     GREY,
@@ -64,7 +64,8 @@ def draw_learning_curves(
             fontsize=SMALL_FONT_SIZE,
         )
     axes.margins(y=0.15)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.03 * max(progress, default=0) or 1)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     label_axes(axes, x=progress_unit, y="validation return\n(reward units per step)")
     legend_above(figure, axes)

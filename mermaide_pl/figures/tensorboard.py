@@ -21,7 +21,7 @@ class FigureLogger(pl.Callback):
     """Logs three figures at the end of validation; does nothing without a TensorBoardLogger.
 
     ``figures/learning_curves`` is the mean return over all validation agents, from the logged
-    metrics. ``figures/intervention_rate`` and ``figures/episode`` show the last validation batch of
+    metrics. ``figures/intervention_rate`` and ``figures/episode`` show the first validation batch of
     process zero; the episode is the first agent's first, at the largest number of shots.
 
     Args:
@@ -91,12 +91,11 @@ class FigureLogger(pl.Callback):
             self._returns.setdefault(shots, []).append(value)
 
     def _draw(self, module: MermaideModule) -> dict[str, Figure]:
-        yardsticks: dict[str, float] = getattr(module, "val_yardsticks", {})
         curves = {shots_label(shots): values for shots, values in self._returns.items()}
         played = {shots_label(shots): module.last_evaluation[shots] for shots in module.eval_shots}
         most = max(module.eval_shots)
         return {
-            "learning_curves": draw_learning_curves(self._progress, curves, yardsticks),
+            "learning_curves": draw_learning_curves(self._progress, curves, module.val_yardsticks),
             "intervention_rate": draw_intervention_rate(played),
             "episode": draw_episode(module.last_evaluation[most], module.last_forecast[most]),
         }

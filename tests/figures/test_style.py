@@ -1,0 +1,45 @@
+from itertools import pairwise
+
+import matplotlib
+import pytest
+from matplotlib.colors import to_rgb
+
+from mermaide_pl.figures.style import (
+    SERIES_COLOURS,
+    label_axes,
+    new_figure,
+    series_style,
+    shots_label,
+)
+
+
+def test_figures_are_one_column_wide_and_leave_the_global_settings_alone() -> None:
+    before = dict(matplotlib.rcParams)
+    figure, panels = new_figure(3.0, (2.0, 1.0))
+    label_axes(panels[1], x="t", y="rate")
+    figure.draw_without_rendering()
+    assert figure.get_size_inches().tolist() == [3.4, 3.0]
+    assert len(panels) == 2
+    assert panels[0].get_shared_x_axes().joined(*panels)
+    assert panels[0].get_window_extent().height > panels[1].get_window_extent().height
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_figures_are_unknown_to_pyplot() -> None:
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    new_figure(2.0)
+    assert pyplot.get_fignums() == before
+
+
+def test_colours_differ_and_start_again_after_the_last() -> None:
+    assert len(set(SERIES_COLOURS)) == len(SERIES_COLOURS)
+    assert series_style(0) == series_style(len(SERIES_COLOURS))
+    for one, other in pairwise(SERIES_COLOURS):
+        assert max(abs(a - b) for a, b in zip(to_rgb(one), to_rgb(other), strict=True)) > 0.25
+
+
+@pytest.mark.parametrize(("shots", "label"), [(0, "0 shots"), (1, "1 shot"), (2, "2 shots")])
+def test_shots_label(shots: int, label: str) -> None:
+    assert shots_label(shots) == label

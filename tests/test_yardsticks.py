@@ -1,0 +1,120 @@
+import pytest
+
+from mermaide_pl.agents import UCB, BestResponse, NoiseFreeReward
+from mermaide_pl.game import Game
+from mermaide_pl.principal import (
+    AlwaysIntervene,
+    InitialBurst,
+    NoIntervention,
+    Oracle,
+    Periodic,
+    RandomlyIntervene,
+)
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import AgentFamily, FixedRewards, Population, SecondBestTarget
+from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
+
+LEARNERS = Population([AgentFamily(UCB, {"beta": [0.2, 0.5]})], num_arms=3)
+# a follower that must be paid 0.2 on each step
+FOLLOWER = Population(
+    [AgentFamily(BestResponse)],
+    num_arms=2,
+    base_rewards=FixedRewards((0.5, 0.3)),
+    target=SecondBestTarget(),
+    reward_model=NoiseFreeReward(),
+)
+
+
+def game(num_steps: int = 20, num_arms: int = 3, **settings) -> Game:
+    return Game(num_arms=num_arms, num_steps=num_steps, **settings)
+
+
+def learners(num_tasks: int = 12):
+    return LEARNERS.sample(range(num_tasks), split="tune")
+
+
+def test_bursts_by_hand():
+    assert burst_grid(game(200)) == [InitialBurst(length) for length in range(10, 200, 10)]
+    assert burst_grid(game(4)) == [InitialBurst(length) for length in range(5)]
+    assert burst_grid(game(1)) == [InitialBurst(0), InitialBurst(1)]
+
+
+def test_periods_by_hand():
+    assert periodic_grid(game(8)) == [Periodic(period) for period in (2, 3, 5, 7)]
+    periods = [player.period for player in periodic_grid(game(200))]
+    assert periods[:6] == [2, 3, 5, 7, 10, 14]
+    assert 100 < periods[-1] < 200
+    assert periodic_grid(game(1)) == [Periodic(2)]
+
+
+def test_rates_by_hand():
+    rates = [player.rate for player in random_grid(game())]
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    assert all(type(player) is RandomlyIntervene for player in random_grid(game()))
+
+
+def test_oracles_by_hand():
+    oracles = oracle_grid(game())
+    settings = {(oracle.kappa, oracle.n0) for oracle in oracles}
+    assert len(settings) == len(oracles) == 21
+    assert {(0.0, 0.0), (1.0, 0.0), (2.0, 15.0)} < settings
+    assert all(type(oracle) is Oracle for oracle in oracles)
+
+
+@pytest.mark.parametrize("grid", [burst_grid, periodic_grid, random_grid, oracle_grid])
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 50])
+def test_every_grid_has_players_for_every_game(grid, num_steps):
+    players = grid(game(num_steps))
+    assert players
+    assert all(one != other for i, one in enumerate(players) for other in players[:i])
+
+
+def test_the_best_has_the_highest_mean_return():
+    tasks, rules = learners(), game(cost=0.4)
+    players = [NoIntervention(), *burst_grid(rules), *random_grid(rules), *oracle_grid(rules)]
+    returns = [
+        rollout(tasks, player, rules, stream="tune", num_episodes=2).returns.mean().item()
+        for player in players
+    ]
+    assert len(set(returns)) > 10
+    best = best_of(players, tasks, rules, num_episodes=2)
+    assert best is players[returns.index(max(returns))]
+
+
+@pytest.mark.parametrize(("cost", "best"), [(0.0, AlwaysIntervene), (5.0, NoIntervention)])
+def test_free_bonuses_are_given_and_dear_ones_are_not(cost, best):
+    rules = game(cost=cost)
+    for players in (
+        [NoIntervention(), AlwaysIntervene()],
+        [AlwaysIntervene(), NoIntervention()],
+    ):
+        assert type(best_of(players, learners(), rules)) is best
+
+
+def test_the_first_one_among_equals():
+    tasks = FOLLOWER.sample(range(3), split="tune")
+    rules = game(num_arms=2, bonuses=(0.0, 0.25), cost=1.0)
+    oracles = oracle_grid(rules)
+    assert best_of(oracles, tasks, rules) is oracles[0]
+    assert best_of(oracles[::-1], tasks, rules) is oracles[-1]
+
+
+def test_the_tuned_oracle_reaches_the_equilibrium_of_a_follower():
+    tasks = FOLLOWER.sample(range(3), split="tune")
+    rules = game(num_arms=2, bonuses=(0.0, 0.25), cost=1.0)
+    oracle = best_of(oracle_grid(rules), tasks, rules)
+    played = rollout(tasks, oracle, rules, stream="query", num_episodes=1)
+    assert played.returns.tolist() == [[0.75]] * 3
+
+
+def test_each_candidate_is_announced():
+    calls = []
+    players = burst_grid(game())
+    best_of(players, learners(2), game(), on_step=lambda: calls.append(1))
+    assert len(calls) == len(players) == 19
+
+
+def test_tuning_twice_chooses_the_same():
+    rules = game(cost=0.4)
+    players = [*burst_grid(rules), *random_grid(rules)]
+    assert best_of(players, learners(), rules) is best_of(players, learners(), rules)
