@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mermaide_pl.game import Game
+from mermaide_pl.game import TIE_TOLERANCE, Game
 
 
 def equilibrium_level(delta: Tensor, game: Game) -> Tensor:
@@ -22,7 +22,7 @@ def equilibrium_level(delta: Tensor, game: Game) -> Tensor:
         Levels, int64 [M].
     """
     payoff = _payoffs(delta, game)
-    cost = torch.tensor(game.bonuses).to(delta)
+    cost = torch.tensor(game.bonuses, dtype=delta.dtype, device=delta.device)
     # best payoff first, and among equals the cheapest level
     cheapest_first = cost.argsort(stable=True)
     return cheapest_first[payoff[:, cheapest_first].argmax(1)]
@@ -45,5 +45,6 @@ def population_equilibrium(delta: Tensor, game: Game) -> tuple[int, float]:
 
 def _payoffs(delta: Tensor, game: Game) -> Tensor:
     """Payoff per step of each level against each agent, float [M, L]; ties to the principal."""
-    bonus = torch.tensor(game.bonuses).to(delta)
-    return game.principal_rewards(bonus >= delta.unsqueeze(1), bonus.expand(len(delta), -1))
+    bonus = torch.tensor(game.bonuses, dtype=delta.dtype, device=delta.device)
+    wins = bonus >= delta.unsqueeze(1) - TIE_TOLERANCE
+    return game.principal_rewards(wins, bonus.expand(len(delta), -1))

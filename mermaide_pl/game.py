@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from mermaide_pl.checks import check_number, check_probability
+
+TIE_TOLERANCE = 1e-6
+"""Reward units within which two values tie, so that rounding does not decide who wins a tie."""
 
 
 class Observation(ABC):
@@ -117,7 +121,7 @@ class Game:
 
     def bonus_of(self, levels: Tensor, like: Tensor) -> Tensor:
         """Bonus of each level, in reward units, with the dtype of `like`."""
-        return torch.tensor(self.bonuses, dtype=like.dtype, device=levels.device)[levels]
+        return _bonus_table(self.bonuses, like.dtype, levels.device)[levels]
 
     def principal_rewards(self, aligned: Tensor, bonus: Tensor) -> Tensor:
         """Principal's reward ``1[a_t = a*] - cost * b(u_t)``.
@@ -127,3 +131,8 @@ class Game:
             bonus: bonus put on the target arm in that step, float, same shape.
         """
         return aligned.to(bonus.dtype) - self.cost * bonus
+
+
+@cache
+def _bonus_table(bonuses: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(bonuses, dtype=dtype, device=device)

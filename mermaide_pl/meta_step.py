@@ -32,9 +32,9 @@ class Objective:
 
     Inner loss of a task: ``surrogate + forecast_weight * cross-entropy`` on its support episodes,
     with what the principal observed. Outer loss: the same on the query episodes with the adapted
-    weights and true outcomes, plus critic error, minus the entropy bonus; plus `zero_shot_weight`
-    times the same on the support episodes with the meta weights, so that the principal is trained
-    for its first episode with an agent too.
+    weights and the rewards that truly came, plus critic error, minus the entropy bonus; plus
+    `zero_shot_weight` times the same on the support episodes with the meta weights, so that the
+    principal is trained for its first episode with an agent too.
 
     Args:
         surrogate: policy-gradient estimator.
@@ -113,33 +113,36 @@ def adapt(
     objective: Objective,
     tasks: TaskBatch,
     support: Trajectory,
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], PrincipalOutput]:
     """Adapt the principal to each task from its support episodes.
 
     Args:
         principal: holds the meta weights.
-        inner_loop: how to adapt.
+        inner_loop: how to adapt, by at least one step.
         objective: the inner loss.
         tasks: M tasks.
         support: episodes that the unadapted principal played with them.
 
     Returns:
-        Fast weights [M, ...]; they carry the graph back to the meta weights if gradients are on.
+        Fast weights [M, ...], and what the unadapted principal thought in the support episodes;
+        both carry the graph back to the meta weights if gradients are on.
     """
     game = principal.game
     offered = game.bonus_of(support.levels, support.rewards)
     # the agent is unseen: what the principal did not see it cannot learn from
     seen_rewards = game.principal_rewards(support.observed_arms == 0, offered)
-    fixed: list[Tensor] = []
+    unadapted: list[PrincipalOutput] = []
 
     def loss(weights: Weights) -> Tensor:
         output = principal(weights, support)
-        if not fixed:
-            log_probs = log_probabilities(output.level_logits, support.levels)
-            fixed.extend([log_probs.detach(), objective.advantages(seen_rewards, output.values)])
-        return objective.inner_loss(output, support, *fixed)
+        if not unadapted:
+            unadapted.append(output)
+        behaviour = log_probabilities(unadapted[0].level_logits, support.levels).detach()
+        advantages = objective.advantages(seen_rewards, unadapted[0].values)
+        return objective.inner_loss(output, support, behaviour, advantages)
 
-    return inner_loop(principal.weights(), loss, len(tasks))
+    weights = inner_loop(principal.weights(), loss, len(tasks))
+    return weights, unadapted[0]
 
 
 @dataclass(frozen=True)
@@ -184,10 +187,9 @@ def meta_step(
             stream="support",
             num_episodes=inner_loop.num_shots,
         )
-        if objective.zero_shot_weight:
-            unadapted = objective.outer_loss(principal(weights, support), support, progress)
-            loss = loss + objective.zero_shot_weight * unadapted.mean()
-        weights = adapt(principal, inner_loop, objective, tasks, support)
+        weights, unadapted = adapt(principal, inner_loop, objective, tasks, support)
+        zero_shot = objective.outer_loss(unadapted, support, progress).mean()
+        loss = loss + objective.zero_shot_weight * zero_shot
     query = rollout(
         tasks,
         LearnedPlayer(principal, weights),

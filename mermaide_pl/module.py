@@ -232,7 +232,8 @@ class MermaideModule(pl.LightningModule):
             return self.principal.weights()
         player = LearnedPlayer(self.principal, self.principal.weights())
         support = rollout(tasks, player, self.game, stream="support", num_episodes=shots)
-        return adapt(self.principal, self.inner_loop, self.objective, tasks, support)
+        weights, _ = adapt(self.principal, self.inner_loop, self.objective, tasks, support)
+        return weights
 
     def _on_device(self, tasks: TaskBatch) -> TaskBatch:
         """The game is played in the precision of the weights."""

@@ -66,8 +66,8 @@ def advantage_noise_scale(advantages: Tensor, gae_lambda: float) -> Tensor:
     Returns:
         float [T].
     """
-    powers = gae_lambda ** (2.0 * torch.arange(advantages.shape[-1], device=advantages.device))
-    return powers.to(advantages).cumsum(0).flip(0).sqrt()
+    exponents = torch.arange(advantages.shape[-1]).to(advantages)
+    return (gae_lambda ** (2.0 * exponents)).cumsum(0).flip(0).sqrt()
 
 
 def normalise_per_task(advantages: Tensor) -> Tensor:
@@ -134,8 +134,8 @@ class PlainMAML(Surrogate):
         L = -sum_t log pi(u_t) A_t;  second derivative  -sum_t H_t A_t
 
     It leaves out that the samples themselves depend on the weights, so its meta-gradient is biased
-    by ``E[sum_{t,t'} g_t g_{t'}^T A]``. It has no importance weights: with several inner steps on
-    the same episodes the later ones are off-policy.
+    by ``-E[sum_{t,t'} g_t g_{t'}^T A_{max(t,t')}]``. It has no importance weights: with several
+    inner steps on the same episodes the later ones are off-policy.
 
     Source: Finn, Abbeel, Levine, "Model-agnostic meta-learning", ICML 2017, as implemented there;
     the bias is eq. 4 against eq. 3 of Rothfuss et al. below.

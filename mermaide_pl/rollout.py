@@ -43,36 +43,33 @@ def rollout(
     agents = tasks.agents(stream=stream, num_episodes=num_episodes, num_steps=game.num_steps)
     seen_uniforms = uniforms("observation", 3)
     table = Table(tasks, agents, game, num_episodes, uniforms("principal"))
-    shape = (game.num_steps, num_tasks, num_episodes)
-    arms, levels, observed_arms = (
-        torch.empty(shape, dtype=torch.long, device=rewards.device) for _ in range(3)
-    )
-    aligned = torch.empty(shape, dtype=torch.bool, device=rewards.device)
-    agent_rewards, observed_agent_rewards = (rewards.new_empty(shape) for _ in range(2))
+    all_arms = torch.arange(num_arms, device=rewards.device).expand(num_tasks, -1)
+    principal_label = relabel_target_first(all_arms, tasks.target_arm)
+    steps = []
     # thousands of small operations: inference mode saves a part of the cost of each
     with torch.inference_mode():
         player.start(table)
         for step in range(game.num_steps):
-            levels[step] = player.act(step)
-            bonus = game.bonus_of(levels[step], rewards)
-            arms[step] = agents.act(step, bonus)
-            aligned[step], agent_rewards[step] = agents.learn(step, arms[step], bonus)
-            seen = game.observation.arms(arms[step], seen_uniforms[step], num_arms)
-            observed_arms[step] = relabel_target_first(seen, tasks.target_arm)
-            observed_agent_rewards[step] = game.observation.agent_rewards(
-                agent_rewards[step], seen_uniforms[step]
-            )
-            player.observe(levels[step], observed_arms[step], observed_agent_rewards[step])
-
-    def last(steps: torch.Tensor) -> torch.Tensor:
-        return steps.movedim(0, 2).contiguous()
-
+            levels = player.act(step)
+            bonus = game.bonus_of(levels, rewards)
+            arms = agents.act(step, bonus)
+            agent_rewards = agents.learn(step, arms, bonus)
+            seen = game.observation.arms(arms, seen_uniforms[step], num_arms)
+            seen = principal_label.gather(1, seen)
+            seen_rewards = game.observation.agent_rewards(agent_rewards, seen_uniforms[step])
+            player.observe(levels, seen, seen_rewards)
+            steps.append((arms, levels, agent_rewards, seen, seen_rewards))
+    # stacked outside inference mode: what is recorded here is learned from
+    arms, levels, agent_rewards, seen, seen_rewards = (
+        torch.stack(record, dim=2) for record in zip(*steps, strict=True)
+    )
+    aligned = arms == tasks.target_arm[:, None, None]
     return Trajectory(
-        arms=last(arms),
-        levels=last(levels),
-        aligned=last(aligned),
-        rewards=last(game.principal_rewards(aligned, game.bonus_of(levels, rewards))),
-        agent_rewards=last(agent_rewards),
-        observed_arms=last(observed_arms),
-        observed_agent_rewards=last(observed_agent_rewards),
+        arms=arms,
+        levels=levels,
+        aligned=aligned,
+        rewards=game.principal_rewards(aligned, game.bonus_of(levels, rewards)),
+        agent_rewards=agent_rewards,
+        observed_arms=seen,
+        observed_agent_rewards=seen_rewards,
     )

@@ -301,6 +301,11 @@ class Population:
         check_number("Population.num_arms", self.num_arms, low=2)
         if not self.families:
             raise ValueError("Population.families is empty, it needs at least one family")
+        # the lowest, the highest, and one drawn agent: whatever can go wrong does so here
+        for extreme in (2.0**-25, 1.0 - 2.0**-24):
+            rewards = self.base_rewards.draw(torch.full((1, self.num_arms), extreme))
+            moved, _ = self.target.choose(rewards, torch.full((1, 2), 1.0 - 2.0**-24))
+            self.reward_model.check(moved)
         self.sample(range(1), split="train")
 
     def sample(self, indices: Sequence[int], *, split: Split, seed: int = 0) -> TaskBatch:
@@ -341,6 +346,8 @@ def task_seed(index: int, split: Split, seed: int = 0) -> int:
     Raises:
         ValueError: if `seed` or `index` does not fit.
     """
+    if split not in _SPLITS:
+        raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}")
     check_number("seed", seed, low=0, high=2**22 - 1)
     check_number("task index", index, low=0, high=2**40 - 1)
     return mix(seed << 42 | _SPLITS.index(split) << 40 | index)

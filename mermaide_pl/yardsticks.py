@@ -31,11 +31,10 @@ def random_grid(game: Game) -> list[Player]:
 
 
 def oracle_grid(game: Game) -> list[Player]:
-    """Multiples of ``delta * T``, with and without a head start."""
-    return [
-        Oracle(kappa, n0)
-        for kappa, n0 in product((0.0, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0), (0.0, 5.0, 15.0))
-    ]
+    """Multiples of ``delta * T``, with head starts of up to a third of an episode."""
+    head_starts = [part * game.num_steps * game.bonuses[-1] for part in (0.025, 0.075, 0.15, 0.3)]
+    multiples = (0.0, 0.5, 0.75, 1.0, 1.5, 3.0, 5.0)
+    return [Oracle(kappa, n0) for kappa, n0 in product(multiples, head_starts)]
 
 
 def best_of(

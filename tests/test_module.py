@@ -8,10 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, part_of
 from mermaide_pl.agents import EXP3, UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.game import FullInformation, Game
+from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_step import adapt
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel
@@ -63,6 +63,9 @@ SETTINGS = {
         settings={"architecture": Architecture(8, 8, world_model=NoWorldModel())}
     ),
     "first order": Setting(settings={"adaptation": GradientAdaptation(5.0, first_order=True)}),
+    "shared recurrence": Setting(
+        settings={"adaptation": GradientAdaptation(5.0, adapted=("world_model", "policy"))}
+    ),
     "full information": Setting(
         settings={"game": Game(3, 8, observation=FullInformation(0.1, 0.1))}
     ),
@@ -210,10 +213,11 @@ def test_a_plain_trainer_really_adapts_when_testing(name, tmp_path, monkeypatch)
     tasks = setting.population.sample(range(6), split="test")
     (fast,), meta = adapted, module.principal.weights()
     assert fast.keys() == meta.keys()
-    # nothing but the critic, which the inner loss leaves out, stays where it was
+    # all that may adapt moves but the critic, which the inner loss leaves out
     moved = {key for key in meta if not torch.equal(fast[key], meta[key].expand_as(fast[key]))}
-    assert moved == {key for key in meta if "critic" not in key}
-    assert all(not torch.equal(weights[0], weights[1]) for weights in (fast["weight_hh"],))
+    parts = setting.settings.get("adaptation", STRONG).adapted
+    assert moved == {key for key in meta if part_of(key) in parts and "critic" not in key}
+    assert all(not torch.equal(fast[key][0], fast[key][1]) for key in moved)
 
     for shots in (0, 1):
         weights = adapted_outside(module, tasks, shots)
@@ -274,6 +278,25 @@ def test_the_shots_of_the_adaptation_are_evaluated(tmp_path):
     assert {key[-5:] for key in logged} - {"eturn"} == {"0shot", "3shot"}
 
 
+@pytest.mark.parametrize("first", ["fit", "validate", "test"])
+@pytest.mark.parametrize("second", ["fit", "validate", "test"])
+def test_one_module_serves_one_run_after_another(first, second, tmp_path):
+    module, data = SETTINGS["default"].module(), SETTINGS["default"].data()
+    for run in (first, second):
+        trainer = quiet_trainer(tmp_path, max_epochs=1, enable_checkpointing=False)
+        getattr(trainer, run)(module, datamodule=data)
+    stage = {"fit": "val", "validate": "val", "test": "test"}[second]
+    assert 0.0 <= trainer.logged_metrics[f"{stage}/alignment_1shot"] <= 1.0
+
+
+def test_validating_first_does_not_change_the_training(tmp_path):
+    expected, _ = fitted("default", tmp_path, enable_checkpointing=False)
+    module, data = SETTINGS["default"].module(), SETTINGS["default"].data()
+    quiet_trainer(tmp_path).validate(module, data, verbose=False)
+    quiet_trainer(tmp_path, enable_checkpointing=False).fit(module, data)
+    assert_same_weights(module, expected)
+
+
 def test_scores_do_not_depend_on_an_earlier_population(tmp_path):
     setting, used = SETTINGS["default"], SETTINGS["default"].module()
     others = TaskDataModule(FOLLOWERS, num_val_tasks=6)
@@ -323,8 +346,7 @@ def test_half_precision_is_refused(precision, tmp_path):
     setting = SETTINGS["default"]
     module, data = setting.module(), setting.data()
     trainer = quiet_trainer(tmp_path)
-    # Lightning turns 16-mixed into bf16-mixed where there is no GPU
-    trainer._accelerator_connector._precision_flag = precision
+    # set so, for where there is no GPU Lightning turns 16-mixed into bf16-mixed
     trainer.strategy.precision_plugin.precision = precision
     for run in (trainer.fit, trainer.validate, trainer.test):
         with pytest.raises(ValueError, match=f"precision {precision} .*allowed: 32-true") as caught:
@@ -387,7 +409,6 @@ def test_chunks_of_a_meta_batch_add_up(tmp_path):
 
 ANOTHER = {
     "arms": ({"game": Game(4, 8)}, r"game\.num_arms = 3, the configuration has 4"),
-    "steps": ({"game": Game(3, 9)}, r"game\.num_steps = 8, the configuration has 9"),
     "levels": (
         {"game": Game(3, 8, (0.0, 0.5, 1.0))},
         r"game\.bonuses = \[0\.0, 1\.0\], the configuration has \[0\.0, 0\.5, 1\.0\]",
@@ -407,10 +428,6 @@ ANOTHER = {
     "adaptation": (
         {"adaptation": NoAdaptation()},
         r"adaptation = .*GradientAdaptation.*, the configuration has .*NoAdaptation",
-    ),
-    "shots": (
-        {"adaptation": GradientAdaptation(5.0, num_shots=2)},
-        r"adaptation\.num_shots = 1, the configuration has 2",
     ),
 }
 
@@ -440,6 +457,7 @@ def test_a_checkpoint_of_another_kind_is_refused(run, name, default_checkpoint, 
     [
         {"game": Game(3, 8, cost=0.1)},
         {"game": Game(3, 8, cost=2)},
+        {"game": Game(3, 8, observation=PartialInformation(0.2))},
         {"meta_lr": 0.5},
         {"num_eval_episodes": 5},
     ],

@@ -53,12 +53,24 @@ def test_rates_by_hand():
     assert all(type(player) is RandomlyIntervene for player in random_grid(game()))
 
 
-def test_oracles_by_hand():
+def test_oracles_spend_from_nothing_to_more_than_delta_allows():
     oracles = oracle_grid(game())
-    settings = {(oracle.kappa, oracle.n0) for oracle in oracles}
-    assert len(settings) == len(oracles) == 21
-    assert {(0.0, 0.0), (1.0, 0.0), (2.0, 15.0)} < settings
     assert all(type(oracle) is Oracle for oracle in oracles)
+    kappas = {oracle.kappa for oracle in oracles}
+    assert {0.0, 1.0} < kappas
+    assert max(kappas) > 1.0
+    head_starts = {oracle.n0 for oracle in oracles}
+    assert len(oracles) == len(kappas) * len(head_starts)
+    assert 0.0 <= min(head_starts) < max(head_starts) <= 20.0
+
+
+def test_head_starts_are_shares_of_what_an_episode_can_cost():
+    def head_starts(**settings) -> list[float]:
+        return sorted({oracle.n0 for oracle in oracle_grid(game(**settings))})
+
+    once = head_starts()
+    assert head_starts(num_steps=40) == pytest.approx([2.0 * n0 for n0 in once])
+    assert head_starts(bonuses=(0.0, 0.2, 0.5)) == pytest.approx([0.5 * n0 for n0 in once])
 
 
 @pytest.mark.parametrize("grid", [burst_grid, periodic_grid, random_grid, oracle_grid])

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents.base import LearningRule
+from mermaide_pl.game import TIE_TOLERANCE
 
 
 @dataclass
 class BestResponse(LearningRule):
     """Knows its base rewards, sees the bonus on offer, and plays the best reply.
 
-    ``argmax_a base_reward_a + bonus * 1[a = a*]``; ties go to the principal. It learns nothing.
+    ``argmax_a base_reward_a + bonus * 1[a = a*]``; ties go to the principal (within
+    `TIE_TOLERANCE`). It learns nothing.
 
     Source: the follower of the single-round game, Banerjee et al., "MERMAIDE", TMLR 2023.
     """
@@ -37,7 +39,7 @@ class BestResponse(LearningRule):
         """The best reply to the bonus."""
         base_rewards, is_target = (part.unsqueeze(1) for part in state)
         values = base_rewards + bonus.unsqueeze(-1) * is_target
-        is_best = values >= values.amax(-1, keepdim=True)
+        is_best = values >= values.amax(-1, keepdim=True) - TIE_TOLERANCE
         return (is_best * (1.0 + is_target)).argmax(-1)
 
     def update(

@@ -87,7 +87,7 @@ class AgentGroup:
         ]
         return arms[0] if self._order is None else torch.cat(arms)[self._order]
 
-    def learn(self, step: int, arms: Tensor, bonus: Tensor) -> tuple[Tensor, Tensor]:
+    def learn(self, step: int, arms: Tensor, bonus: Tensor) -> Tensor:
         """Pay the agents and let them learn.
 
         Args:
@@ -96,13 +96,12 @@ class AgentGroup:
             bonus: bonus that was on the target arm, float [M, B].
 
         Returns:
-            Whether the target was pulled, bool [M, B], and the rewards paid, float [M, B].
+            The rewards paid, bonus included, float [M, B].
         """
-        aligned = arms == self._target_arm
         rewards = self._reward_model.sample(
             self._base_rewards.gather(1, arms), self._reward_uniforms[step]
         )
-        rewards = rewards + bonus * aligned
+        rewards = rewards + bonus * (arms == self._target_arm)
         for index, family in enumerate(self._families):
             self._states[index] = self._rules[index].update(
                 self._states[index],
@@ -110,7 +109,7 @@ class AgentGroup:
                 self._of(family, rewards),
                 self._uniforms[index][step],
             )
-        return aligned, rewards
+        return rewards
 
     def _of(self, family: Family, values: Tensor) -> Tensor:
         return values if self._order is None else values[family.rows]

@@ -21,8 +21,8 @@ class FigureLogger(pl.Callback):
     """Logs three figures at the end of validation; does nothing without a TensorBoardLogger.
 
     ``figures/learning_curves`` is the mean return over all validation agents, from the logged
-    metrics. ``figures/intervention_rate`` and ``figures/episode`` show the first validation batch of
-    process zero; the episode is the first agent's first, at the largest number of shots.
+    metrics. ``figures/intervention_rate`` and ``figures/episode`` show the first validation batch
+    of process zero; the episode is the first agent's first, at the largest number of shots.
 
     Args:
         every_n_validations: draw at every n-th validation; the curves miss none.

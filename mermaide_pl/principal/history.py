@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +18,11 @@ from torch import Tensor
 from mermaide_pl.game import Game
 
 
-@dataclass(frozen=True)
+@dataclass
 class Past:
     """What was seen before a step, with any leading axes."""
 
-    step: Tensor  # [..., 1] float, index of the step, from 0
+    step: float | Tensor  # index of the step, from 0; a number, or [..., 1]
     last_arm: Tensor  # [..., A] float, one-hot, zeros before the first step
     last_level: Tensor  # [..., L] float, one-hot, zeros before the first step
     last_reward: Tensor  # [..., 1] float, agent's reward of the last step, zero if hidden
@@ -34,30 +35,42 @@ class Past:
     @classmethod
     def empty(cls, like: Tensor, game: Game, *lead: int) -> Past:
         """Before the first step, with leading axes `lead` and the type of `like`."""
-        sizes = {"last_level": game.num_levels, "step": 1, "last_reward": 1}
-        sizes |= {"paid": 1, "offered": 1}
+
+        def zeros(size: int) -> Tensor:
+            return like.new_zeros(*lead, size)
+
+        arms = game.num_arms
         return cls(
-            **{
-                name: like.new_zeros(*lead, sizes.get(name, game.num_arms))
-                for name in cls.__dataclass_fields__
-            }
+            step=0.0,
+            last_arm=zeros(arms),
+            last_level=zeros(game.num_levels),
+            last_reward=zeros(1),
+            pulls=zeros(arms),
+            reward_sums=zeros(arms),
+            latest=zeros(arms),
+            paid=zeros(1),
+            offered=zeros(1),
         )
 
-    def after(self, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game) -> Past:
-        """After one more step; arms (principal labels) and levels int64 [...], rewards [...]."""
+    def add(self, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game) -> None:
+        """Add one step, in place.
+
+        Args:
+            arms: observed arms, principal labels, int64 [...].
+            levels: int64 [...].
+            agent_rewards: observed agent rewards, float [...].
+            game: the rules.
+        """
         arm, level, reward, offered = _encode(arms, levels, agent_rewards, game)
-        step = self.step + 1.0
-        return Past(
-            step=step,
-            last_arm=arm,
-            last_level=level,
-            last_reward=reward,
-            pulls=self.pulls + arm,
-            reward_sums=self.reward_sums + arm * reward,
-            latest=torch.where(arm > 0, step, self.latest),
-            paid=self.paid + offered * arm[..., :1],
-            offered=self.offered + offered,
-        )
+        assert isinstance(self.step, float)
+        self.step += 1.0
+        self.last_arm, self.last_level, self.last_reward = arm, level, reward
+        self.pulls += arm
+        self.latest.scatter_(-1, arms.unsqueeze(-1), self.step)
+        self.paid += offered * arm[..., :1]
+        self.offered += offered
+        if game.observation.sees_agent_rewards:
+            self.reward_sums += arm * reward
 
     @classmethod
     def of_sequence(cls, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game) -> Past:
@@ -85,10 +98,15 @@ def _encode(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One-hot arm [..., A], one-hot level [..., L], reward [..., 1] and bonus offered [..., 1]."""
     # gathering rows of the identity is several times cheaper than torch's checked one_hot
-    arm = torch.eye(game.num_arms, dtype=agent_rewards.dtype, device=arms.device)[arms]
-    level = torch.eye(game.num_levels, dtype=agent_rewards.dtype, device=arms.device)[levels]
+    arm = _identity(game.num_arms, agent_rewards.dtype, arms.device)[arms]
+    level = _identity(game.num_levels, agent_rewards.dtype, arms.device)[levels]
     offered = game.bonus_of(levels, agent_rewards)
     return arm, level, agent_rewards.unsqueeze(-1), offered.unsqueeze(-1)
+
+
+@cache
+def _identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.eye(size, dtype=dtype, device=device)
 
 
 class History(ABC):
@@ -121,7 +139,7 @@ class LastStep(History):
 
     def features(self, past: Past, game: Game) -> Tensor:
         """See the base class."""
-        parts = [past.last_level, past.step / game.num_steps]
+        parts = [past.last_level, past.step / game.num_steps + torch.zeros_like(past.paid)]
         if game.observation.sees_agent_rewards:
             parts.append(past.last_reward)
         return torch.cat([*parts, past.last_arm], dim=-1)
@@ -149,22 +167,24 @@ class Tallies(History):
         pulls, at_least_one = past.pulls, past.pulls.clamp(min=1.0)
         time = past.step + 1.0
         waiting = time - past.latest
+        left = (horizon + 1.0 - torch.as_tensor(past.step).to(pulls)).clamp(min=1.0)
         parts = [
             past.last_level,
-            past.step / horizon,
-            torch.log1p((horizon - past.step).clamp(min=0.0)) / log_horizon,
+            (past.step / horizon + torch.zeros_like(past.paid)),
+            (left.log() / log_horizon).expand_as(past.paid),
             past.paid / horizon,
             past.offered / horizon,
             past.paid / at_least_one[..., :1],
         ]
+        is_target = _identity(game.num_arms, pulls.dtype, pulls.device)[0]
         per_arm = [
             past.last_arm,
-            F.pad(torch.ones_like(pulls[..., :1]), (0, game.num_arms - 1)),
+            is_target.expand_as(pulls),
             torch.log1p(pulls) / log_horizon,
             pulls / time,
             at_least_one.rsqrt(),
             torch.log(waiting) / log_horizon,
-            (waiting * pulls / time).clamp(max=4.0) / 4.0,
+            (waiting * pulls / (4.0 * time)).clamp(max=1.0),
         ]
         if game.observation.sees_agent_rewards:
             parts.append(past.last_reward)

@@ -18,13 +18,13 @@ Weights: TypeAlias = Mapping[str, Tensor]
 """Parameter name to tensor, either meta weights [...] or fast weights [M, ...]."""
 
 
-def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Affine map ``x W^T + b``.
 
     Args:
         inputs: float [M, ..., I].
         weight: [O, I], or [M, O, I] with one matrix per task.
-        bias: [O], or [M, O].
+        bias: [O], or [M, O], or None for zero; one per task if the matrices are.
 
     Returns:
         float [M, ..., O].
@@ -32,7 +32,10 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if weight.dim() == 2:
         return F.linear(inputs, weight, bias)
     rows = inputs.reshape(inputs.shape[0], -1, inputs.shape[-1])
-    outputs = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+    if bias is None:
+        outputs = torch.bmm(rows, weight.transpose(1, 2))
+    else:
+        outputs = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
     return outputs.view(*inputs.shape[:-1], weight.shape[1])
 
 
@@ -79,9 +82,12 @@ def gru_sequence(projected: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tenso
     return torch.stack(states, dim=2)
 
 
-def init_linear(module: nn.Module, name: str, in_size: int, out_size: int, gain: float) -> None:
+def init_linear(
+    module: nn.Module, name: str, in_size: int, out_size: int, gain: float, bias: bool = True
+) -> None:
     """Give `module` the parameters ``{name}_weight`` (orthogonal) and ``{name}_bias`` (zero)."""
     weight = nn.Parameter(torch.empty(out_size, in_size))
     nn.init.orthogonal_(weight, gain)
     module.register_parameter(f"{name}_weight", weight)
-    module.register_parameter(f"{name}_bias", nn.Parameter(torch.zeros(out_size)))
+    if bias:
+        module.register_parameter(f"{name}_bias", nn.Parameter(torch.zeros(out_size)))

@@ -75,4 +75,4 @@ class LearnedPlayer(Player):
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """Add the step to the history."""
-        self._past = self._past.after(arms, levels, agent_rewards, self._principal.game)
+        self._past.add(arms, levels, agent_rewards, self._principal.game)

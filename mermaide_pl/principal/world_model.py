@@ -13,29 +13,17 @@ from mermaide_pl.game import Game
 from mermaide_pl.principal.layers import Weights, init_linear, linear
 
 
-class Forecast(nn.Module, ABC):
-    """Maps the recurrent state to ``p(a_t | history, u)``."""
-
-    @abstractmethod
-    def forward(self, weights: Weights, hidden: Tensor, features: Tensor) -> Tensor:
-        """Arm logits of every level, in principal labels.
-
-        Args:
-            weights: with the prefix "world_model.".
-            hidden: recurrent state, float [M, ..., H].
-            features: of this step, float [M, ..., G + A * P].
-
-        Returns:
-            float [M, ..., L, A].
-        """
-
-
 class WorldModel(ABC):
     """Slot of the principal for a model of the agent."""
 
     @abstractmethod
-    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> Forecast | None:
-        """The forecast for H hidden units and (G, P) features, or None."""
+    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> nn.Module | None:
+        """The forecast ``p(a_t | history, u)`` for H hidden units and (G, P) features, or None.
+
+        Its ``forward(weights, hidden, features)`` takes weights with the prefix "world_model.", the
+        state [M, ..., H] and the features [M, ..., G + A * P], and returns arm logits of every
+        level in principal labels, float [M, ..., L, A].
+        """
 
 
 @dataclass(frozen=True)
@@ -50,12 +38,12 @@ class NoWorldModel(WorldModel):
 class LinearForecast(WorldModel):
     """One linear map from state and features to all logits."""
 
-    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> Forecast:
+    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> nn.Module:
         """The map."""
         return _Linear(hidden_size + sizes[0] + game.num_arms * sizes[1], game)
 
 
-class _Linear(Forecast):
+class _Linear(nn.Module):
     def __init__(self, state_size: int, game: Game) -> None:
         super().__init__()
         self._shape = (game.num_levels, game.num_arms)
@@ -86,24 +74,25 @@ class SharedForecast(WorldModel):
     def __post_init__(self) -> None:
         check_number("SharedForecast.size", self.size, low=1)
 
-    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> Forecast:
+    def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> nn.Module:
         """The network."""
         return _Shared(hidden_size, sizes, self.size, game)
 
 
-class _Shared(Forecast):
+class _Shared(nn.Module):
     def __init__(self, hidden_size: int, sizes: tuple[int, int], size: int, game: Game) -> None:
         super().__init__()
         self._num_global, self._num_per_arm = sizes
         self._num_arms = game.num_arms
         init_linear(self, "common", hidden_size + self._num_global, size, gain=1.0)
-        init_linear(self, "arm", self._num_per_arm, size, gain=1.0)
-        init_linear(self, "out", size, game.num_levels, gain=0.1)
+        # no more biases: they would shift all arms alike, which a softmax does not see
+        init_linear(self, "arm", self._num_per_arm, size, gain=1.0, bias=False)
+        init_linear(self, "out", size, game.num_levels, gain=0.1, bias=False)
 
     def forward(self, weights: Weights, hidden: Tensor, features: Tensor) -> Tensor:
         def layer(name: str, inputs: Tensor) -> Tensor:
             prefix = f"world_model.{name}"
-            return linear(inputs, weights[f"{prefix}_weight"], weights[f"{prefix}_bias"])
+            return linear(inputs, weights[f"{prefix}_weight"], weights.get(f"{prefix}_bias"))
 
         overall, per_arm = features.tensor_split([self._num_global], dim=-1)
         per_arm = per_arm.reshape(*per_arm.shape[:-1], self._num_arms, self._num_per_arm)

@@ -1,0 +1,366 @@
+import json
+import math
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from mermaide_pl import evaluation
+from mermaide_pl.adaptation import GradientAdaptation
+from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.evaluation import Scores, bootstrap_mean, bootstrap_normalised, evaluate
+from mermaide_pl.game import Game
+from mermaide_pl.meta_step import adapt
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.principal import (
+    AlwaysIntervene,
+    Architecture,
+    LearnedPlayer,
+    NoIntervention,
+    Player,
+)
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import AgentFamily, Interval, Population, UniformRewards
+from mermaide_pl.trajectory import Trajectory
+from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
+
+GAME = Game(num_arms=3, num_steps=8, cost=0.4)
+TRAIN = Population([AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})], num_arms=3)
+EPSILON = replace(TRAIN, families=[AgentFamily(EpsilonGreedy)])
+FOLLOWERS = replace(TRAIN, families=[AgentFamily(BestResponse)])
+UNSEEN = {"ucb": TRAIN, "epsilon": EPSILON, "followers": FOLLOWERS}
+NUM_AGENTS = 10
+QUANTITIES = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
+
+
+@pytest.fixture(autouse=True)
+def few_tuning_agents(monkeypatch):
+    monkeypatch.setattr(evaluation, "NUM_TUNING_AGENTS", 15)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> Path:
+    """A principal trained for two steps; its large inner rate makes one shot matter."""
+    folder = tmp_path_factory.mktemp("principal")
+    pl.seed_everything(0)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        default_root_dir=folder,
+        max_epochs=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = MermaideModule(GAME, Architecture(8, 8), GradientAdaptation(5.0))
+    data = TaskDataModule(TRAIN, meta_batch_size=4, steps_per_epoch=2, num_val_tasks=2)
+    trainer.fit(module, data)
+    (path,) = folder.rglob("*.ckpt")
+    return path
+
+
+def run(checkpoint: Path, populations=UNSEEN, **settings) -> list[dict]:
+    return evaluate(checkpoint, populations, **{"num_agents": NUM_AGENTS} | settings)
+
+
+@pytest.fixture(scope="module")
+def rows(checkpoint) -> list[dict]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "NUM_TUNING_AGENTS", 15)
+        return run(checkpoint)
+
+
+def of(rows: list[dict], method: str, population: str = "ucb", shots: int = 0) -> dict:
+    """The one row of a method."""
+    key = (method, population, shots)
+    (row,) = [row for row in rows if (row["method"], row["population"], row["shots"]) == key]
+    return row
+
+
+def agents(population: str = "ucb", split: str = "test", seed: int = 0, num=NUM_AGENTS):
+    return UNSEEN[population].sample(range(num), split=split, seed=seed)
+
+
+def play(player: Player, population: str = "ucb", seed: int = 0, num_episodes: int = 2):
+    tasks = agents(population, seed=seed)
+    return rollout(tasks, player, GAME, stream="query", num_episodes=num_episodes)
+
+
+# the intervals
+
+
+def test_mean_of_equal_values():
+    assert bootstrap_mean(np.full(7, 0.25)) == pytest.approx((0.25, 0.25, 0.25))
+
+
+def test_interval_of_two_values():
+    # a resample of {0, 1} has mean 0, 1/2 or 1 with probability 1/4, 1/2 and 1/4
+    assert bootstrap_mean(np.array([0.0, 1.0])) == (0.5, 0.0, 1.0)
+
+
+def test_interval_of_a_rare_value():
+    # a resample misses the odd one out with probability (9/10)^10 = 0.35, and holds it more than
+    # three times with probability 0.013
+    assert bootstrap_mean(np.array([10.0] + [0.0] * 9)) == pytest.approx((1.0, 0.0, 3.0))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_interval_of_many_coins_is_the_normal_one(share):
+    values = (np.arange(1000) < 1000 * share).astype(float)
+    half_width = 1.96 * math.sqrt(share * (1.0 - share) / 1000)
+    mean, low, high = bootstrap_mean(values)
+    assert mean == pytest.approx(share)
+    assert low == pytest.approx(share - half_width, abs=0.004)
+    assert high == pytest.approx(share + half_width, abs=0.004)
+
+
+def test_intervals_move_and_stretch_with_the_values():
+    values = np.random.default_rng(0).normal(size=40)
+    moved = [2.0 * bound + 3.0 for bound in bootstrap_mean(values)]
+    assert bootstrap_mean(2.0 * values + 3.0) == pytest.approx(moved)
+
+
+def test_resampling_is_fixed_by_its_seed():
+    values = np.random.default_rng(0).normal(size=40)
+    assert bootstrap_mean(values, seed=1) == bootstrap_mean(values, seed=1)
+    assert bootstrap_mean(values, seed=1)[1:] != bootstrap_mean(values, seed=2)[1:]
+
+
+def test_normalised_is_a_ratio_of_means():
+    returns, none, oracle = np.array([1.0, 5.0]), np.array([0.0, 2.0]), np.array([1.0, 8.0])
+    # gains 1 and 3 of the possible 1 and 6: ratios 1, 4/7 and 1/2 in the three resamples
+    assert bootstrap_normalised(returns, none, oracle) == pytest.approx((4.0 / 7.0, 0.5, 1.0))
+
+
+def test_normalised_of_a_fixed_share_has_no_width():
+    generator = np.random.default_rng(0)
+    none, possible = generator.normal(size=30), generator.uniform(0.1, 1.0, size=30)
+    share = bootstrap_normalised(none + 0.7 * possible, none, none + possible)
+    assert share == pytest.approx((0.7, 0.7, 0.7))
+
+
+def test_normalised_is_nan_where_nothing_can_be_gained():
+    values = np.array([0.5, 0.25])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert all(math.isnan(number) for number in bootstrap_normalised(values, values, values))
+
+
+def test_scores_are_means_over_an_agents_episodes():
+    def chunk(*levels: list[list[int]]) -> Trajectory:
+        levels = torch.tensor(levels)
+        zeros = torch.zeros_like(levels)
+        rewards = levels.float() * 2.0
+        return Trajectory(zeros, levels, levels > 1, rewards, rewards, zeros, rewards)
+
+    scores = Scores.of([chunk([[0, 1], [1, 2]]), chunk([[0, 0], [0, 0]], [[2, 2], [0, 2]])])
+    assert scores.returns.tolist() == [2.0, 0.0, 3.0]
+    assert scores.alignment.tolist() == [0.25, 0.0, 0.75]
+    assert scores.intervention_rate.tolist() == [0.75, 0.0, 0.75]
+    assert scores.returns.dtype == np.float64
+
+
+# the rows
+
+
+def test_rows_have_these_keys(rows):
+    expected = {"method", "population", "shots", "num_agents"}
+    expected |= {f"{name}_{bound}" for name in QUANTITIES for bound in ("mean", "low", "high")}
+    assert {frozenset(row) for row in rows} == {frozenset(expected)}
+
+
+def test_there_is_a_row_for_each_method_and_population(rows):
+    methods = [
+        ("no intervention", 0),
+        ("always", 0),
+        ("periodic", 0),
+        ("burst", 0),
+        ("random", 0),
+        ("mermaide", 0),
+        ("mermaide", 1),
+        ("oracle", 0),
+    ]
+    found = [(row["population"], row["method"], row["shots"]) for row in rows]
+    assert found == [(name, method, shots) for name in UNSEEN for method, shots in methods]
+    assert {row["num_agents"] for row in rows} == {NUM_AGENTS}
+
+
+@pytest.mark.parametrize("population", UNSEEN)
+def test_schedules_are_tuned_on_the_training_population(rows, population):
+    tasks = agents(split="tune", num=15)
+    for label, grid in (
+        ("periodic", periodic_grid),
+        ("burst", burst_grid),
+        ("random", random_grid),
+    ):
+        best = best_of(grid(GAME), tasks, GAME)
+        expected = play(best, population).returns.mean().item()
+        assert of(rows, label, population)["return_mean"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_every_mean_lies_in_its_interval(rows):
+    for row in rows:
+        for quantity in QUANTITIES:
+            mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
+            assert low - 1e-12 <= mean <= high + 1e-12
+    widths = [row["return_high"] - row["return_low"] for row in rows if row["population"] == "ucb"]
+    assert all(width > 0.0 for width in widths)
+
+
+@pytest.mark.parametrize("population", UNSEEN)
+def test_the_ends_of_the_normalised_return(rows, population):
+    for method, expected in (("no intervention", 0.0), ("oracle", 1.0)):
+        row = of(rows, method, population)
+        bounds = [row[f"normalised_return_{bound}"] for bound in ("mean", "low", "high")]
+        assert bounds == pytest.approx([expected] * 3, abs=1e-12)
+
+
+@pytest.mark.parametrize("population", UNSEEN)
+def test_the_paired_gain_is_over_the_best_fixed_schedule(rows, population):
+    fixed = [
+        of(rows, method, population)
+        for method in ("no intervention", "always", "periodic", "burst", "random")
+    ]
+    best = max(fixed, key=lambda row: row["return_mean"])
+    assert [best[f"paired_gain_{bound}"] for bound in ("mean", "low", "high")] == [0.0, 0.0, 0.0]
+    for row in rows:
+        if row["population"] == population:
+            gain = row["return_mean"] - best["return_mean"]
+            assert row["paired_gain_mean"] == pytest.approx(gain, abs=1e-12)
+    assert all(row["paired_gain_mean"] <= 0.0 for row in fixed)
+
+
+@pytest.mark.parametrize("population", UNSEEN)
+def test_fixed_rows_are_rollouts_by_hand(rows, population):
+    for method, player in (("no intervention", NoIntervention()), ("always", AlwaysIntervene())):
+        played, row = play(player, population), of(rows, method, population)
+        for quantity, values in (
+            ("return", played.returns),
+            ("alignment", played.alignment),
+            ("intervention_rate", played.intervention_rate),
+        ):
+            expected = bootstrap_mean(values.double().mean(1).numpy())
+            bounds = [row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high")]
+            assert bounds == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("population", UNSEEN)
+def test_the_oracle_is_tuned_on_other_agents_of_the_population(rows, population):
+    oracle = best_of(oracle_grid(GAME), agents(population, split="tune", num=15), GAME)
+    expected = play(oracle, population).returns.mean().item()
+    assert of(rows, "oracle", population)["return_mean"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("population", UNSEEN)
+def test_learned_rows_are_rollouts_by_hand(rows, population, checkpoint):
+    module = MermaideModule.load_from_checkpoint(checkpoint)
+    meta, tasks = module.principal.weights(), agents(population)
+    support = rollout(
+        tasks, LearnedPlayer(module.principal, meta), GAME, stream="support", num_episodes=1
+    )
+    fast = adapt(module.principal, module.inner_loop, module.objective, tasks, support)
+    returns = []
+    for shots, weights in ((0, meta), (1, fast)):
+        played = play(LearnedPlayer(module.principal, weights), population)
+        row = of(rows, "mermaide", population, shots)
+        assert row["return_mean"] == pytest.approx(played.returns.mean().item(), abs=1e-6)
+        assert row["alignment_mean"] == pytest.approx(played.alignment.mean().item(), abs=1e-6)
+        returns.append(row["return_mean"])
+    assert returns[0] != returns[1]
+
+
+def test_the_same_call_twice_is_identical(rows, checkpoint):
+    assert run(checkpoint) == rows
+
+
+def test_populations_do_not_touch_each_other(rows, checkpoint):
+    backwards = run(checkpoint, dict(reversed(UNSEEN.items())))
+    alone = [row for name in UNSEEN for row in run(checkpoint, {name: UNSEEN[name]})]
+    assert alone == rows
+    assert sorted(backwards, key=str) == sorted(rows, key=str)
+
+
+def test_chunks_of_agents_do_not_matter(rows, checkpoint, monkeypatch):
+    monkeypatch.setattr(evaluation, "_CHUNK", 3)
+    for chunked, whole in zip(run(checkpoint), rows, strict=True):
+        for key, value in whole.items():
+            expected = pytest.approx(value, abs=1e-9) if isinstance(value, float) else value
+            assert chunked[key] == expected
+
+
+def test_another_seed_scores_other_agents(rows, checkpoint):
+    other = run(checkpoint, {"ucb": TRAIN}, seed=5)
+    expected = play(NoIntervention(), seed=5).returns.mean().item()
+    assert of(other, "no intervention")["return_mean"] == pytest.approx(expected, abs=1e-6)
+    assert of(other, "no intervention")["return_mean"] != of(rows, "no intervention")["return_mean"]
+
+
+def test_more_episodes_and_shots(rows, checkpoint):
+    other = run(checkpoint, {"ucb": TRAIN}, num_episodes=3, shots=[2], num_agents=4)
+    assert [row["shots"] for row in other if row["method"] == "mermaide"] == [2]
+    tasks = TRAIN.sample(range(4), split="test")
+    played = rollout(tasks, NoIntervention(), GAME, stream="query", num_episodes=3)
+    expected = played.returns.mean().item()
+    assert of(other, "no intervention")["return_mean"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_file_holds_the_rows(checkpoint, tmp_path):
+    out = tmp_path / "new" / "results.json"
+    rows = run(checkpoint, {"ucb": TRAIN}, out=out)
+    assert json.loads(out.read_text()) == rows
+
+
+def test_the_printed_table_holds_every_row(checkpoint, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = run(checkpoint, {"some population": TRAIN})
+    printed = capsys.readouterr().out
+    assert "some population" in printed
+    for grid in (periodic_grid, burst_grid, random_grid):
+        assert str(best_of(grid(GAME), agents(split="tune", num=15), GAME)) in printed
+    for row in rows:
+        (line,) = [
+            line
+            for line in printed.splitlines()
+            if row["method"] in line and f" {row['shots']} " in line
+        ]
+        for quantity in QUANTITIES:
+            assert f"{row[f'{quantity}_mean']:.3f}" in line
+
+
+def without_training_population(checkpoint: Path, tmp_path: Path) -> Path:
+    """The checkpoint as a fit without a `TaskDataModule` would leave it."""
+    content = torch.load(checkpoint, weights_only=True)
+    del content["TaskDataModule"]
+    torch.save(content, tmp_path / "other.ckpt")
+    return tmp_path / "other.ckpt"
+
+
+def test_a_checkpoint_without_a_training_population_is_refused(checkpoint, tmp_path):
+    path = without_training_population(checkpoint, tmp_path)
+    with pytest.raises(ValueError, match=r"other\.ckpt .*training population"):
+        run(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shots": [0, -1]}, r"shots .*at least 0, got -1"),
+        ({"num_agents": 1}, r"num_agents .*at least 2, got 1"),
+        ({"num_episodes": 0}, r"num_episodes .*at least 1, got 0"),
+        ({"seed": -1}, r"seed .*at least 0 .*, got -1"),
+        ({"seed": 2**22}, r"seed .*at most .*, got 4194304"),
+    ],
+)
+def test_settings_are_checked(settings, message, checkpoint):
+    with pytest.raises(ValueError, match=message):
+        run(checkpoint, **settings)
+
+
+def test_agents_of_another_game_are_refused(checkpoint):
+    other = Population([AgentFamily(UCB)], num_arms=4, base_rewards=UniformRewards())
+    with pytest.raises(ValueError, match=r"population big has agents with 4 arms, .* is for 3"):
+        run(checkpoint, {"ucb": TRAIN, "big": other})
