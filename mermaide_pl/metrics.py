@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
@@ -87,6 +90,61 @@ class ForecastLogLoss(Metric):
     def compute(self) -> Tensor:
         """The mean, float []."""
         return (self.total / self.count).float()
+
+
+class EvaluationMetrics(nn.Module):
+    """All metrics of an evaluation, one set for each number of shots.
+
+    Args:
+        shots: the numbers of support episodes that are evaluated.
+        num_arms: A.
+        has_forecast: whether there is a world model to score.
+    """
+
+    def __init__(self, shots: Sequence[int], num_arms: int, has_forecast: bool) -> None:
+        super().__init__()
+        self._has_forecast = has_forecast
+        self._shots = tuple(shots)
+        self._behaviour = nn.ModuleDict({str(number): behaviour_metrics() for number in shots})
+        self._forecast = nn.ModuleDict(
+            {str(number): forecast_metrics(num_arms) for number in shots}
+        )
+
+    def update(
+        self,
+        shots: int,
+        played: Trajectory,
+        arm_logits: Tensor | None,
+        none: Trajectory,
+        oracle: Trajectory,
+    ) -> None:
+        """Add the episodes of a batch, with the yardsticks on the same episodes.
+
+        Args:
+            shots: support episodes that the principal adapted on.
+            played: the principal's episodes, [M, B, T].
+            arm_logits: the world model's forecasts in them, float [M, B, T, L, A].
+            none: the same without intervention.
+            oracle: the same with the oracle.
+        """
+        behaviour = cast(MetricCollection, self._behaviour[str(shots)])
+        behaviour.update(trajectory=played, none=none, oracle=oracle)
+        if arm_logits is not None:
+            preds, target = forecast_inputs(arm_logits, played)
+            cast(MetricCollection, self._forecast[str(shots)]).update(preds=preds, target=target)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Every metric by name, e.g. ``return_1shot``; then start anew."""
+        values = {}
+        for group in (self._behaviour, self._forecast):
+            if group is self._forecast and not self._has_forecast:
+                continue
+            for number in self._shots:
+                collection = cast(MetricCollection, group[str(number)])
+                for name, value in collection.compute().items():
+                    values[f"{name}_{number}shot"] = value
+                collection.reset()
+        return values
 
 
 def behaviour_metrics() -> MetricCollection:

@@ -7,15 +7,14 @@ from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torch import Tensor
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, adapt, meta_step
-from mermaide_pl.metrics import behaviour_metrics, forecast_inputs, forecast_metrics
+from mermaide_pl.metrics import EvaluationMetrics
 from mermaide_pl.objectives import entropy
 from mermaide_pl.principal import Architecture, LearnedPlayer, NoIntervention, Principal, Weights
 from mermaide_pl.rollout import rollout
@@ -70,13 +69,9 @@ class MermaideModule(pl.LightningModule):
         self.inner_rates_lr = inner_rates_lr
         self.principal = Principal(architecture, game)
         self.inner_loop = adaptation.build(self.principal.weights())
-        shots = sorted({0, self.inner_loop.num_shots})
-        self.eval_shots = tuple(shots)
-        self.behaviour = nn.ModuleDict({_shot(k): behaviour_metrics() for k in shots})
+        self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
-        self.forecast = nn.ModuleDict(
-            {_shot(k): forecast_metrics(game.num_arms) for k in shots if has_forecast}
-        )
+        self.metrics = EvaluationMetrics(self.eval_shots, game.num_arms, has_forecast)
         self.last_evaluation: dict[int, Trajectory] = {}
         self.last_forecast: dict[int, Tensor | None] = {}
         self.val_yardsticks: dict[str, float] = {}
@@ -208,14 +203,9 @@ class MermaideModule(pl.LightningModule):
                     stream="query",
                     num_episodes=self.num_eval_episodes,
                 )
-                self._collection(self.behaviour, shots).update(
-                    trajectory=played, none=none, oracle=oracle
-                )
                 with torch.no_grad():
                     arm_logits = self.principal(weights, played).arm_logits
-                if arm_logits is not None:
-                    preds, target = forecast_inputs(arm_logits, played)
-                    self._collection(self.forecast, shots).update(preds=preds, target=target)
+                self.metrics.update(shots, played, arm_logits, none, oracle)
                 if batch_index == 0:
                     self.last_evaluation[shots] = played
                     self.last_forecast[shots] = arm_logits
@@ -261,23 +251,7 @@ class MermaideModule(pl.LightningModule):
         return self._yardsticks[key]
 
     def _log_evaluation(self, stage: str) -> None:
-        returns = []
-        for shots in self.eval_shots:
-            values = self._collection(self.behaviour, shots).compute()
-            returns.append(values["return"])
-            if self.forecast:
-                values |= self._collection(self.forecast, shots).compute()
-            for group in (self.behaviour, self.forecast):
-                if group:
-                    self._collection(group, shots).reset()
-            self.log_dict({f"{stage}/{name}_{_shot(shots)}": v for name, v in values.items()})
+        values = self.metrics.compute()
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
+        returns = [values[f"return_{shots}shot"] for shots in self.eval_shots]
         self.log(f"{stage}/return", torch.stack(returns).mean(), prog_bar=True)
-
-    def _collection(self, metrics: nn.ModuleDict, shots: int) -> MetricCollection:
-        collection = metrics[_shot(shots)]
-        assert isinstance(collection, MetricCollection)
-        return collection
-
-
-def _shot(shots: int) -> str:
-    return f"{shots}shot"

@@ -7,7 +7,7 @@ import torch
 
 from mermaide_pl.agents import BestResponse, Family, NoiseFreeReward
 from mermaide_pl.equilibrium import equilibrium_level, population_equilibrium
-from mermaide_pl.game import Game
+from mermaide_pl.game import TIE_TOLERANCE, Game
 from mermaide_pl.principal.player import Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch
@@ -106,3 +106,27 @@ def test_agents_on_the_edge_follow_as_the_closed_form_says(dtype):
     level = equilibrium_level(tasks.delta, game)
     payoff = payoffs(tasks, game)
     torch.testing.assert_close(payoff.gather(1, level.unsqueeze(1)).squeeze(1), payoff.amax(1))
+    # in whole tenths there is no rounding: the level that makes up for the distance
+    tenths_apart = (10.0 * (best - target)[keep]).round().long()
+    assert torch.equal(level, tenths_apart)
+
+
+@pytest.mark.parametrize(("distance", "level"), [(0.5, 1), (1.5, 0), (-0.5, 1)])
+def test_distances_within_the_tolerance_of_a_bonus_are_made_up_for(distance, level):
+    delta = torch.tensor([0.7 + distance * TIE_TOLERANCE], dtype=torch.float64)
+    game = Game(num_arms=2, num_steps=1, bonuses=(0.0, 0.7))
+    assert equilibrium_level(delta, game).tolist() == [level]
+    assert population_equilibrium(delta, game)[0] == level
+    tasks = followers(torch.stack([delta, torch.zeros(1)], dim=1), torch.tensor([1]))
+    played = rollout(tasks, FixedLevel(1), game, stream="s", num_episodes=1)
+    assert played.aligned.item() == (level == 1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-7), (torch.float64, 1e-15)], ids=str
+)
+def test_payoffs_are_worked_out_in_the_type_of_delta(dtype, tolerance):
+    # 0.7 and 0.3 are not exact in binary
+    game = Game(bonuses=(0.0, 0.7), cost=0.3)
+    level, payoff = population_equilibrium(torch.tensor([0.1, 0.2], dtype=dtype), game)
+    assert (level, payoff) == (1, pytest.approx(1.0 - 0.3 * 0.7, abs=tolerance, rel=0.0))

@@ -81,7 +81,7 @@ def test_generalised_advantages_refuse_other_shapes(shape):
     [(0.0, [1.0, 1.0, 1.0]), (0.5, [1.3125, 1.25, 1.0]), (1.0, [3.0, 2.0, 1.0])],
 )
 def test_advantage_noise_scale_by_hand(gae_lambda, variances):
-    close(advantage_noise_scale(REWARDS, gae_lambda).square(), variances, atol=1e-6)
+    close(advantage_noise_scale(REWARDS, gae_lambda).square(), variances)
 
 
 def test_advantage_noise_scale_is_the_noise_of_the_advantages():
@@ -89,7 +89,16 @@ def test_advantage_noise_scale_is_the_noise_of_the_advantages():
     unit = torch.eye(20, dtype=torch.float64)
     advantages = generalised_advantages(unit, torch.zeros_like(unit), 0.9)
     scale = advantage_noise_scale(advantages, 0.9)
-    close(advantages.square().sum(0).sqrt(), scale, atol=1e-6)
+    close(advantages.square().sum(0).sqrt(), scale)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+def test_advantage_noise_scale_works_in_the_type_of_its_input(dtype, tolerance):
+    scale = advantage_noise_scale(torch.zeros(3, 2, 200, dtype=dtype), 0.97)
+    variances = [sum(0.97 ** (2 * k) for k in range(200 - step)) for step in range(200)]
+    expected = torch.tensor(variances, dtype=torch.float64).sqrt()
+    assert scale.dtype == dtype
+    torch.testing.assert_close(scale.double(), expected, rtol=tolerance, atol=0.0)
 
 
 def test_normalise_per_task_by_hand():

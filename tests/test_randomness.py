@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -27,11 +28,51 @@ def test_first_axis_can_grow():
 
 def test_global_state_plays_no_part():
     torch.manual_seed(0)
+    np.random.seed(0)
     first = task_uniforms([3], "agent", (4,))
-    after = torch.rand(1)
+    after = torch.rand(1), np.random.random()
     torch.manual_seed(0)
-    assert torch.equal(torch.rand(1), after)
+    np.random.seed(0)
+    assert (torch.rand(1), np.random.random()) == after
     assert torch.equal(task_uniforms([3], "agent", (4,)), first)
+
+
+def test_the_default_type_of_torch_does_not_matter():
+    expected = task_uniforms([3, 2**64 - 1], "agent", (4, 2))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        numbers = task_uniforms([3, 2**64 - 1], "agent", (4, 2))
+    finally:
+        torch.set_default_dtype(before)
+    assert numbers.dtype == expected.dtype == torch.float32
+    assert torch.equal(numbers, expected)
+
+
+@pytest.mark.parametrize("stream", ["task", "agent", "support/agent", "tune/principal"])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # these two share their numbers where a seed is scrambled down to fewer bits
+        (5910005476800230965, 14132404646201470962),
+        (0, 2**63),
+        (1, 1 + 2**32),
+        (2**64 - 1, 2**32 - 1),
+    ],
+)
+def test_all_64_bits_of_a_seed_count(one, other, stream):
+    first, second = task_uniforms([one, other], stream, (50,))
+    assert (first != second).all()
+
+
+def test_no_two_streams_of_two_seeds_share_their_numbers():
+    streams = [
+        f"{use}/{part}"
+        for use in ("support", "query", "val", "test", "tune")
+        for part in ("agent", "reward", "observation", "principal")
+    ]
+    numbers = torch.cat([task_uniforms([1, 2], stream, (8,)) for stream in ("task", *streams)])
+    assert len(numbers.unique(dim=0)) == 2 * 21
 
 
 def test_streams_and_seeds_are_uniform_and_uncorrelated():
@@ -47,8 +88,16 @@ def test_streams_and_seeds_are_uniform_and_uncorrelated():
 
 @pytest.mark.parametrize("edge", [0.0, 1.0])
 def test_numbers_stay_inside_the_open_interval(edge, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "uniform_", lambda self, generator: self.fill_(edge))
+    class AtTheEdge:
+        def __init__(self, bits) -> None:
+            """Whatever the bits are."""
+
+        def random(self, dtype, out) -> None:
+            out.fill(edge)
+
+    monkeypatch.setattr(np.random, "Generator", AtTheEdge)
     numbers = task_uniforms([0], "agent", (2,))
+    assert (numbers - edge).abs().max() < 1e-6
     assert numbers.dtype == torch.float32
     assert ((numbers > 0.0) & (numbers < 1.0)).all()
     assert torch.isfinite(torch.special.ndtri(numbers)).all()

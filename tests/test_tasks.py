@@ -107,8 +107,11 @@ def test_numbers_that_do_not_fit_are_refused(index, seed, message):
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ValueError, match=r"validation.*train, val, test, tune"):
+    message = r"split must be one of train, val, test, tune, got 'validation'$"
+    with pytest.raises(ValueError, match=message):
         MIXED.sample([0], split="validation")
+    with pytest.raises(ValueError, match=message):
+        task_seed(0, "validation")
 
 
 def test_hyper_parameters_stay_in_their_ranges():
@@ -189,6 +192,20 @@ def test_playing_in_float32_leaves_the_hyper_parameters_alone():
     before = hyper_parameters(tasks)
     tasks.agents(stream="s", num_episodes=1, num_steps=2)
     assert hyper_parameters(tasks) == before
+
+
+def test_agents_of_two_types_can_play_the_same_tasks():
+    single = MIXED.sample(range(10), split="train")
+    double = single.to("cpu", torch.float64)
+    # agents of both types first, so that neither can spoil the rules of the other
+    groups = [tasks.agents(stream="s", num_episodes=2, num_steps=5) for tasks in (single, double)]
+    for group, tasks in zip(groups, (single, double), strict=True):
+        bonus = torch.ones(10, 2).to(tasks.base_rewards)
+        for step in range(5):
+            rewards = group.learn(step, group.act(step, bonus), bonus)
+            assert rewards.dtype == tasks.base_rewards.dtype
+            assert rewards.isfinite().all()
+    assert hyper_parameters(double) == hyper_parameters(single)
 
 
 @pytest.mark.parametrize("num_arms", [2, 3, 10])

@@ -38,7 +38,7 @@ def play_episodes(
     for step in range(num_steps):
         bonus = bonuses[:, step : step + 1].to(base_rewards).expand(M, num_episodes)
         arms.append(group.act(step, bonus))
-        rewards.append(group.learn(step, arms[-1], bonus)[1])
+        rewards.append(group.learn(step, arms[-1], bonus))
     return torch.stack(arms, -1), torch.stack(rewards, -1)
 
 

@@ -70,6 +70,24 @@ def test_hyper_parameters_are_held_in_float64_one_per_task(value, held):
 
 
 @pytest.mark.parametrize(
+    "rule", [UCB, EpsilonGreedy, GaussianThompson, BetaThompson, EXP3, Softmax, BestResponse]
+)
+def test_moving_a_rule_gives_a_copy_and_leaves_the_rule_alone(rule):
+    made = rule()
+    before = {name: value.clone() for name, value in vars(made).items()}
+    moved = made.to(torch.zeros(1, dtype=torch.float32))
+    assert moved is not made
+    assert type(moved) is rule
+    assert vars(made).keys() == vars(moved).keys() == before.keys()
+    for name, value in before.items():
+        kept, other = getattr(made, name), getattr(moved, name)
+        assert kept.dtype == torch.float64
+        assert torch.equal(kept, value)
+        assert other.dtype == torch.float32
+        assert torch.equal(other, value.float())
+
+
+@pytest.mark.parametrize(
     ("rule", "num_uniforms"),
     [
         (UCB, 3),

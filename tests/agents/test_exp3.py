@@ -7,7 +7,7 @@ from mermaide_pl.agents import EXP3
 def learn(rule, pulls, num_arms=2, dtype=torch.float32):
     """Probabilities of the arms after one task saw the (arm, reward) pairs, and the state."""
     base_rewards = torch.zeros(1, num_arms, dtype=dtype)
-    rule.to(base_rewards)
+    rule = rule.to(base_rewards)
     state = rule.init(base_rewards, torch.zeros(1, dtype=torch.long), 1)
     for arm, reward in pulls:
         rewards = torch.tensor([[reward]], dtype=dtype)
@@ -35,7 +35,7 @@ def test_rewards_are_rescaled_by_their_range_and_clipped(reward, same_as):
     ("uniform", "arm"), [(2.0**-25, 0), (0.561, 0), (0.562, 1), (1.0 - 2.0**-24, 1)]
 )
 def test_arm_is_drawn_by_the_inverse_distribution_function(uniform, arm):
-    rule = EXP3(gamma=0.5)
+    rule = EXP3(gamma=0.5).to(torch.zeros(1))
     _, state = learn(rule, [(0, 1.0)])  # probabilities 0.56123, 0.43877
     assert rule.act(state, torch.zeros(1, 1), torch.full((1, 1, 1), uniform)).item() == arm
 

@@ -61,6 +61,19 @@ def play_tasks(play, tasks, families, *, num_episodes=3, dtype=torch.float32):
     return arms
 
 
+def make_group(families, base_rewards, target_arm, num_steps=4):
+    return AgentGroup(
+        families,
+        base_rewards,
+        target_arm,
+        NoiseFreeReward(),
+        SEEDS[: len(base_rewards)],
+        stream="test",
+        num_episodes=1,
+        num_steps=num_steps,
+    )
+
+
 @every_rule
 def test_a_task_alone_acts_as_in_a_batch(rule, hyper, play):
     everyone = list(range(NUM_TASKS))
@@ -110,24 +123,30 @@ def test_float32_and_float64_agents_pull_the_same_arms(rule, hyper, play):
     assert torch.equal(single, double)
 
 
+@every_rule
+def test_groups_of_different_types_can_share_their_rules(rule, hyper):
+    everyone = list(range(NUM_TASKS))
+    families = [family(rule, hyper, everyone)]
+    # both are made before either plays, and they take turns
+    types = (torch.float32, torch.float64)
+    groups = [
+        make_group(families, BASE_REWARDS.to(dtype), TARGET_ARM, NUM_STEPS) for dtype in types
+    ]
+    for step in range(NUM_STEPS):
+        bonus = BONUSES[:, step : step + 1]
+        arms = [
+            group.act(step, bonus.to(dtype)) for group, dtype in zip(groups, types, strict=True)
+        ]
+        assert torch.equal(*arms)
+        for group, dtype in zip(groups, types, strict=True):
+            assert group.learn(step, arms[0], bonus.to(dtype)).dtype == dtype
+
+
 @pytest.mark.parametrize("rule", [rule for rule, _ in RULES if rule is not BestResponse])
 def test_equal_bandits_differ_by_seed_and_by_episode(rule, play):
     base_rewards = BASE_REWARDS[[0, 0]]
     arms, _ = play(rule(), base_rewards, num_steps=NUM_STEPS, num_episodes=2, seeds=[11, 22])
     assert len(arms.flatten(0, 1).unique(dim=0)) == 4
-
-
-def make_group(families, base_rewards, target_arm, num_steps=4):
-    return AgentGroup(
-        families,
-        base_rewards,
-        target_arm,
-        NoiseFreeReward(),
-        SEEDS[: len(base_rewards)],
-        stream="test",
-        num_episodes=1,
-        num_steps=num_steps,
-    )
 
 
 def test_asking_does_not_change_the_agents():
@@ -146,8 +165,7 @@ def test_agents_are_paid_the_bonus_on_the_target_only():
     base_rewards = torch.tensor([[0.25, 0.5], [0.75, 0.125], [1.0, 0.0]])
     group = make_group(families, base_rewards, torch.tensor([1, 0, 1]))
     arms, bonus = torch.tensor([[1], [0], [0]]), torch.tensor([[2.0], [0.0], [3.0]])
-    aligned, rewards = group.learn(0, arms, bonus)
-    assert aligned.tolist() == [[True], [True], [False]]
+    rewards = group.learn(0, arms, bonus)
     assert rewards.tolist() == [[2.5], [0.75], [1.0]]
 
 

@@ -68,6 +68,16 @@ def test_shared_forecast_treats_all_arms_alike():
     torch.testing.assert_close(moved, forecast(weights, hidden, features)[..., order])
 
 
+def test_no_weight_of_a_forecast_is_without_effect():
+    for world_model in (LinearForecast(), SharedForecast(size=4)):
+        forecast, weights = build(world_model)
+        logits = forecast(weights, torch.randn(2, H), torch.randn(2, 7))
+        chances = logits.log_softmax(-1)[..., 0].sum()
+        for name, weight in forecast.named_parameters():
+            (gradient,) = torch.autograd.grad(chances, weight, retain_graph=True)
+            assert gradient.abs().max() > 1e-4, name
+
+
 def test_shared_forecast_has_no_more_weights_for_more_arms():
     few, many = (
         SharedForecast().build(H, SIZES, Game(num_arms=arms)).state_dict() for arms in (3, 30)

@@ -1,0 +1,23 @@
+"""Populations of agents and the tasks drawn from them."""
+
+from mermaide_pl.tasks.base_rewards import BaseRewards, FixedRewards, NormalRewards, UniformRewards
+from mermaide_pl.tasks.batch import TaskBatch
+from mermaide_pl.tasks.population import AgentFamily, Interval, Population, Split, task_seed
+from mermaide_pl.tasks.targets import GapTarget, SecondBestTarget, TargetRule, UniformTarget
+
+__all__ = [
+    "AgentFamily",
+    "BaseRewards",
+    "FixedRewards",
+    "GapTarget",
+    "Interval",
+    "NormalRewards",
+    "Population",
+    "SecondBestTarget",
+    "Split",
+    "TargetRule",
+    "TaskBatch",
+    "UniformRewards",
+    "UniformTarget",
+    "task_seed",
+]

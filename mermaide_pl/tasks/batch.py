@@ -1,0 +1,77 @@
+"""A meta-batch of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.agents import AgentGroup, Family, RewardModel
+
+
+class TaskBatch:
+    """M tasks: agents with their base rewards and the principal's target.
+
+    Args:
+        seeds: one 64-bit seed per task, the source of all its randomness.
+        families: learning rules with the rows they cover.
+        base_rewards: float [M, A], reward units.
+        target_arm: int64 [M], agent labels.
+        reward_model: distribution of the agents' own rewards.
+    """
+
+    # A plain class: Lightning takes dataclasses apart and cannot rebuild frozen ones.
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        families: Sequence[Family],
+        base_rewards: Tensor,
+        target_arm: Tensor,
+        reward_model: RewardModel,
+    ) -> None:
+        self.seeds = list(seeds)
+        self.families = list(families)
+        self.base_rewards = base_rewards
+        self.target_arm = target_arm
+        self.reward_model = reward_model
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def delta(self) -> Tensor:
+        """How much each agent dislikes its target, ``max_a r_a - r_{a*}``, float [M]."""
+        target_reward = self.base_rewards.gather(1, self.target_arm.unsqueeze(1)).squeeze(1)
+        return self.base_rewards.amax(1) - target_reward
+
+    @property
+    def sees_bonus(self) -> Tensor:
+        """Which agents see the bonus before they act, bool [M]."""
+        sees = torch.zeros(len(self), dtype=torch.bool, device=self.base_rewards.device)
+        for family in self.families:
+            sees[family.rows] = family.rule.sees_bonus
+        return sees
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> TaskBatch:
+        """The same tasks on another device, or with another floating-point type."""
+        return TaskBatch(
+            self.seeds,
+            [Family(family.rule, family.rows.to(device)) for family in self.families],
+            self.base_rewards.to(device=device, dtype=dtype),
+            self.target_arm.to(device),
+            self.reward_model,
+        )
+
+    def agents(self, *, stream: str, num_episodes: int, num_steps: int) -> AgentGroup:
+        """The agents, fresh, ready to play."""
+        return AgentGroup(
+            self.families,
+            self.base_rewards,
+            self.target_arm,
+            self.reward_model,
+            self.seeds,
+            stream=stream,
+            num_episodes=num_episodes,
+            num_steps=num_steps,
+        )

@@ -1,0 +1,162 @@
+"""Which agents exist: families x hyper-parameters x base rewards x target, in disjoint splits.
+
+A `Population` is a distribution over tasks. Task number `index` of a split is always the same
+agent, whichever batch it is drawn into, and no agent is in two splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.agents import Family, GaussianReward, LearningRule, RewardModel
+from mermaide_pl.checks import check_number
+from mermaide_pl.randomness import mix, task_uniforms
+from mermaide_pl.tasks.base_rewards import BaseRewards, UniformRewards
+from mermaide_pl.tasks.batch import TaskBatch
+from mermaide_pl.tasks.targets import TargetRule, UniformTarget
+
+Split: TypeAlias = Literal["train", "val", "test", "tune"]
+_SPLITS: tuple[Split, ...] = ("train", "val", "test", "tune")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Values drawn uniformly from [low, high]."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        check_number("Interval.low", self.low)
+        check_number("Interval.high", self.high, low=self.low)
+
+
+HyperParameterRange: TypeAlias = float | list[float] | Interval
+"""One value, a list to choose from uniformly, or an interval to draw from uniformly."""
+
+
+@dataclass(frozen=True)
+class AgentFamily:
+    """A learning rule and the hyper-parameters its agents may have.
+
+    Args:
+        rule: the learning rule, in YAML by import path, e.g. ``mermaide_pl.agents.UCB``.
+        hyper_parameters: per name one value, a list of values, or an interval ``{low, high}``.
+        weight: how often this family is drawn, relative to the others.
+    """
+
+    rule: type[LearningRule]
+    hyper_parameters: dict[str, HyperParameterRange] = field(default_factory=dict)
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number(f"weight of the {self.rule.__name__} family", self.weight, above=0.0)
+        allowed = [item.name for item in fields(self.rule)]
+        for name, values in self.hyper_parameters.items():
+            if name not in allowed:
+                raise ValueError(
+                    f"{self.rule.__name__} has no hyper-parameter '{name}',"
+                    f" allowed: {', '.join(allowed) or 'none'}"
+                )
+            if isinstance(values, list) and not values:
+                raise ValueError(f"{self.rule.__name__}.{name}: the list of values is empty")
+        corners = {name: _corners(values) for name, values in self.hyper_parameters.items()}
+        longest = max(map(len, corners.values()), default=1)
+        self.rule(**{k: v + v[-1:] * (longest - len(v)) for k, v in corners.items()})
+
+    def draw(self, uniforms: Tensor) -> LearningRule:
+        """The rule for m tasks; `uniforms` [m, K] with one column per hyper-parameter."""
+        drawn = {}
+        for column, (name, values) in enumerate(sorted(self.hyper_parameters.items())):
+            uniform = uniforms[:, column].double()
+            if isinstance(values, Interval):
+                drawn[name] = values.low + (values.high - values.low) * uniform
+            else:
+                choices = torch.tensor(values, dtype=torch.float64).reshape(-1)
+                drawn[name] = choices[(uniform * len(choices)).long()]
+        return self.rule(**drawn)
+
+
+def _corners(values: HyperParameterRange) -> list[float]:
+    if isinstance(values, Interval):
+        return [values.low, values.high]
+    return values if isinstance(values, list) else [values]
+
+
+@dataclass(frozen=True)
+class Population:
+    """A distribution over agents.
+
+    Args:
+        families: learning rules with their hyper-parameters.
+        num_arms: A.
+        base_rewards: distribution of the base rewards.
+        target: how the target arm is chosen.
+        reward_model: distribution of an agent's reward around the base reward.
+    """
+
+    families: list[AgentFamily]
+    num_arms: int = 10
+    base_rewards: BaseRewards = UniformRewards()
+    target: TargetRule = UniformTarget()
+    reward_model: RewardModel = GaussianReward()
+
+    def __post_init__(self) -> None:
+        check_number("Population.num_arms", self.num_arms, low=2)
+        if not self.families:
+            raise ValueError("Population.families is empty, it needs at least one family")
+        # the lowest, the highest, and one drawn agent: whatever can go wrong does so here
+        for extreme in (2.0**-25, 1.0 - 2.0**-24):
+            rewards = self.base_rewards.draw(torch.full((1, self.num_arms), extreme))
+            moved, _ = self.target.choose(rewards, torch.full((1, 2), 1.0 - 2.0**-24))
+            self.reward_model.check(moved)
+        self.sample(range(1), split="train")
+
+    def sample(self, indices: Sequence[int], *, split: Split, seed: int = 0) -> TaskBatch:
+        """Draw tasks by number.
+
+        Args:
+            indices: numbers of the tasks within the split, 0 <= index < 2**40.
+            split: train, val, test, or tune (for tuning schedules and oracles).
+            seed: another seed gives another set of agents, 0 <= seed < 2**22.
+
+        Returns:
+            The tasks in the order of `indices`, on the CPU, float32.
+        """
+        seeds = [task_seed(index, split, seed) for index in indices]
+        num_hyper = max(len(family.hyper_parameters) for family in self.families)
+        uniforms = task_uniforms(seeds, "task", (3 + num_hyper + self.num_arms,))
+        which, target, hyper, rewards = torch.split(
+            uniforms, [1, 2, num_hyper, self.num_arms], dim=1
+        )
+        base_rewards, target_arm = self.target.choose(self.base_rewards.draw(rewards), target)
+        self.reward_model.check(base_rewards)
+        weights = torch.tensor([family.weight for family in self.families])
+        thresholds = (weights.cumsum(0) / weights.sum())[:-1]
+        chosen = torch.searchsorted(thresholds, which.squeeze(1).contiguous(), right=True)
+        families = []
+        for number, family in enumerate(self.families):
+            rows = (chosen == number).nonzero().squeeze(1)
+            if len(rows):
+                families.append(Family(family.draw(hyper[rows]), rows))
+        return TaskBatch(seeds, families, base_rewards, target_arm, self.reward_model)
+
+
+def task_seed(index: int, split: Split, seed: int = 0) -> int:
+    """The 64-bit seed of a task; different (seed, split, index) never share one.
+
+    The three are packed into 22 + 2 + 40 bits and scrambled one to one.
+
+    Raises:
+        ValueError: if `seed` or `index` does not fit.
+    """
+    if split not in _SPLITS:
+        raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}")
+    check_number("seed", seed, low=0, high=2**22 - 1)
+    check_number("task index", index, low=0, high=2**40 - 1)
+    return mix(seed << 42 | _SPLITS.index(split) << 40 | index)

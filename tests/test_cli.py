@@ -1,0 +1,451 @@
+import json
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from mermaide_pl import cli, evaluation
+from mermaide_pl.agents import UCB, EpsilonGreedy
+from mermaide_pl.cli import load_population, main
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.tasks import AgentFamily, Interval, Population
+
+POPULATION = {
+    "families": [
+        {"rule": "mermaide_pl.agents.UCB", "hyper_parameters": {"beta": [0.2, 0.5]}, "weight": 2.0},
+        {
+            "rule": "mermaide_pl.agents.EpsilonGreedy",
+            "hyper_parameters": {"epsilon": {"low": 0.1, "high": 0.3}},
+        },
+    ],
+    "num_arms": 3,
+}
+FIT = {
+    "model": {
+        "game": {"num_arms": 3, "num_steps": 8},
+        "architecture": {"hidden_size": 8, "policy_size": 8},
+    },
+    "data": {
+        "train_population": "population.yaml",
+        "meta_batch_size": 4,
+        "steps_per_epoch": 2,
+        "num_val_tasks": 4,
+        "num_test_tasks": 4,
+    },
+    "trainer": {
+        "max_epochs": 1,
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    },
+}
+
+
+def population(**changes) -> str:
+    return yaml.safe_dump(POPULATION | changes)
+
+
+def family(rule: str, **hyper_parameters) -> str:
+    return population(families=[{"rule": rule, "hyper_parameters": hyper_parameters}])
+
+
+FILES = {
+    "population.yaml": population(),
+    "four_arms.yaml": population(num_arms=4),
+    "unknown_rule.yaml": family("mermaide_pl.agents.UCBB"),
+    "unknown_module.yaml": family("nowhere.UCB"),
+    "no_rule.yaml": family("torch.optim.SGD"),
+    "typo_in_rule.yaml": family("mermaide_pl.agents.UCB", bata=0.2),
+    "improbable.yaml": family("mermaide_pl.agents.EpsilonGreedy", epsilon=1.5),
+    "improbable_interval.yaml": family(
+        "mermaide_pl.agents.EpsilonGreedy", epsilon={"low": 0.5, "high": 1.5}
+    ),
+    "negative.yaml": family("mermaide_pl.agents.UCB", beta=[0.1, -0.2]),
+    "word.yaml": family("mermaide_pl.agents.UCB", beta="high"),
+    "typo.yaml": population().replace("num_arms", "num_arm"),
+    "typo_in_family.yaml": population().replace("hyper_parameters", "hyperparameters"),
+    "word_for_number.yaml": population(num_arms="many"),
+    "no_families.yaml": population(families=[]),
+    "families_missing.yaml": "num_arms: 3\n",
+    "malformed.yaml": population() + "reward_model: {class_path: [\n",
+    "empty.yaml": "",
+    "list.yaml": "- 1\n- 2\n",
+    "text.yaml": "hello there\n",
+    "fit.yaml": yaml.safe_dump(FIT),
+    "fit_typo_in_game.yaml": yaml.safe_dump(FIT).replace("num_steps", "num_step"),
+    "fit_typo_in_data.yaml": yaml.safe_dump(FIT).replace("meta_batch_size", "meta_batchsize"),
+    "fit_typo_on_top.yaml": yaml.safe_dump(FIT).replace("trainer:", "trainers:"),
+    "fit_malformed.yaml": yaml.safe_dump(FIT) + "seed_everything: [\n",
+    "text.ckpt": "hello there\n",
+    "empty.ckpt": "",
+}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A checkpoint that `mermaide fit` wrote."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["mermaide"])
+        Path("population.yaml").write_text(FILES["population.yaml"])
+        Path("fit.yaml").write_text(FILES["fit.yaml"])
+        main(["fit", "--config", "fit.yaml"])
+    assert (folder / "config.yaml").is_file()
+    (path,) = folder.rglob("*.ckpt")
+    return path
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, trained) -> Path:
+    """The current folder, with all the files above and some checkpoints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mermaide"])
+    monkeypatch.setattr(evaluation, "NUM_TUNING_AGENTS", 5)
+    for name, content in FILES.items():
+        Path(name).write_text(content)
+    content = trained.read_bytes()
+    Path("whole.ckpt").write_bytes(content)
+    Path("truncated.ckpt").write_bytes(content[: len(content) // 2])
+    Path("binary.yaml").write_bytes(content)
+    return tmp_path
+
+
+def evaluate_with(population: str = "population.yaml", ckpt_path: str = "whole.ckpt") -> str:
+    return f"evaluate --ckpt_path {ckpt_path} --population {population} --num_agents 4"
+
+
+FIT_IT = "fit --config fit.yaml"
+TEST_IT = "test --config fit.yaml"
+ADAPTATION = f"{FIT_IT} --model.adaptation mermaide_pl.adaptation.GradientAdaptation"
+OBSERVATION = "--model.game.observation mermaide_pl.game"
+UNREADABLE = "cannot be read: truncated, damaged, or not a checkpoint"
+RULES = "allowed: .*EpsilonGreedy.*UCB"
+# command line, and what its one line must say: what is wrong, where, and what is allowed
+MISTAKES = {
+    # population files
+    "unknown rule": (evaluate_with("unknown_rule.yaml"), rf"unknown_rule\.yaml.*UCBB.*{RULES}"),
+    "unknown module": (
+        evaluate_with("unknown_module.yaml"),
+        rf"unknown_module\.yaml.*nowhere.*{RULES}",
+    ),
+    "not a rule": (
+        evaluate_with("no_rule.yaml"),
+        r"no_rule\.yaml.*LearningRule.*torch\.optim\.SGD",
+    ),
+    "typo in a hyper-parameter": (
+        evaluate_with("typo_in_rule.yaml"),
+        r"typo_in_rule\.yaml: UCB has no hyper-parameter 'bata', allowed: beta",
+    ),
+    "improbable": (
+        evaluate_with("improbable.yaml"),
+        r"improbable\.yaml: EpsilonGreedy\.epsilon .*at least 0 and at most 1, got 1\.5",
+    ),
+    "improbable interval": (
+        evaluate_with("improbable_interval.yaml"),
+        r"improbable_interval\.yaml: EpsilonGreedy\.epsilon .*at least 0 and at most 1, got 1\.5",
+    ),
+    "negative": (
+        evaluate_with("negative.yaml"),
+        r"negative\.yaml: UCB\.beta .*at least 0, got -0\.2",
+    ),
+    "word for a range": (evaluate_with("word.yaml"), r"word\.yaml.*hyper_parameters.*float.*high"),
+    "typo": (evaluate_with("typo.yaml"), r"typo\.yaml.*'num_arm'.*allowed: .*num_arms"),
+    "typo in a family": (
+        evaluate_with("typo_in_family.yaml"),
+        r"typo_in_family\.yaml.*families.*'hyperparameters.*allowed: .*hyper_parameters",
+    ),
+    "word for a number": (
+        evaluate_with("word_for_number.yaml"),
+        r"word_for_number\.yaml.*num_arms.*int.*many",
+    ),
+    "no families": (
+        evaluate_with("no_families.yaml"),
+        r"no_families\.yaml.*families.*at least one",
+    ),
+    "families missing": (
+        evaluate_with("families_missing.yaml"),
+        r"families_missing\.yaml.*families",
+    ),
+    "malformed": (evaluate_with("malformed.yaml"), r"malformed\.yaml.*YAML.*line \d+"),
+    "empty population": (evaluate_with("empty.yaml"), r"empty\.yaml.*families"),
+    "list for a population": (evaluate_with("list.yaml"), r"list\.yaml.*families"),
+    "text for a population": (evaluate_with("text.yaml"), r"text\.yaml.*families"),
+    "binary population": (evaluate_with("binary.yaml"), r"binary\.yaml"),
+    "missing population": (evaluate_with("none.yaml"), r"population none\.yaml does not exist"),
+    "folder for a population": (evaluate_with("."), r"population \. does not exist"),
+    "second population missing": (
+        evaluate_with("population.yaml none.yaml"),
+        r"population none\.yaml does not exist",
+    ),
+    "one name for two populations": (
+        evaluate_with("population.yaml ./population.yaml"),
+        r"population\.yaml.*twice|two populations.*population",
+    ),
+    "population in a fit": (
+        f"{FIT_IT} --data.train_population unknown_rule.yaml",
+        rf"data\.train_population.*unknown_rule\.yaml.*UCBB.*{RULES}",
+    ),
+    "improbable in a fit": (
+        f"{FIT_IT} --data.train_population improbable.yaml",
+        r"EpsilonGreedy\.epsilon .*at least 0 and at most 1, got 1\.5",
+    ),
+    "missing population in a fit": (
+        f"{FIT_IT} --data.train_population none.yaml",
+        r"data\.train_population.*none\.yaml",
+    ),
+    # checkpoints
+    "arms in evaluate": (
+        evaluate_with("four_arms.yaml"),
+        r"population four_arms has agents with 4 arms, the checkpoint's principal is for 3",
+    ),
+    "missing in evaluate": (evaluate_with(ckpt_path="none.ckpt"), r"none\.ckpt does not exist"),
+    "truncated in evaluate": (
+        evaluate_with(ckpt_path="truncated.ckpt"),
+        rf"truncated\.ckpt {UNREADABLE}",
+    ),
+    "text in evaluate": (evaluate_with(ckpt_path="text.ckpt"), rf"text\.ckpt {UNREADABLE}"),
+    "empty in evaluate": (evaluate_with(ckpt_path="empty.ckpt"), rf"empty\.ckpt {UNREADABLE}"),
+    **{
+        f"{mistake} in {command}": (f"{command} --config fit.yaml --ckpt_path {options}", message)
+        for command in ("fit", "test", "validate")
+        for mistake, options, message in (
+            ("missing", "none.ckpt", r"none\.ckpt does not exist"),
+            ("truncated", "truncated.ckpt", rf"truncated\.ckpt {UNREADABLE}"),
+            ("text", "text.ckpt", rf"text\.ckpt {UNREADABLE}"),
+            (
+                "arms",
+                "whole.ckpt --model.game.num_arms 4 --data.train_population four_arms.yaml",
+                r"checkpoint has game\.num_arms = 3, the configuration has 4",
+            ),
+            (
+                "levels",
+                "whole.ckpt --model.game.bonuses [0,0.5,1]",
+                r"checkpoint has game\.bonuses = \[0\.0, 1\.0\], .* has \[0\.0, 0\.5, 1\.0\]",
+            ),
+            (
+                "adaptation",
+                "whole.ckpt --model.adaptation mermaide_pl.adaptation.NoAdaptation",
+                r"checkpoint has adaptation .*GradientAdaptation.* has .*NoAdaptation",
+            ),
+            (
+                "observation",
+                f"whole.ckpt {OBSERVATION}.FullInformation",
+                r"checkpoint has game\.observation .*PartialInformation.* has .*FullInformation",
+            ),
+        )
+    },
+    # settings
+    "arm_flip": (
+        f"{FIT_IT} {OBSERVATION}.PartialInformation --model.game.observation.arm_flip 1.5",
+        r"PartialInformation\.arm_flip .*at least 0 and at most 1, got 1\.5",
+    ),
+    "cost": (f"{FIT_IT} --model.game.cost -1", r"Game\.cost .*at least 0, got -1"),
+    "arms of game and agents": (
+        f"{FIT_IT} --model.game.num_arms 4",
+        r"agents have 3 arms.*game has 4",
+    ),
+    "meta_lr": (f"{FIT_IT} --model.meta_lr -1", r"meta_lr .*above 0, got -1"),
+    "word in a fit": (f"{FIT_IT} --model.game.num_arms many", r"model\.game\.num_arms.*int.*many"),
+    "16-mixed": (
+        f"{FIT_IT} --trainer.precision 16-mixed",
+        r"precision 16-mixed .*allowed: 32-true",
+    ),
+    "16-true": (f"{FIT_IT} --trainer.precision 16-true", r"precision 16-true .*allowed: 32-true"),
+    "16": (f"{FIT_IT} --trainer.precision 16", r"precision 16.*allowed: 32-true"),
+    "16-mixed in test": (
+        f"{TEST_IT} --ckpt_path whole.ckpt --trainer.precision 16-mixed",
+        r"precision 16-mixed .*allowed: 32-true",
+    ),
+    "AdamW": (
+        f"{ADAPTATION} --model.adaptation.inner_optimizer torch.optim.AdamW",
+        r"inner_optimizer AdamW .*allowed: torch\.optim\.SGD, torch\.optim\.Adam$",
+    ),
+    "maximize": (
+        f"{ADAPTATION} --model.adaptation.optimizer_args '{{maximize: true}}'",
+        r"optimizer_args maximize .*SGD.*allowed: .*momentum",
+    ),
+    "adapted": (
+        f"{ADAPTATION} --model.adaptation.adapted [planner]",
+        r"adapted.*recurrence.*world_model.*policy.*planner",
+    ),
+    "shots": (f"{evaluate_with()} --shots -1", r"shots .*at least 0, got -1"),
+    "word for shots": (f"{evaluate_with()} --shots few", r"shots.*int.*few"),
+    "num_agents": (
+        "evaluate --ckpt_path whole.ckpt --population population.yaml --num_agents 1",
+        r"num_agents .*at least 2, got 1",
+    ),
+    "seed": (f"{evaluate_with()} --seed -1", r"seed .*at least 0 .*got -1"),
+    "folder for the results": (f"{evaluate_with()} --out .", r"--out \. .*(folder|directory)"),
+    "file for a folder": (f"{evaluate_with()} --out fit.yaml/rows.json", r"--out .*fit\.yaml"),
+    # the command line and the configuration
+    "unknown command": ("train", r"'train', allowed: fit, validate, test, evaluate"),
+    "predict": ("predict --config fit.yaml", r"'predict', allowed: fit, validate, test, evaluate"),
+    "unknown option": (f"{FIT_IT} --speed 3", r"--speed.*mermaide fit --help"),
+    "unknown setting": (f"{FIT_IT} --model.speed 3", r"--model\.speed.*mermaide fit --help"),
+    "unknown option of evaluate": (
+        f"{evaluate_with()} --speed 3",
+        r"--speed.*mermaide evaluate --help",
+    ),
+    "nothing to fit": ("fit", r"required.*data\.train_population"),
+    "nothing to evaluate": ("evaluate", r"required.*ckpt_path.*population"),
+    "missing config": ("fit --config none.yaml", r"none\.yaml"),
+    "typo in the game": (
+        "fit --config fit_typo_in_game.yaml",
+        r"model\.game\.num_step'.*allowed: .*num_steps",
+    ),
+    "typo in the data": (
+        "fit --config fit_typo_in_data.yaml",
+        r"data\.meta_batchsize'.*allowed: .*meta_batch_size",
+    ),
+    "typo on top": ("fit --config fit_typo_on_top.yaml", r"trainers.*allowed: .*trainer"),
+    "malformed config": ("fit --config fit_malformed.yaml", r"fit_malformed\.yaml.*line \d+"),
+}
+# Python shows these only to those who ask for them
+SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_answered_in_one_line(name, workplace, capsys, caplog, recwarn):
+    command, message = MISTAKES[name]
+    with pytest.raises(SystemExit) as stopped:
+        main(shlex.split(command))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mermaide: error: ")
+    assert re.search(message, line)
+    assert stopped.value.code == 2
+    assert not caplog.records
+    assert [each for each in recwarn if not issubclass(each.category, SILENT)] == []
+
+
+def test_no_mistake_leaves_results_behind(workplace, capsys):
+    for name in ("unknown rule", "missing in evaluate", "arms in evaluate", "cost"):
+        with pytest.raises(SystemExit):
+            main(MISTAKES[name][0].split())
+    assert not Path("results.json").exists()
+    assert not list(workplace.rglob("epoch*.ckpt"))
+
+
+def test_our_own_mistakes_keep_their_traceback(workplace, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "evaluate", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(evaluate_with().split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=str)
+def test_help_names_every_command(arguments, capsys):
+    main(arguments)
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    for command in ("fit", "validate", "test", "evaluate"):
+        assert re.search(rf"^  {command} .*mermaide {command} --", captured.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_help_lists_every_setting(command, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mermaide"])
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    for option in ("model.game.cost", "data.train_population", "trainer.max_epochs"):
+        assert f"--{option}" in captured.out
+    # the docstrings are the help
+    assert "what the principal pays for one unit of bonus" in " ".join(captured.out.split())
+
+
+def test_help_of_evaluate(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", "--help"])
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    for option in ("--ckpt_path", "--population", "--shots", "--num_agents", "--seed", "--out"):
+        assert option in printed
+
+
+def test_the_installed_command():
+    command = Path(sysconfig.get_path("scripts")) / "mermaide"
+    ran = subprocess.run([command, "--help"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0
+    assert ran.stdout.startswith("usage: mermaide COMMAND [options]")
+    assert ran.stderr == ""
+
+
+def test_the_module_as_a_command(workplace):
+    command = [sys.executable, "-m", "mermaide_pl", *MISTAKES["cost"][0].split()]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("mermaide: error: Game.cost ")
+
+
+def test_a_population_from_its_file(workplace):
+    assert load_population("population.yaml") == Population(
+        [
+            AgentFamily(UCB, {"beta": [0.2, 0.5]}, weight=2.0),
+            AgentFamily(EpsilonGreedy, {"epsilon": Interval(0.1, 0.3)}),
+        ],
+        num_arms=3,
+    )
+
+
+def test_evaluate_writes_the_rows_of_every_population(workplace, capsys):
+    Path("followers.yaml").write_text(family("mermaide_pl.agents.BestResponse"))
+    command = evaluate_with("population.yaml followers.yaml")
+    main(f"{command} --shots 0 2 --seed 3 --out new/rows.json".split())
+    rows = json.loads(Path("new/rows.json").read_text())
+    expected = evaluation.evaluate(
+        "whole.ckpt",
+        {name: load_population(f"{name}.yaml") for name in ("population", "followers")},
+        shots=[0, 2],
+        num_agents=4,
+        seed=3,
+    )
+    assert rows == expected
+    assert {row["population"] for row in rows} == {"population", "followers"}
+    assert {row["shots"] for row in rows if row["method"] == "mermaide"} == {0, 2}
+
+
+@pytest.mark.parametrize(("command", "stage"), [("validate", "val"), ("test", "test")])
+def test_scoring_a_checkpoint(command, stage, workplace, capsys):
+    main(f"{command} --config fit.yaml --ckpt_path whole.ckpt".split())
+    printed = capsys.readouterr().out
+    for quantity in ("return", "alignment", "intervention_rate", "normalised_return"):
+        for shots in (0, 1):
+            assert f"{stage}/{quantity}_{shots}shot" in printed
+
+
+def test_the_checkpoint_of_a_fit_is_the_configured_module(trained):
+    module = MermaideModule.load_from_checkpoint(trained)
+    assert (module.game.num_arms, module.game.num_steps) == (3, 8)
+    assert module.principal.weight_hh.shape == (24, 8)
+    assert torch.load(trained, weights_only=True)["global_step"] == 2
+
+
+def test_the_written_configuration_gives_the_same_principal(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mermaide"])
+    monkeypatch.chdir(trained.parent.parent)  # paths in it are relative to where the run began
+    main(f"fit --config config.yaml --trainer.default_root_dir {tmp_path}".split())
+    (path,) = tmp_path.rglob("*.ckpt")
+    expected = torch.load(trained, weights_only=True)["state_dict"]
+    again = torch.load(path, weights_only=True)["state_dict"]
+    assert all(torch.equal(again[name], value) for name, value in expected.items())
+
+
+def test_resuming_a_fit(workplace):
+    main(f"{FIT_IT} --ckpt_path whole.ckpt --trainer.max_epochs 2".split())
+    paths = [path for path in workplace.rglob("*.ckpt") if path.parent != workplace]
+    (path,) = paths
+    assert torch.load(path, weights_only=True)["global_step"] == 4

@@ -1,0 +1,146 @@
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import mermaide_pl.agents as agents_package
+from mermaide_pl.agents import (
+    EXP3,
+    UCB,
+    BestResponse,
+    EpsilonGreedy,
+    GaussianReward,
+    GaussianThompson,
+    LearningRule,
+    NoiseFreeReward,
+    Softmax,
+)
+from mermaide_pl.cli import load_population, main
+from mermaide_pl.game import Game
+from mermaide_pl.principal import NoIntervention
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import NormalRewards, UniformRewards, UniformTarget
+
+CONF = Path(__file__).parent.parent / "conf"
+POPULATIONS = sorted((CONF / "population").glob("*.yaml"))
+RUNS = sorted(path for path in CONF.rglob("*.yaml") if path.parent.name != "population")
+# file to the one rule of its agents
+RULES = {
+    "train_ucb": UCB,
+    "val_ucb": UCB,
+    "unseen_ucb": UCB,
+    "unseen_rewards": UCB,
+    "epsilon_greedy": EpsilonGreedy,
+    "exp3": EXP3,
+    "softmax": Softmax,
+    "thompson": GaussianThompson,
+    "best_response": BestResponse,
+}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(CONF).with_suffix("").as_posix()
+
+
+def population(stem: str):
+    return load_population(CONF / "population" / f"{stem}.yaml")
+
+
+def betas(stem: str) -> set[float]:
+    return {
+        beta for family in population(stem).families for beta in family.hyper_parameters["beta"]
+    }
+
+
+def test_there_are_files_to_test():
+    assert CONF / "quickstart.yaml" in RUNS
+    assert set(RULES) <= {path.stem for path in POPULATIONS}
+
+
+@pytest.mark.parametrize("path", POPULATIONS, ids=name)
+def test_every_population_plays(path):
+    loaded = load_population(path)
+    assert loaded.num_arms == 10
+    tasks = loaded.sample(range(8), split="test")
+    played = rollout(tasks, NoIntervention(), Game(num_steps=12), stream="test", num_episodes=1)
+    assert played.arms.min() >= 0
+    assert played.arms.max() <= 9
+    assert played.agent_rewards.isfinite().all()
+
+
+@pytest.mark.parametrize("path", POPULATIONS, ids=name)
+def test_a_population_states_what_it_means(path):
+    stated, loaded = yaml.safe_load(path.read_text()), load_population(path)
+    assert {"families", "num_arms", "base_rewards", "reward_model"} <= set(stated)
+    assert path.read_text().startswith("# ")
+    for family, loaded_family in zip(stated["families"], loaded.families, strict=True):
+        rule = loaded_family.rule
+        assert family["rule"] == f"mermaide_pl.agents.{rule.__name__}"
+        assert getattr(agents_package, rule.__name__) is rule
+        assert issubclass(rule, LearningRule)
+        # a default would be a hyper-parameter that the file does not state
+        assert set(loaded_family.hyper_parameters) == set(rule.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("stem", RULES)
+def test_agents_are_those_the_name_promises(stem):
+    loaded = population(stem)
+    assert {family.rule for family in loaded.families} == {RULES[stem]}
+    assert loaded.target == UniformTarget()
+    rewards = NormalRewards(0.5, 0.2) if stem == "unseen_rewards" else UniformRewards(0.0, 1.0)
+    assert loaded.base_rewards == rewards
+    noise = NoiseFreeReward() if stem == "best_response" else GaussianReward(0.1)
+    assert loaded.reward_model == noise
+
+
+def test_unseen_agents_are_not_among_those_trained_on():
+    train, val, unseen = betas("train_ucb"), betas("val_ucb"), betas("unseen_ucb")
+    assert not train & val
+    assert not (train | val) & unseen
+    assert {0.17, 0.67} <= train
+    assert min(unseen) < min(train) < max(train) < max(unseen)
+    assert betas("unseen_rewards") == train
+
+
+def test_exp3_knows_the_range_that_the_bonus_widens():
+    (family,) = population("exp3").families
+    bonus = max(Game().bonuses)
+    assert family.hyper_parameters["reward_low"] == 0.0
+    assert family.hyper_parameters["reward_high"] == 1.0 + bonus
+
+
+@pytest.mark.parametrize("path", RUNS, ids=name)
+def test_every_configuration_runs(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mermaide"])
+    small = {
+        "trainer.fast_dev_run": "true",
+        "trainer.accelerator": "cpu",
+        "trainer.default_root_dir": str(tmp_path),
+        "model.game.num_steps": "20",
+        "data.meta_batch_size": "2",
+        "data.num_val_tasks": "2",
+    }
+    options = [f"--{option}={value}" for option, value in small.items()]
+    main(["fit", "--config", str(path), *options])
+    assert "error" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", RUNS, ids=name)
+def test_every_configuration_writes_under_logs(path):
+    """What a run writes is ignored by git only there."""
+    trainer = yaml.safe_load(path.read_text()).get("trainer", {})
+    places = []
+    waiting = [trainer]
+    while waiting:
+        for key, value in waiting.pop().items():
+            if key in ("save_dir", "dirpath", "default_root_dir"):
+                places.append(value)
+            waiting += [
+                part
+                for part in (value, *(value if isinstance(value, list) else ()))
+                if isinstance(part, dict)
+            ]
+    assert places
+    assert all(place.split("/")[0] == "logs" for place in places)
