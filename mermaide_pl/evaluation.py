@@ -123,6 +123,10 @@ def evaluate(
     check_number("--seed", seed, low=0, high=2**22 - 1)
     checkpoint = read_checkpoint(ckpt_path)
     module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
+    try:
+        train: Population = rebuild(checkpoint["TaskDataModule"]["train_population"])
+    except KeyError:
+        raise ValueError(f"{ckpt_path} does not name its training population") from None
     for name, population in populations.items():
         if population.num_arms != module.game.num_arms:
             raise ValueError(
@@ -141,10 +145,9 @@ def evaluate(
     with Progress(console=console, transient=True) as progress:
         tuning = progress.add_task("tuning schedules and oracles", total=tuning_steps)
         playing = progress.add_task("playing", total=len(populations))
-        train = rebuild(checkpoint["TaskDataModule"]["train_population"])
         tasks = train.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
 
-        def tuned(grid: list[Player], agents: Any = tasks) -> Player:
+        def tuned(grid: Sequence[Player], agents: TaskBatch) -> Player:
             return best_of(grid, agents, module.game, on_step=lambda: progress.advance(tuning))
 
         fixed: dict[str, Player] = {

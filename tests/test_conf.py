@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-import mermaide_pl.agents as agents_package
 from mermaide_pl.agents import (
     EXP3,
     UCB,
@@ -59,7 +58,8 @@ def test_there_are_files_to_test():
 
 
 @pytest.mark.parametrize("path", POPULATIONS, ids=name)
-def test_every_population_plays(path):
+def test_every_population_plays(path, monkeypatch):
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "all")  # else the first use only
     loaded = load_population(path)
     assert loaded.num_arms == 10
     tasks = loaded.sample(range(8), split="test")
@@ -77,10 +77,8 @@ def test_a_population_states_what_it_means(path):
     for family, loaded_family in zip(stated["families"], loaded.families, strict=True):
         rule = loaded_family.rule
         assert family["rule"] == f"mermaide_pl.agents.{rule.__name__}"
-        assert getattr(agents_package, rule.__name__) is rule
         assert issubclass(rule, LearningRule)
-        # a default would be a hyper-parameter that the file does not state
-        assert set(loaded_family.hyper_parameters) == set(rule.__dataclass_fields__)
+        assert list(loaded_family.hyper_parameters) == list(family["hyper_parameters"])
 
 
 @pytest.mark.parametrize("stem", RULES)
@@ -124,23 +122,20 @@ def test_every_configuration_runs(path, tmp_path, monkeypatch, capsys):
     }
     options = [f"--{option}={value}" for option, value in small.items()]
     main(["fit", "--config", str(path), *options])
-    assert "error" not in capsys.readouterr().err
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("path", RUNS, ids=name)
 def test_every_configuration_writes_under_logs(path):
     """What a run writes is ignored by git only there."""
     trainer = yaml.safe_load(path.read_text()).get("trainer", {})
-    places = []
-    waiting = [trainer]
+    places, waiting = [], [trainer]
     while waiting:
-        for key, value in waiting.pop().items():
-            if key in ("save_dir", "dirpath", "default_root_dir"):
-                places.append(value)
-            waiting += [
-                part
-                for part in (value, *(value if isinstance(value, list) else ()))
-                if isinstance(part, dict)
-            ]
+        part = waiting.pop()
+        if isinstance(part, dict):
+            places += [part[key] for key in ("save_dir", "dirpath") if key in part]
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
     assert places
     assert all(place.split("/")[0] == "logs" for place in places)

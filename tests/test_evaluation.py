@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from mermaide_pl import evaluation
-from mermaide_pl.adaptation import GradientAdaptation
+from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import Scores, bootstrap_mean, bootstrap_normalised, evaluate
@@ -262,7 +262,7 @@ def test_learned_rows_are_rollouts_by_hand(rows, population, checkpoint):
     support = rollout(
         tasks, LearnedPlayer(module.principal, meta), GAME, stream="support", num_episodes=1
     )
-    fast = adapt(module.principal, module.inner_loop, module.objective, tasks, support)
+    fast, _ = adapt(module.principal, module.inner_loop, module.objective, tasks, support)
     returns = []
     for shots, weights in ((0, meta), (1, fast)):
         played = play(LearnedPlayer(module.principal, weights), population)
@@ -306,6 +306,19 @@ def test_more_episodes_and_shots(rows, checkpoint):
     played = rollout(tasks, NoIntervention(), GAME, stream="query", num_episodes=3)
     expected = played.returns.mean().item()
     assert of(other, "no intervention")["return_mean"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_without_an_inner_loop_shots_change_nothing(tmp_path):
+    module = MermaideModule(GAME, Architecture(8, 8), NoAdaptation())
+    content = {
+        "state_dict": module.state_dict(),
+        "TaskDataModule": TaskDataModule(TRAIN).state_dict(),
+    }
+    module.on_save_checkpoint(content)
+    torch.save(content, tmp_path / "plain.ckpt")
+    rows = run(tmp_path / "plain.ckpt", {"ucb": TRAIN}, shots=[0, 1, 3])
+    unadapted, *adapted = (row for row in rows if row["method"] == "mermaide")
+    assert [row | {"shots": 0} for row in adapted] == [unadapted] * 2
 
 
 def test_the_file_holds_the_rows(checkpoint, tmp_path):

@@ -122,14 +122,14 @@ def test_sixteen_tasks_equal_two_halves_of_eight(name):
 def test_loss_is_the_outer_loss_of_support_and_query(name):
     learner = Learner(ADAPTATIONS[name], zero_shot_weight=0.25)
     shots = learner.inner_loop.num_shots
-    step, tasks = learner(range(3)), sample(range(3))
+    step, tasks = learner(range(3), num_query_episodes=30), sample(range(3))
     principal, objective = learner.principal, learner.objective
     weights = principal.weights()
     player = LearnedPlayer(principal, weights)
     support = rollout(tasks, player, GAME, stream="support", num_episodes=shots)
     fast, unadapted = adapt(principal, learner.inner_loop, objective, tasks, support)
-    query = rollout(tasks, LearnedPlayer(principal, fast), GAME, stream="query", num_episodes=2)
-    unadapted_query = rollout(tasks, player, GAME, stream="query", num_episodes=2)
+    query = rollout(tasks, LearnedPlayer(principal, fast), GAME, stream="query", num_episodes=30)
+    unadapted_query = rollout(tasks, player, GAME, stream="query", num_episodes=30)
     for played, expected in ((step.support, support), (step.query, query)):
         for item in fields(Trajectory):
             assert torch.equal(getattr(played, item.name), getattr(expected, item.name))

@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from mermaide_pl.metrics import (
+    EvaluationMetrics,
     ForecastLogLoss,
     NormalisedReturn,
     TrajectoryMean,
@@ -194,6 +195,48 @@ def test_behaviour_metrics_by_hand():
         "intervention_rate": 0.375,
         "normalised_return": 0.0,
     }
+
+
+def evaluation_inputs(seed: int) -> tuple[Trajectory, Tensor, Trajectory, Trajectory]:
+    """What one batch adds: the principal's episodes, its forecasts, and both yardsticks."""
+    played, none, oracle = (random_trajectory(3 * seed + player) for player in range(3))
+    generator = torch.Generator().manual_seed(seed)
+    return played, torch.randn(M, B, T, L, A, generator=generator), none, oracle
+
+
+def test_evaluation_metrics_are_kept_apart_by_shots():
+    metrics = EvaluationMetrics((0, 2), num_arms=A, has_forecast=True)
+    expected = {}
+    for shots, seeds in ((0, (0, 1)), (2, (2, 3))):
+        behaviour, forecast = behaviour_metrics(), forecast_metrics(A)
+        for seed in seeds:
+            played, arm_logits, none, oracle = evaluation_inputs(seed)
+            metrics.update(shots, played, arm_logits, none, oracle)
+            behaviour.update(trajectory=played, none=none, oracle=oracle)
+            preds, target = forecast_inputs(arm_logits, played)
+            forecast.update(preds=preds, target=target)
+        values = {**behaviour.compute(), **forecast.compute()}
+        expected |= {f"{name}_{shots}shot": value.item() for name, value in values.items()}
+    assert {name: value.item() for name, value in metrics.compute().items()} == expected
+    assert len(expected) == 2 * 7
+
+
+def test_evaluation_metrics_without_a_forecast():
+    metrics = EvaluationMetrics((0,), num_arms=A, has_forecast=False)
+    played, _, none, oracle = evaluation_inputs(0)
+    metrics.update(0, played, None, none, oracle)
+    quantities = ("return", "alignment", "intervention_rate", "normalised_return")
+    assert set(metrics.compute()) == {f"{quantity}_0shot" for quantity in quantities}
+
+
+def test_evaluation_metrics_start_anew_whatever_the_mode():
+    used, fresh = (EvaluationMetrics((0,), num_arms=A, has_forecast=True) for _ in range(2))
+    used.update(0, *evaluation_inputs(0))
+    with torch.inference_mode():  # as `trainer.validate` ends
+        used.compute()
+    for metrics in (used, fresh):  # and as the next run begins
+        metrics.update(0, *evaluation_inputs(1))
+    assert used.compute() == fresh.compute()
 
 
 def updates_of(metric: Metric, seed: int) -> tuple:

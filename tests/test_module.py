@@ -14,9 +14,10 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_step import adapt
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel
+from mermaide_pl.principal import Architecture, LearnedPlayer, NoIntervention, NoWorldModel
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Interval, Population
+from mermaide_pl.yardsticks import best_of, oracle_grid
 
 UCB_AGENTS = Population([AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})], num_arms=3)
 MIXED = Population(
@@ -120,7 +121,7 @@ def adapted_outside(module: MermaideModule, tasks, shots: int) -> dict[str, Tens
         stream="support",
         num_episodes=shots,
     )
-    return adapt(module.principal, module.inner_loop, module.objective, tasks, support)
+    return adapt(module.principal, module.inner_loop, module.objective, tasks, support)[0]
 
 
 @ALL
@@ -183,7 +184,8 @@ def test_every_parameter_gets_a_gradient_in_every_step(name, tmp_path):
 def test_resuming_equals_the_uninterrupted_run(name, tmp_path):
     keep_all = pl.callbacks.ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
     whole, _ = fitted(name, tmp_path, max_epochs=4, callbacks=[keep_all])
-    setting, trainer = SETTINGS[name], quiet_trainer(tmp_path / "resumed", max_epochs=4)
+    setting = SETTINGS[name]
+    trainer = quiet_trainer(tmp_path, max_epochs=4, enable_checkpointing=False)
     resumed = setting.module()
     pl.seed_everything(1)  # what follows must not depend on it
     trainer.fit(resumed, setting.data(), ckpt_path=tmp_path / "epoch=1.ckpt")
@@ -305,6 +307,24 @@ def test_scores_do_not_depend_on_an_earlier_population(tmp_path):
     second = scores(trainer.validate, used, setting.data())
     assert first["val/normalised_return_0shot"] != second["val/normalised_return_0shot"]
     assert second == scores(trainer.validate, setting.module(), setting.data())
+
+
+def test_the_yardsticks_of_the_validation_agents(tmp_path):
+    setting = SETTINGS["default"]
+    module = setting.module()
+    logged = scores(quiet_trainer(tmp_path).validate, module, setting.data())
+    tasks = UCB_AGENTS.sample(range(6), split="val")
+    yardsticks = {
+        "no intervention": NoIntervention(),
+        "oracle": best_of(oracle_grid(module.game), tasks, module.game),
+    }
+    for name, player in yardsticks.items():
+        played = rollout(tasks, player, module.game, stream="query", num_episodes=2)
+        assert module.val_yardsticks[name] == pytest.approx(played.returns.mean().item(), abs=1e-6)
+    none, oracle = (module.val_yardsticks[name] for name in yardsticks)
+    for shots in (0, 1):
+        share = (logged[f"val/return_{shots}shot"] - none) / (oracle - none)
+        assert logged[f"val/normalised_return_{shots}shot"] == pytest.approx(share, abs=1e-5)
 
 
 def test_scores_are_those_of_all_batches(tmp_path):
@@ -465,7 +485,7 @@ def test_a_checkpoint_of_another_kind_is_refused(run, name, default_checkpoint, 
 )
 def test_a_checkpoint_is_scored_by_other_rules(settings, default_checkpoint, tmp_path):
     setting = Setting(settings=settings)
-    run = quiet_trainer(tmp_path).test
+    run = quiet_trainer(tmp_path, enable_checkpointing=False).test
     (logged,) = run(
         setting.module(), datamodule=setting.data(), ckpt_path=default_checkpoint, verbose=False
     )

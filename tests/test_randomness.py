@@ -53,7 +53,7 @@ def test_the_default_type_of_torch_does_not_matter():
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        # these two share their numbers where a seed is scrambled down to fewer bits
+        # with a generator seeded by 32 bits of a scramble these two share the stream "agent"
         (5910005476800230965, 14132404646201470962),
         (0, 2**63),
         (1, 1 + 2**32),

@@ -165,7 +165,7 @@ def test_a_spec_by_hand():
         },
     }
     assert describe(AgentFamily(UCB, {"beta": [0.1, 0.2]})) == {
-        "class_path": "mermaide_pl.tasks.AgentFamily",
+        "class_path": f"{AgentFamily.__module__}.AgentFamily",
         "init_args": {
             "rule": {"type": "mermaide_pl.agents.ucb.UCB"},
             "hyper_parameters": {"beta": [0.1, 0.2]},

@@ -69,6 +69,7 @@ def test_alignment_under_fixed_schedules(beta):
     assert alignment == pytest.approx(ALIGNMENT[beta], abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", ORACLE_RETURN)
 def test_return_of_the_tuned_oracle(beta):
     tasks = agents(beta, 2000)

@@ -29,8 +29,10 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     Returns:
         float [M, ..., O].
     """
+    # one flat product: torch falls back to many small ones if the inputs are a slice
     if weight.dim() == 2:
-        return F.linear(inputs, weight, bias)
+        outputs = F.linear(inputs.reshape(-1, inputs.shape[-1]), weight, bias)
+        return outputs.view(*inputs.shape[:-1], weight.shape[0])
     rows = inputs.reshape(inputs.shape[0], -1, inputs.shape[-1])
     if bias is None:
         outputs = torch.bmm(rows, weight.transpose(1, 2))

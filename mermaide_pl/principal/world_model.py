@@ -98,4 +98,5 @@ class _Shared(nn.Module):
         per_arm = per_arm.reshape(*per_arm.shape[:-1], self._num_arms, self._num_per_arm)
         common = layer("common", torch.cat([hidden, overall], dim=-1))
         units = torch.tanh(layer("arm", per_arm) + common.unsqueeze(-2))
-        return layer("out", units).transpose(-1, -2)
+        # contiguous, for the softmax over arms that follows
+        return layer("out", units).transpose(-1, -2).contiguous()
