@@ -11,7 +11,7 @@ QUICKSTART_CKPT       ?= $(QUICKSTART_RUN)/checkpoints/best.ckpt
 QUICKSTART_RESULTS    ?= $(QUICKSTART_RUN)/results.json
 QUICKSTART_POPULATION ?= conf/population/unseen_ucb.yaml conf/population/epsilon_greedy.yaml
 QUICKSTART_SHOTS      ?= 0 1
-QUICKSTART_AGENTS     ?= 500
+QUICKSTART_AGENTS     ?= 1000
 
 BENCHMARKS  ?= $(wildcard benchmarks/*.py)
 PYTEST_ARGS ?= -n 2 -m "not slow"
@@ -22,7 +22,9 @@ PYTEST_ARGS ?= -n 2 -m "not slow"
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
+# A new run replaces the last: TensorBoard would draw both into one curve.
 quickstart: $(VENV)/.run ## Install, train a small principal and score it on unseen agents
+	rm -rf $(QUICKSTART_RUN)
 	$(BIN)/mermaide fit --config $(QUICKSTART_CONFIG)
 	$(BIN)/mermaide evaluate --ckpt_path $(QUICKSTART_CKPT) \
 		--population $(QUICKSTART_POPULATION) --shots $(QUICKSTART_SHOTS) \

@@ -108,6 +108,8 @@ class GradientAdaptation(Adaptation):
         check_number("GradientAdaptation.inner_lr", self.inner_lr, above=0.0)
         check_number("GradientAdaptation.num_shots", self.num_shots, low=1)
         check_number("GradientAdaptation.num_inner_steps", self.num_inner_steps, low=1)
+        if isinstance(self.adapted, str):
+            object.__setattr__(self, "adapted", (self.adapted,))
         if not self.adapted or not set(self.adapted) <= set(get_args(Part)):
             raise ValueError(
                 f"GradientAdaptation.adapted must hold one or more of {', '.join(get_args(Part))},"
@@ -118,6 +120,11 @@ class GradientAdaptation(Adaptation):
     def build(self, weights: Weights) -> InnerLoop:
         """The loop, with its rates."""
         names = [name for name in weights if part_of(name) in self.adapted]
+        if not names:
+            raise ValueError(
+                f"GradientAdaptation.adapted = {', '.join(self.adapted)}: this principal has no such"
+                f" part, allowed: {', '.join(sorted({part_of(name) for name in weights}))}"
+            )
         return GradientInnerLoop(self, names)
 
 

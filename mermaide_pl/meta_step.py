@@ -44,7 +44,8 @@ class Objective:
         entropy_start: entropy bonus at the start of training; keeps the policy from collapsing to
             "always intervene", where it has no gradient left.
         entropy_end: entropy bonus at the end, reached linearly.
-        zero_shot_weight: weight of the unadapted principal's loss.
+        zero_shot_weight: weight of the unadapted principal's loss; about the ratio of support to
+            query episodes, since fewer episodes make a noisier gradient.
     """
 
     surrogate: Surrogate = LowVarianceCurvature()
@@ -53,7 +54,7 @@ class Objective:
     critic_weight: float = 1.0
     entropy_start: float = 0.05
     entropy_end: float = 0.005
-    zero_shot_weight: float = 1.0
+    zero_shot_weight: float = 0.1
 
     def __post_init__(self) -> None:
         check_probability("Objective.gae_lambda", self.gae_lambda)

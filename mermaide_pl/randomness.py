@@ -41,7 +41,7 @@ def task_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int]) -> Te
     salt = zlib.crc32(stream.encode())
     numbers = np.empty((len(seeds), *shape), dtype=np.float32)
     for row, seed in zip(numbers, seeds, strict=True):
-        # a 128-bit key, so neither tasks nor streams can collide
+        # the key holds seed and stream side by side, so tasks cannot collide
         generator = np.random.Generator(np.random.Philox(key=seed << 32 | salt))
         generator.random(dtype=np.float32, out=row)
     np.clip(numbers, 2.0**-25, 1.0 - 2.0**-24, out=numbers)

@@ -19,6 +19,8 @@ from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Interval, Population
 from mermaide_pl.yardsticks import best_of, oracle_grid
 
+pytestmark = pytest.mark.filterwarnings("ignore:The dirpath has changed")
+
 UCB_AGENTS = Population([AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})], num_arms=3)
 MIXED = Population(
     [AgentFamily(UCB), AgentFamily(EpsilonGreedy), AgentFamily(EXP3), AgentFamily(BestResponse)],
@@ -185,7 +187,7 @@ def test_resuming_equals_the_uninterrupted_run(name, tmp_path):
     keep_all = pl.callbacks.ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
     whole, _ = fitted(name, tmp_path, max_epochs=4, callbacks=[keep_all])
     setting = SETTINGS[name]
-    trainer = quiet_trainer(tmp_path, max_epochs=4, enable_checkpointing=False)
+    trainer = quiet_trainer(tmp_path / "resumed", max_epochs=4)
     resumed = setting.module()
     pl.seed_everything(1)  # what follows must not depend on it
     trainer.fit(resumed, setting.data(), ckpt_path=tmp_path / "epoch=1.ckpt")
@@ -485,7 +487,7 @@ def test_a_checkpoint_of_another_kind_is_refused(run, name, default_checkpoint, 
 )
 def test_a_checkpoint_is_scored_by_other_rules(settings, default_checkpoint, tmp_path):
     setting = Setting(settings=settings)
-    run = quiet_trainer(tmp_path, enable_checkpointing=False).test
+    run = quiet_trainer(tmp_path).test
     (logged,) = run(
         setting.module(), datamodule=setting.data(), ckpt_path=default_checkpoint, verbose=False
     )

@@ -69,12 +69,12 @@ def test_alignment_under_fixed_schedules(beta):
     assert alignment == pytest.approx(ALIGNMENT[beta], abs=0.02)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("beta", ORACLE_RETURN)
 def test_return_of_the_tuned_oracle(beta):
     tasks = agents(beta, 2000)
-    # the cost changes the score only
-    played = [play(oracle, tasks) for oracle in oracle_grid(GAME)]
+    # the middle of the grid holds the optimum at these costs; the cost changes the score only
+    middle = [oracle for oracle in oracle_grid(GAME) if 0.5 < oracle.kappa < 3.0]
+    played = [play(oracle, tasks) for oracle in middle]
     for cost, expected in ORACLE_RETURN[beta].items():
         best = max(alignment - cost * rate for alignment, rate in played)
         assert expected - 0.02 <= best <= expected + 0.05

@@ -167,11 +167,11 @@ class Tallies(History):
         pulls, at_least_one = past.pulls, past.pulls.clamp(min=1.0)
         time = past.step + 1.0
         waiting = time - past.latest
-        left = (horizon + 1.0 - torch.as_tensor(past.step).to(pulls)).clamp(min=1.0)
+        step = past.step + torch.zeros_like(past.paid)
         parts = [
             past.last_level,
-            (past.step / horizon + torch.zeros_like(past.paid)),
-            (left.log() / log_horizon).expand_as(past.paid),
+            step / horizon,
+            (horizon + 1.0 - step).clamp(min=1.0).log() / log_horizon,
             past.paid / horizon,
             past.offered / horizon,
             past.paid / at_least_one[..., :1],

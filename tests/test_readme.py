@@ -1,0 +1,83 @@
+"""What the README says is so."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mermaide_pl import AgentFamily, Game, MermaideModule, Population, TaskDataModule
+from mermaide_pl.agents import UCB
+from mermaide_pl.cli import main
+from mermaide_pl.principal import Architecture
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Every shell command of the README, continued lines joined."""
+    text = "\n".join(block for language, block in BLOCKS if language == "bash")
+    lines = text.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+def test_files_that_are_named_exist():
+    named = re.findall(r"\b(?:conf|benchmarks)/[\w/]+\.(?:yaml|py)", README)
+    assert len(named) >= 4
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_classes_that_are_named_exist():
+    table = README[README.index("| slot |") : README.index("From Python")]
+    source = "\n".join(path.read_text() for path in (ROOT / "mermaide_pl").rglob("*.py"))
+    classes = re.findall(r"`([A-Z]\w+)`", table)
+    assert len(classes) > 20
+    assert [name for name in classes if f"class {name}" not in source] == []
+
+
+def test_makefile_runs_the_commands_that_are_shown():
+    makefile = (ROOT / "Makefile").read_text()
+    shown = [command[1:] for command in commands() if command[0].endswith("bin/mermaide")]
+    assert [command[0] for command in shown] == ["fit", "evaluate"]
+    values = dict(re.findall(r"^(QUICKSTART_\w+)\s*\?= (.*)$", makefile, flags=re.MULTILINE))
+    for _ in range(2):  # a value may name another
+        makefile = re.sub(r"\$\((QUICKSTART_\w+)\)", lambda match: values[match[1]], makefile)
+    recipe = makefile.replace("\\\n", " ")
+    for command in shown:
+        assert re.search(r"mermaide\s+" + r"\s+".join(map(re.escape, command)) + r"\s", recipe)
+
+
+def test_python_snippet_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = (block for language, block in BLOCKS if language == "python")
+    tiny = {
+        "MermaideModule()": "MermaideModule(Game(num_steps=6), Architecture(hidden_size=4))",
+    }
+    for whole, small in tiny.items():
+        assert whole in snippet
+        snippet = snippet.replace(whole, small)
+    exec(snippet, {"Game": Game, "Architecture": Architecture})
+
+
+def test_fit_command_runs(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    (command,) = (c[1:] for c in commands() if c[0].endswith("bin/mermaide") and c[1] == "fit")
+    shrunk = ["--trainer.fast_dev_run=true", "--data.num_val_tasks=2", "--model.game.num_steps=8"]
+    main([*command, *shrunk])
+
+
+@pytest.mark.parametrize("stage", ["train", "val"])
+def test_every_logged_name_is_in_the_table(stage, tmp_path):
+    import pytorch_lightning as pl
+
+    population = Population([AgentFamily(UCB)], num_arms=3)
+    module = MermaideModule(Game(num_arms=3, num_steps=6), Architecture(hidden_size=4))
+    data = TaskDataModule(population, meta_batch_size=2, steps_per_epoch=1, num_val_tasks=2)
+    trainer = pl.Trainer(max_epochs=1, default_root_dir=tmp_path, enable_progress_bar=False)
+    trainer.fit(module, data)
+    logged = [name for name in trainer.callback_metrics if name.startswith(f"{stage}/")]
+    assert len(logged) >= 5
+    documented = [name.replace("_1shot", "_0shot") for name in logged]
+    assert [name for name in documented if f"`{name}`" not in README] == []
