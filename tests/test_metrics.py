@@ -89,10 +89,11 @@ def test_trajectory_mean_agrees_with_the_record(quantity):
 
 def test_a_long_sum_keeps_its_digits():
     metric = TrajectoryMean("returns")
-    metric.update(with_rewards([2.0**24]))
+    # in float32 the ones are lost, together and one by one
+    metric.update(with_rewards([2.0**24, 1.0]))
     for _ in range(8):
-        metric.update(with_rewards([1.0]))  # lost, one by one, in float32
-    assert metric.total.item() == 2.0**24 + 8.0
+        metric.update(with_rewards([1.0]))
+    assert metric.total.item() == 2.0**24 + 9.0
 
 
 def test_normalised_return_by_hand():

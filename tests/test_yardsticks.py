@@ -93,6 +93,24 @@ def test_the_best_has_the_highest_mean_return():
     assert best is players[returns.index(max(returns))]
 
 
+def test_tuning_plays_other_episodes_than_scoring():
+    rules, differs = game(cost=0.4), False
+    players = random_grid(rules)
+    for first in range(0, 20, 4):
+        tasks = LEARNERS.sample(range(first, first + 4), split="tune")
+        returns = {
+            stream: [
+                rollout(tasks, player, rules, stream=stream, num_episodes=1).returns.mean().item()
+                for player in players
+            ]
+            for stream in ("tune", "query")
+        }
+        tuned, scored = (players[each.index(max(each))] for each in returns.values())
+        assert best_of(players, tasks, rules) is tuned
+        differs |= tuned is not scored
+    assert differs
+
+
 @pytest.mark.parametrize(("cost", "best"), [(0.0, AlwaysIntervene), (5.0, NoIntervention)])
 def test_free_bonuses_are_given_and_dear_ones_are_not(cost, best):
     rules = game(cost=cost)
