@@ -115,6 +115,7 @@ class GradientAdaptation(Adaptation):
                 f"GradientAdaptation.adapted must hold one or more of {', '.join(get_args(Part))},"
                 f" got {', '.join(self.adapted) or 'nothing'}"
             )
+        object.__setattr__(self, "adapted", tuple(self.adapted))
         check_differentiable(self.inner_optimizer, self.optimizer_args)
 
     def build(self, weights: Weights) -> InnerLoop:
@@ -122,8 +123,8 @@ class GradientAdaptation(Adaptation):
         names = [name for name in weights if part_of(name) in self.adapted]
         if not names:
             raise ValueError(
-                f"GradientAdaptation.adapted = {', '.join(self.adapted)}: this principal has no such"
-                f" part, allowed: {', '.join(sorted({part_of(name) for name in weights}))}"
+                f"GradientAdaptation.adapted = {', '.join(self.adapted)}: no such part here,"
+                f" allowed: {', '.join(sorted({part_of(name) for name in weights}))}"
             )
         return GradientInnerLoop(self, names)
 

@@ -20,8 +20,10 @@ def check_number(
     """
     if math.isfinite(value) and low <= value <= high and value > above:
         return
-    lower = f"above {above:g}" if above > low else f"at least {low:g}" if low > -math.inf else ""
-    upper = f"at most {high:g}" if high < math.inf else ""
+    lower = (
+        f"above {above:.10g}" if above > low else f"at least {low:.10g}" if low > -math.inf else ""
+    )
+    upper = f"at most {high:.10g}" if high < math.inf else ""
     allowed = " and ".join(part for part in ("a finite number", lower, upper) if part)
     raise ValueError(f"{name} must be {allowed}, got {value!r}")
 

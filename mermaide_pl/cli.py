@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+from mermaide_pl import agents
+from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
-from mermaide_pl.module import MermaideModule
-from mermaide_pl.tasks import Population
+from mermaide_pl.module import MermaideModule, check_precision
+from mermaide_pl.tasks import AgentFamily, Population
 
 _USAGE = """usage: mermaide COMMAND [options]
 
@@ -31,6 +36,18 @@ commands:
 `mermaide COMMAND --help` lists the options of a command."""
 
 
+_RULES = [
+    f"mermaide_pl.agents.{name}"
+    for name, rule in vars(agents).items()
+    if isinstance(rule, type) and issubclass(rule, agents.LearningRule) and is_dataclass(rule)
+    if not rule.__abstractmethods__
+]
+_POPULATION_HINT = (
+    f"; allowed: {', '.join(item.name for item in fields(Population))}; in a family:"
+    f" {', '.join(item.name for item in fields(AgentFamily))}; as a rule: {', '.join(_RULES)}"
+)
+
+
 def _one_line(message: object) -> str:
     return " ".join(str(message).split())
 
@@ -39,12 +56,35 @@ class _Parser(LightningArgumentParser):
     """A parser that reports a mistake in one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if "_population" in message:
+            message += _POPULATION_HINT
+        elif "Problems parsing config" in message:
+            message += f" (of {', '.join(one for one in sys.argv if one.endswith('.yaml'))})"
+        else:
+            message += self._allowed_beside(message)
         sys.exit(_fail(message))
+
+    def _allowed_beside(self, message: str) -> str:
+        """What may stand in place of an unknown option, or where that is listed."""
+        unknown = re.search(r"does not accept option '([\w.]+)'", message)
+        if unknown is None:
+            return f"; `mermaide {sys.argv[1]} --help` lists all options"
+        commands: Any = self._subcommands_action
+        actions = commands.choices[sys.argv[1]]._actions
+        prefix, beside = unknown[1] + ".", set[str]()
+        while not beside:
+            prefix = prefix[: prefix[:-1].rfind(".") + 1]
+            beside = {
+                action.dest.removeprefix(prefix).split(".")[0]
+                for action in actions
+                if action.dest.startswith(prefix)
+            }
+        return f", allowed: {', '.join(sorted(beside))}"
 
 
 class _PlainParser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        sys.exit(_fail(message))
+        sys.exit(_fail(f"{message}; `{self.prog} --help` lists all options"))
 
 
 def _fail(message: object) -> int:
@@ -63,6 +103,13 @@ class _CLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """The module reads its own settings from a checkpoint; the configuration is left alone."""
 
+    def before_instantiate_classes(self) -> None:
+        """Refuse what Lightning would silently change, or answer with a traceback."""
+        given = self.config[self.subcommand]
+        check_precision(given.trainer.precision)
+        if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
+            read_checkpoint(given.ckpt_path)
+
 
 def load_population(path: str | Path) -> Population:
     """Read a population from YAML.
@@ -75,8 +122,15 @@ def load_population(path: str | Path) -> Population:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Population)
     try:
-        return Population(**parser.instantiate_classes(parser.parse_path(path)).as_dict())
+        yaml.safe_load(Path(path).read_text())
+        given = parser.parse_path(path)
+    except yaml.YAMLError as error:
+        raise ValueError(f"population {path} is not YAML: {_one_line(error)}") from None
     except Exception as error:
+        raise ValueError(f"population {path}: {_one_line(error)}{_POPULATION_HINT}") from None
+    try:
+        return Population(**parser.instantiate(given).as_dict())
+    except ValueError as error:
         raise ValueError(f"population {path}: {_one_line(error)}") from None
 
 
@@ -91,7 +145,11 @@ def _evaluate(arguments: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
     parser.add_argument("--out", type=str, default="results.json", help="where the rows go")
     given = parser.parse_args(list(arguments))
-    populations = {Path(path).stem: load_population(path) for path in given.population}
+    populations: dict[str, Population] = {}
+    for path in given.population:
+        if Path(path).stem in populations:
+            raise ValueError(f"two populations are named {Path(path).stem}, the second is {path}")
+        populations[Path(path).stem] = load_population(path)
     evaluate(
         given.ckpt_path,
         populations,

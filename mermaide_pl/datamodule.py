@@ -49,6 +49,9 @@ class TaskSampler(DistributedSampler[int]):
         self._size = size
         self._new_every_epoch = new_every_epoch
 
+    def __len__(self) -> int:
+        return len(range(self.rank, self._size, self.num_replicas))
+
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self._size if self._new_every_epoch else 0
         return iter(range(first + self.rank, first + self._size, self.num_replicas))

@@ -120,6 +120,7 @@ def evaluate(
     for number in shots:
         check_number("--shots", number, low=0)
     check_number("--num_agents", num_agents, low=2)
+    check_number("num_episodes", num_episodes, low=1)
     check_number("--seed", seed, low=0, high=2**22 - 1)
     checkpoint = read_checkpoint(ckpt_path)
     module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
@@ -134,7 +135,7 @@ def evaluate(
                 f" principal is for {module.game.num_arms}"
             )
     if out is not None:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        _make_place(Path(out))
     console = Console()
     grids = {
         "periodic": periodic_grid(module.game),
@@ -177,6 +178,15 @@ def evaluate(
         places.append(f"curves: tensorboard --logdir {run}")
     console.print("   ".join(places), soft_wrap=True)
     return rows
+
+
+def _make_place(out: Path) -> None:
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder, it must be a file")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written: {error}") from None
 
 
 def _score_population(

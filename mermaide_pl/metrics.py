@@ -143,7 +143,9 @@ class EvaluationMetrics(nn.Module):
                 collection = cast(MetricCollection, group[str(number)])
                 for name, value in collection.compute().items():
                     values[f"{name}_{number}shot"] = value
-                collection.reset()
+                # a state reset in inference mode could not be updated by the next run
+                with torch.inference_mode(False):
+                    collection.reset()
         return values
 
 

@@ -94,9 +94,11 @@ class MermaideModule(pl.LightningModule):
         try:
             spec = checkpoint[CHECKPOINT_KEY]
             module = cls(**{name: rebuild(value) for name, value in spec.items()})
-            module.load_state_dict(checkpoint["state_dict"])
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"{path} is not a checkpoint of this version: {error}") from None
+            state = checkpoint["state_dict"]
+            module.to(state["principal.weight_hh"].dtype).load_state_dict(state)
+        except (AttributeError, KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path} is not a checkpoint of this version: {reason}") from None
         return module
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -107,15 +109,13 @@ class MermaideModule(pl.LightningModule):
         """Refuse to resume with another game or principal."""
         saved = checkpoint.get(CHECKPOINT_KEY, {})
         for name in ("game", "architecture", "adaptation"):
-            ours = self._spec[name]["init_args"]
-            theirs = saved.get(name, {}).get("init_args", {})
+            ours, theirs = (_shaping(name, spec.get(name, {})) for spec in (self._spec, saved))
             for key in ours:
-                if key in ("cost", "observation") or ours[key] == theirs.get(key):
-                    continue
-                raise ValueError(
-                    f"the checkpoint has {name}.{key} = {theirs.get(key)},"
-                    f" the configuration has {ours[key]}"
-                )
+                if ours[key] != theirs.get(key):
+                    raise ValueError(
+                        f"the checkpoint has {key} = {theirs.get(key)},"
+                        f" the configuration has {ours[key]}"
+                    )
 
     def configure_optimizers(self) -> Any:
         """One Adam with two parameter groups, its rates falling linearly to zero."""
@@ -137,13 +137,9 @@ class MermaideModule(pl.LightningModule):
         return min(1.0, self.global_step / total) if 0 < total < float("inf") else 0.0
 
     def setup(self, stage: str) -> None:
-        """Refuse what cannot work."""
-        if str(self.trainer.precision) not in ("32-true", "64-true", "bf16-mixed"):
-            raise ValueError(
-                f"precision {self.trainer.precision} is not supported (half precision: the inner"
-                " gradients are not scaled and would underflow), allowed: 32-true, 64-true,"
-                " bf16-mixed"
-            )
+        """Refuse what cannot work, and forget the yardsticks of other tasks."""
+        check_precision(self.trainer.precision)
+        self._yardsticks.clear()
 
     def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
         """One meta-step."""
@@ -218,7 +214,7 @@ class MermaideModule(pl.LightningModule):
             tasks: M tasks, on the device of the module.
             shots: support episodes; 0 gives the meta weights.
         """
-        if shots == 0:
+        if shots == 0 or self.inner_loop.num_shots == 0:
             return self.principal.weights()
         player = LearnedPlayer(self.principal, self.principal.weights())
         support = rollout(tasks, player, self.game, stream="support", num_episodes=shots)
@@ -255,3 +251,27 @@ class MermaideModule(pl.LightningModule):
         self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
         returns = [values[f"return_{shots}shot"] for shots in self.eval_shots]
         self.log(f"{stage}/return", torch.stack(returns).mean(), prog_bar=True)
+
+
+def check_precision(precision: str | int | None) -> None:
+    """Refuse half precision.
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
+    if str(precision) not in ("None", "32", "64", "bf16", "32-true", "64-true", "bf16-mixed"):
+        raise ValueError(
+            f"precision {precision} is not supported (half precision: the inner gradients are not"
+            " scaled and would underflow), allowed: 32-true, 64-true, bf16-mixed"
+        )
+
+
+def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """What of a spec the weights depend on: neither the cost nor how noisy an observation is."""
+    found = {name: spec.get("class_path")}
+    for key, value in spec.get("init_args", {}).items():
+        if key == "observation":
+            value = value["class_path"]
+        if key != "cost":
+            found[f"{name}.{key}"] = value
+    return found

@@ -20,8 +20,11 @@ def describe(value: Any) -> Any:
     Raises:
         TypeError: if something inside is neither plain data nor a dataclass.
     """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+    if value is None:
+        return None
+    for plain in (bool, int, float, str):
+        if isinstance(value, plain):
+            return plain(value)  # a numpy number too, which could not be read again
     if isinstance(value, type):
         return {"type": _path(value)}
     if isinstance(value, list | tuple):
@@ -38,8 +41,9 @@ def rebuild(spec: Any) -> Any:
     """The object that `describe` described.
 
     Raises:
-        ValueError: if it names a class outside the package whose module nobody has imported: a
-            checkpoint must not choose what code runs.
+        ValueError: if it names anything but a dataclass or, where a type is meant, a class; or one
+            outside the package whose module nobody has imported: a checkpoint must not choose what
+            code runs.
     """
     if isinstance(spec, list):
         return [rebuild(item) for item in spec]
@@ -48,9 +52,11 @@ def rebuild(spec: Any) -> Any:
     if set(spec) == {"type"}:
         return _resolve(spec["type"])
     if set(spec) == {"class_path", "init_args"}:
-        return _resolve(spec["class_path"])(
-            **{name: rebuild(item) for name, item in spec["init_args"].items()}
-        )
+        path = spec["class_path"]
+        cls = _resolve(path)
+        if not hasattr(cls, "__dataclass_fields__"):
+            raise ValueError(f"'{path}' is no configurable object: not a dataclass")
+        return cls(**{name: rebuild(item) for name, item in spec["init_args"].items()})
     return {name: rebuild(item) for name, item in spec.items()}
 
 
@@ -63,6 +69,9 @@ def _resolve(path: str) -> Any:
     if not path.startswith(_TRUSTED) and module not in sys.modules:
         raise ValueError(f"'{path}' is not part of mermaide_pl: import {module} before loading")
     try:
-        return getattr(importlib.import_module(module), name)
+        cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
         raise ValueError(f"'{path}' does not exist in this version of mermaide_pl") from None
+    if not isinstance(cls, type):
+        raise ValueError(f"'{path}' is not a class")
+    return cls

@@ -62,7 +62,7 @@ def gru_step(projected: Tensor, hidden: Tensor, weight_hh: Tensor, bias_hh: Tens
     gates = torch.sigmoid(projected[..., : 2 * size] + recurrent[..., : 2 * size])
     reset, update = gates.chunk(2, dim=-1)
     candidate = torch.tanh(projected[..., 2 * size :] + reset * recurrent[..., 2 * size :])
-    return torch.lerp(candidate, hidden, update)
+    return torch.lerp(candidate, hidden.to(candidate), update)
 
 
 def gru_sequence(projected: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
