@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table as RichTable
@@ -17,7 +18,7 @@ from rich.table import Table as RichTable
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.principal import AlwaysIntervene, LearnedPlayer, NoIntervention, Player
+from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.spec import rebuild
 from mermaide_pl.tasks import Population, TaskBatch
@@ -216,7 +217,7 @@ def _score_population(
 
     def learned(number: int) -> Scores:
         def adapted(tasks: TaskBatch) -> Player:
-            return LearnedPlayer(module.principal, module.adapted_weights(tasks, number))
+            return GreedyPlayer(module.principal, module.adapted_weights(tasks, number))
 
         return play(adapted)
 
@@ -247,23 +248,38 @@ def _score_population(
 
 
 def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
-    """Print rows of `evaluate`, one table per population: mean, and half the interval's width."""
+    """Print rows of `evaluate`, one table per population."""
     console = console or Console()
+    quantities = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
     for population in dict.fromkeys(row["population"] for row in rows):
-        table = RichTable(title=f"{population}: mean and 95% interval over agents")
-        table.add_column("method")
-        quantities = ("return", "alignment", "intervention_rate", "normalised_return")
-        for heading in ("shots", *quantities, "paired_gain"):
-            table.add_column(heading.replace("_", " "), justify="right")
-        for row in rows:
-            if row["population"] != population:
-                continue
-            cells = [_cell(row, quantity) for quantity in (*quantities, "paired_gain")]
-            style = "bold" if row["method"] == "mermaide" else None
-            table.add_row(row["method"], str(row["shots"]), *cells, style=style)
+        chosen = [row for row in rows if row["population"] == population]
+        title = (
+            f"{population}: mean ± half of the 95% interval over {chosen[0]['num_agents']} agents"
+        )
+        table = RichTable(
+            title=title,
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+            title_justify="left",
+        )
+        table.add_column("method", no_wrap=True)
+        for heading in (
+            "return",
+            "alignment",
+            "interv.\nrate",
+            "normalised\nreturn",
+            "paired\ngain",
+        ):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in chosen:
+            cells = [_cell(row, quantity) for quantity in quantities]
+            learned = row["method"] == "mermaide"
+            label = f"mermaide {row['shots']}-shot" if learned else row["method"]
+            table.add_row(label, *cells, style="bold" if learned else None)
         console.print(table)
 
 
 def _cell(row: Row, quantity: str) -> str:
     mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
-    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+    return f"{mean:.3f}±{(high - low) / 2:.3f}".replace("±0.", "±.")

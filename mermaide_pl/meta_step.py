@@ -197,6 +197,7 @@ def meta_step(
         game,
         stream="query",
         num_episodes=num_query_episodes,
+        same_luck=True,  # the episodes are each other's baseline
     )
     output = principal(weights, query)
     loss = loss + objective.outer_loss(output, query, progress).mean()

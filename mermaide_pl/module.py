@@ -16,7 +16,14 @@ from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, adapt, meta_step
 from mermaide_pl.metrics import EvaluationMetrics
 from mermaide_pl.objectives import entropy
-from mermaide_pl.principal import Architecture, LearnedPlayer, NoIntervention, Principal, Weights
+from mermaide_pl.principal import (
+    Architecture,
+    GreedyPlayer,
+    LearnedPlayer,
+    NoIntervention,
+    Principal,
+    Weights,
+)
 from mermaide_pl.rollout import rollout
 from mermaide_pl.spec import describe, rebuild
 from mermaide_pl.tasks import TaskBatch
@@ -194,7 +201,7 @@ class MermaideModule(pl.LightningModule):
                 weights = self.adapted_weights(tasks, shots)
                 played = rollout(
                     tasks,
-                    LearnedPlayer(self.principal, weights),
+                    GreedyPlayer(self.principal, weights),
                     self.game,
                     stream="query",
                     num_episodes=self.num_eval_episodes,

@@ -12,7 +12,13 @@ from mermaide_pl.trajectory import Trajectory, relabel_target_first
 
 
 def rollout(
-    tasks: TaskBatch, player: Player, game: Game, *, stream: str, num_episodes: int
+    tasks: TaskBatch,
+    player: Player,
+    game: Game,
+    *,
+    stream: str,
+    num_episodes: int,
+    same_luck: bool = False,
 ) -> Trajectory:
     """Play episodes of one principal with every task, all at once, without autograd.
 
@@ -22,7 +28,9 @@ def rollout(
         game: the rules.
         stream: name of the random stream; equal streams of equal tasks give the agents, the noise
             and the principal the same random numbers.
-        num_episodes: B, independent episodes with each task.
+        num_episodes: B, episodes with each task.
+        same_luck: whether an agent draws the same random numbers in all its episodes, so that they
+            differ by what the principal does only; else they are independent.
 
     Returns:
         What happened, axes [M, B, T].
@@ -40,7 +48,9 @@ def rollout(
         numbers = task_uniforms(tasks.seeds, f"{stream}/{name}", (*episode, *size))
         return numbers.movedim(2, 0).to(rewards).contiguous()
 
-    agents = tasks.agents(stream=stream, num_episodes=num_episodes, num_steps=game.num_steps)
+    agents = tasks.agents(
+        stream=stream, num_episodes=num_episodes, num_steps=game.num_steps, same_luck=same_luck
+    )
     seen_uniforms = uniforms("observation", 3)
     table = Table(tasks, agents, game, num_episodes, uniforms("principal"))
     all_arms = torch.arange(num_arms, device=rewards.device).expand(num_tasks, -1)

@@ -20,6 +20,7 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import (
     AlwaysIntervene,
     Architecture,
+    GreedyPlayer,
     LearnedPlayer,
     NoIntervention,
     Player,
@@ -265,7 +266,7 @@ def test_learned_rows_are_rollouts_by_hand(rows, population, checkpoint):
     fast, _ = adapt(module.principal, module.inner_loop, module.objective, tasks, support)
     returns = []
     for shots, weights in ((0, meta), (1, fast)):
-        played = play(LearnedPlayer(module.principal, weights), population)
+        played = play(GreedyPlayer(module.principal, weights), population)
         row = of(rows, "mermaide", population, shots)
         assert row["return_mean"] == pytest.approx(played.returns.mean().item(), abs=1e-6)
         assert row["alignment_mean"] == pytest.approx(played.alignment.mean().item(), abs=1e-6)
@@ -335,13 +336,24 @@ def test_the_printed_table_holds_every_row(checkpoint, capsys, monkeypatch):
     for grid in (periodic_grid, burst_grid, random_grid):
         assert str(best_of(grid(GAME), agents(split="tune", num=15), GAME)) in printed
     for row in rows:
-        (line,) = [
-            line
-            for line in printed.splitlines()
-            if row["method"] in line and f" {row['shots']} " in line
-        ]
-        for quantity in QUANTITIES:
-            assert f"{row[f'{quantity}_mean']:.3f}" in line
+        learned = row["method"] == "mermaide"
+        label = f"mermaide {row['shots']}-shot" if learned else row["method"]
+        (line,) = [line for line in printed.splitlines() if line.startswith(f" {label} ")]
+        cells = line.removeprefix(f" {label} ").split()
+        for quantity, cell in zip(QUANTITIES, cells, strict=True):
+            mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
+            assert [float(part) for part in cell.split("±")] == [
+                pytest.approx(mean, abs=6e-4),
+                pytest.approx((high - low) / 2, abs=6e-4),
+            ]
+
+
+def test_the_table_fits_into_eighty_columns(checkpoint, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run(checkpoint, {"ucb": TRAIN})
+    printed = capsys.readouterr().out
+    assert "mermaide 0-shot" in printed and "no intervention" in printed
+    assert "…" not in printed
 
 
 def without_training_population(checkpoint: Path, tmp_path: Path) -> Path:

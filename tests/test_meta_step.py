@@ -128,8 +128,9 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
     player = LearnedPlayer(principal, weights)
     support = rollout(tasks, player, GAME, stream="support", num_episodes=shots)
     fast, unadapted = adapt(principal, learner.inner_loop, objective, tasks, support)
-    query = rollout(tasks, LearnedPlayer(principal, fast), GAME, stream="query", num_episodes=30)
-    unadapted_query = rollout(tasks, player, GAME, stream="query", num_episodes=30)
+    adapted, settings = LearnedPlayer(principal, fast), {"num_episodes": 30, "same_luck": True}
+    query = rollout(tasks, adapted, GAME, stream="query", **settings)
+    unadapted_query = rollout(tasks, player, GAME, stream="query", **settings)
     for played, expected in ((step.support, support), (step.query, query)):
         for item in fields(Trajectory):
             assert torch.equal(getattr(played, item.name), getattr(expected, item.name))

@@ -14,7 +14,13 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_step import adapt
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.principal import Architecture, LearnedPlayer, NoIntervention, NoWorldModel
+from mermaide_pl.principal import (
+    Architecture,
+    GreedyPlayer,
+    LearnedPlayer,
+    NoIntervention,
+    NoWorldModel,
+)
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Interval, Population
 from mermaide_pl.yardsticks import best_of, oracle_grid
@@ -230,7 +236,7 @@ def test_a_plain_trainer_really_adapts_when_testing(name, tmp_path, monkeypatch)
                 torch.testing.assert_close(fast[key], value, rtol=1e-5, atol=1e-7)
         played = rollout(
             tasks,
-            LearnedPlayer(module.principal, weights),
+            GreedyPlayer(module.principal, weights),
             module.game,
             stream="query",
             num_episodes=module.num_eval_episodes,
@@ -336,7 +342,7 @@ def test_scores_are_those_of_all_batches(tmp_path):
     logged = scores(quiet_trainer(tmp_path).validate, module, setting.data(num_val_tasks=130))
     played = rollout(
         UCB_AGENTS.sample(range(130), split="val"),
-        LearnedPlayer(module.principal, module.principal.weights()),
+        GreedyPlayer(module.principal, module.principal.weights()),
         module.game,
         stream="query",
         num_episodes=module.num_eval_episodes,

@@ -19,6 +19,7 @@ from mermaide_pl.principal import (
     LearnedPlayer,
     NoIntervention,
     Oracle,
+    Periodic,
     Principal,
     RandomlyIntervene,
 )
@@ -199,3 +200,22 @@ def test_float32_and_float64_play_the_same_game():
 def test_another_number_of_arms_is_refused():
     with pytest.raises(ValueError, match="the agents have 4 arms, the game has 10"):
         play(NoIntervention(), game=Game())
+
+
+def test_same_luck_leaves_only_what_the_principal_does():
+    tasks = Population([AgentFamily(UCB, {"beta": [0.3, 0.7]})], num_arms=4).sample(
+        range(5), split="train"
+    )
+    game = Game(num_arms=4, num_steps=30)
+
+    def play(player, **luck):
+        return rollout(tasks, player, game, stream="s", num_episodes=3, **luck)
+
+    # a fixed schedule does nothing different, so all episodes are the first one
+    lucky, independent = play(Periodic(3), same_luck=True), play(Periodic(3))
+    assert torch.equal(lucky.arms, lucky.arms[:, :1].expand_as(lucky.arms))
+    assert torch.equal(lucky.arms[:, 0], independent.arms[:, 0])
+    assert not torch.equal(independent.arms, lucky.arms)
+    # the principal's own coin tosses stay independent
+    levels = play(RandomlyIntervene(0.5), same_luck=True).levels
+    assert not torch.equal(levels[:, 0], levels[:, 1])

@@ -34,6 +34,7 @@ class AgentGroup:
         stream: prefix of the random streams, so that two rollouts can differ.
         num_episodes: B.
         num_steps: T.
+        same_luck: whether the B copies of an agent draw the same random numbers.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class AgentGroup:
         stream: str,
         num_episodes: int,
         num_steps: int,
+        same_luck: bool = False,
     ) -> None:
         self._families = families
         self._base_rewards = base_rewards
@@ -59,19 +61,20 @@ class AgentGroup:
         if sorted(rows.tolist()) != list(range(len(seeds))):
             raise ValueError(f"families must cover each of the {len(seeds)} tasks once")
         num_arms = base_rewards.shape[1]
+        num_draws = 1 if same_luck else num_episodes
         for family in families:
             rewards, target = base_rewards[family.rows], target_arm[family.rows]
             rule = family.rule.to(base_rewards)
             self._rules.append(rule)
             self._states.append(rule.init(rewards, target, num_episodes))
-            shape = (num_episodes, num_steps, rule.num_uniforms(num_arms))
+            shape = (num_draws, num_steps, rule.num_uniforms(num_arms))
             family_seeds = [seeds[row] for row in family.rows.tolist()]
-            self._uniforms.append(
-                _time_first(task_uniforms(family_seeds, f"{stream}/agent", shape), base_rewards)
-            )
-        self._reward_uniforms = _time_first(
-            task_uniforms(seeds, f"{stream}/reward", (num_episodes, num_steps)), base_rewards
-        )
+            uniforms = task_uniforms(family_seeds, f"{stream}/agent", shape)
+            uniforms = _time_first(uniforms, base_rewards)
+            self._uniforms.append(uniforms.expand(-1, -1, num_episodes, -1))
+        uniforms = task_uniforms(seeds, f"{stream}/reward", (num_draws, num_steps))
+        uniforms = _time_first(uniforms, base_rewards)
+        self._reward_uniforms = uniforms.expand(-1, -1, num_episodes)
         self._order = None if len(families) == 1 else torch.argsort(rows)
 
     def act(self, step: int, bonus: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights
 from mermaide_pl.principal.oracle import Oracle
-from mermaide_pl.principal.player import LearnedPlayer, Player, Table
+from mermaide_pl.principal.player import GreedyPlayer, LearnedPlayer, Player, Table
 from mermaide_pl.principal.principal import Architecture, Principal, PrincipalOutput
 from mermaide_pl.principal.schedules import (
     AlwaysIntervene,
@@ -23,6 +23,7 @@ from mermaide_pl.principal.world_model import (
 __all__ = [
     "AlwaysIntervene",
     "Architecture",
+    "GreedyPlayer",
     "History",
     "InitialBurst",
     "LastStep",

@@ -49,7 +49,7 @@ class Player(ABC):
 
 
 class LearnedPlayer(Player):
-    """Plays a `Principal` by sampling from its policy.
+    """Plays a `Principal` by sampling from its policy, as it must to learn.
 
     Args:
         principal: the module.
@@ -68,11 +68,21 @@ class LearnedPlayer(Player):
         self._past = Past.empty(table.uniforms, self._principal.game, *shape)
 
     def act(self, step: int) -> Tensor:
-        """Sample from the policy."""
+        """Levels for this step."""
         self._hidden, logits = self._principal.step(self._weights, self._hidden, self._past)
+        return self._choose(logits, self._uniforms[step])
+
+    def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         threshold = logits.softmax(-1).cumsum(-1)[..., :-1]
-        return (self._uniforms[step].unsqueeze(-1) > threshold).sum(-1)
+        return (uniforms.unsqueeze(-1) > threshold).sum(-1)
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """Add the step to the history."""
         self._past.add(arms, levels, agent_rewards, self._principal.game)
+
+
+class GreedyPlayer(LearnedPlayer):
+    """Plays a `Principal` by its most probable level, as it is scored."""
+
+    def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
+        return logits.argmax(-1)

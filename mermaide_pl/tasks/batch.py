@@ -63,8 +63,10 @@ class TaskBatch:
             self.reward_model,
         )
 
-    def agents(self, *, stream: str, num_episodes: int, num_steps: int) -> AgentGroup:
-        """The agents, fresh, ready to play."""
+    def agents(
+        self, *, stream: str, num_episodes: int, num_steps: int, same_luck: bool = False
+    ) -> AgentGroup:
+        """The agents, fresh, ready to play; see `AgentGroup`."""
         return AgentGroup(
             self.families,
             self.base_rewards,
@@ -74,4 +76,5 @@ class TaskBatch:
             stream=stream,
             num_episodes=num_episodes,
             num_steps=num_steps,
+            same_luck=same_luck,
         )

@@ -8,6 +8,7 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.principal import (
     Architecture,
+    GreedyPlayer,
     LastStep,
     LearnedPlayer,
     LinearForecast,
@@ -184,6 +185,14 @@ def test_levels_are_sampled_from_the_policy():
     frequencies = played.levels.flatten().bincount(minlength=3) / played.levels.numel()
     # 48000 draws, standard error at most 0.0023
     torch.testing.assert_close(frequencies.double(), policy, rtol=0.0, atol=0.008)
+
+
+def test_a_greedy_principal_plays_its_most_probable_level():
+    principal, game = build(Architecture(6, 5), PartialInformation())
+    player = GreedyPlayer(principal, principal.weights())
+    played = rollout(sample_tasks(), player, game, stream="s", num_episodes=3)
+    output = principal(principal.weights(), played)
+    assert torch.equal(played.levels, output.level_logits.argmax(-1))
 
 
 def test_a_new_principal_is_nearly_indifferent():
