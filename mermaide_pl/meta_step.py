@@ -49,11 +49,11 @@ class Objective:
     """
 
     surrogate: Surrogate = LowVarianceCurvature()
-    gae_lambda: float = 0.97
+    gae_lambda: float = 0.995
     forecast_weight: float = 1.0
     critic_weight: float = 1.0
     entropy_start: float = 0.05
-    entropy_end: float = 0.005
+    entropy_end: float = 0.001
     zero_shot_weight: float = 0.1
 
     def __post_init__(self) -> None:

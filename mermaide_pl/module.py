@@ -53,7 +53,7 @@ class MermaideModule(pl.LightningModule):
         architecture: Architecture = Architecture(),
         adaptation: Adaptation = GradientAdaptation(),
         objective: Objective = Objective(),
-        num_query_episodes: int = 4,
+        num_query_episodes: int = 8,
         num_eval_episodes: int = 2,
         meta_lr: float = 2e-3,
         inner_rates_lr: float = 1e-2,

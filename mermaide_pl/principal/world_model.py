@@ -69,7 +69,7 @@ class SharedForecast(WorldModel):
         size: hidden units per arm.
     """
 
-    size: int = 24
+    size: int = 8
 
     def __post_init__(self) -> None:
         check_number("SharedForecast.size", self.size, low=1)
