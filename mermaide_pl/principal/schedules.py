@@ -34,6 +34,7 @@ class Schedule(Player):
         """A fixed schedule does not look."""
 
 
+@dataclass
 class NoIntervention(Schedule):
     """Leaves the agent alone."""
 
@@ -42,6 +43,7 @@ class NoIntervention(Schedule):
         return False
 
 
+@dataclass
 class AlwaysIntervene(Schedule):
     """Intervenes on every step."""
 
