@@ -1,5 +1,6 @@
 """What the README says is so."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -35,6 +36,27 @@ def test_classes_that_are_named_exist():
     classes = re.findall(r"`([A-Z]\w+)`", table)
     assert len(classes) > 20
     assert [name for name in classes if f"class {name}" not in source] == []
+
+
+def test_table_is_the_recorded_one():
+    recorded = json.loads((ROOT / "results" / "quickstart.json").read_text())
+    table = README[README.index("| on 1000 agents") : README.index("Mean and half of")]
+    shown = {
+        tuple(cell.strip(" *") for cell in line.strip("|").split("|"))
+        for line in table.strip().splitlines()[2:]
+    }
+
+    def cells(row):
+        for quantity in ("return", "paired_gain"):
+            mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
+            yield f"{mean:.3f} ± {(high - low) / 2:.3f}"
+
+    expected: dict[str, list[str]] = {}
+    for row in recorded:
+        learned = row["method"] == "mermaide"
+        name = f"mermaide, {row['shots']}-shot" if learned else row["method"]
+        expected.setdefault(name, []).extend(cells(row))
+    assert shown == {(name, *values) for name, values in expected.items()}
 
 
 def test_makefile_runs_the_commands_that_are_shown():
