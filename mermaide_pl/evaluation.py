@@ -17,6 +17,7 @@ from rich.table import Table as RichTable
 
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
+from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.rollout import rollout
@@ -27,7 +28,6 @@ from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_gr
 
 NUM_TUNING_AGENTS = 300
 _CHUNK = 250  # agents played at once, bounds the memory
-_NUM_RESAMPLES = 2000
 
 Row = dict[str, Any]
 
@@ -49,43 +49,6 @@ class Scores:
             return torch.cat(chunks).cpu().numpy()
 
         return cls(*(per_agent(name) for name in ("returns", "alignment", "intervention_rate")))
-
-
-def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """Mean over agents and its 95% percentile bootstrap interval.
-
-    Args:
-        values: one value per agent, [N].
-        seed: of the resampling; equal seeds resample the same agents.
-
-    Returns:
-        Mean, low, high.
-    """
-    low, high = np.percentile(_resample(len(values), seed) @ values, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
-
-
-def bootstrap_normalised(
-    returns: np.ndarray, none: np.ndarray, oracle: np.ndarray, seed: int = 0
-) -> tuple[float, float, float]:
-    """Normalised return, ``mean(returns - none) / mean(oracle - none)``, with its 95% interval.
-
-    Numerator and denominator are resampled together: they are the same agents.
-    """
-    weights = _resample(len(returns), seed)
-    gain, possible = returns - none, oracle - none
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = np.percentile((weights @ gain) / (weights @ possible), [2.5, 97.5])
-        return float(gain.mean() / possible.mean()), float(low), float(high)
-
-
-def _resample(num_agents: int, seed: int) -> np.ndarray:
-    """Weights of the agents in each bootstrap resample, [resamples, N], rows sum to one."""
-    generator = np.random.default_rng(seed)
-    counts = generator.multinomial(
-        num_agents, np.full(num_agents, 1.0 / num_agents), size=_NUM_RESAMPLES
-    )
-    return counts / num_agents
 
 
 def evaluate(

@@ -13,8 +13,9 @@ from mermaide_pl import evaluation
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.evaluation import Scores, bootstrap_mean, bootstrap_normalised, evaluate
+from mermaide_pl.evaluation import Scores, evaluate
 from mermaide_pl.game import Game
+from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.meta_step import adapt
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import (
