@@ -26,3 +26,34 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"checkpoint {path} holds no principal")
     return checkpoint
+
+
+def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Refuse a checkpoint whose weights are for another game or principal.
+
+    Args:
+        saved: specs of the checkpoint's game, architecture and adaptation, by name.
+        ours: the same of the configuration.
+
+    Raises:
+        ValueError: naming the first difference.
+    """
+    for name in ("game", "architecture", "adaptation"):
+        mine, theirs = (_shaping(name, spec.get(name, {})) for spec in (ours, saved))
+        for key in mine:
+            if mine[key] != theirs.get(key):
+                raise ValueError(
+                    f"the checkpoint has {key} = {theirs.get(key)},"
+                    f" the configuration has {mine[key]}"
+                )
+
+
+def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """What of a spec the weights depend on: neither the cost nor how noisy an observation is."""
+    found = {name: spec.get("class_path")}
+    for key, value in spec.get("init_args", {}).items():
+        if key == "observation":
+            value = value["class_path"]
+        if key != "cost":
+            found[f"{name}.{key}"] = value
+    return found

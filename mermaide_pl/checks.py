@@ -31,3 +31,16 @@ def check_number(
 def check_probability(name: str, value: float) -> None:
     """Refuse a number outside [0, 1]."""
     check_number(name, value, low=0.0, high=1.0)
+
+
+def check_precision(precision: str | int | None) -> None:
+    """Refuse half precision.
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
+    if str(precision) not in ("None", "32", "64", "bf16", "32-true", "64-true", "bf16-mixed"):
+        raise ValueError(
+            f"precision {precision} is not supported (half precision: the inner gradients are not"
+            " scaled and would underflow), allowed: 32-true, 64-true, bf16-mixed"
+        )

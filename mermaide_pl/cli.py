@@ -18,9 +18,10 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from mermaide_pl import agents
 from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checks import check_precision
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
-from mermaide_pl.module import MermaideModule, check_precision
+from mermaide_pl.module import MermaideModule
 from mermaide_pl.tasks import AgentFamily, Population
 
 _USAGE = """usage: mermaide COMMAND [options]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 _NUM_RESAMPLES = 2000
@@ -35,6 +37,7 @@ def bootstrap_normalised(
         return float(gain.mean() / possible.mean()), float(low), float(high)
 
 
+@lru_cache(maxsize=1)  # every interval of a table resamples the same agents
 def _resample(num_agents: int, seed: int) -> np.ndarray:
     """Weights of the agents in each bootstrap resample, [resamples, N], rows sum to one."""
     generator = np.random.default_rng(seed)

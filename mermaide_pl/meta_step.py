@@ -132,18 +132,18 @@ def adapt(
     offered = game.bonus_of(support.levels, support.rewards)
     # the agent is unseen: what the principal did not see it cannot learn from
     seen_rewards = game.principal_rewards(support.observed_arms == 0, offered)
-    unadapted: list[PrincipalOutput] = []
+    first: list[tuple[PrincipalOutput, Tensor, Tensor]] = []  # filled by the first inner step
 
     def loss(weights: Weights) -> Tensor:
         output = principal(weights, support)
-        if not unadapted:
-            unadapted.append(output)
-        behaviour = log_probabilities(unadapted[0].level_logits, support.levels).detach()
-        advantages = objective.advantages(seen_rewards, unadapted[0].values)
+        if not first:
+            behaviour = log_probabilities(output.level_logits, support.levels).detach()
+            first.append((output, behaviour, objective.advantages(seen_rewards, output.values)))
+        _, behaviour, advantages = first[0]
         return objective.inner_loss(output, support, behaviour, advantages)
 
     weights = inner_loop(principal.weights(), loss, len(tasks))
-    return weights, unadapted[0]
+    return weights, first[0][0]
 
 
 @dataclass(frozen=True)

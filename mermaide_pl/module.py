@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
-from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import check_number
+from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
+from mermaide_pl.checks import check_number, check_precision
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, adapt, meta_step
 from mermaide_pl.metrics import EvaluationMetrics
@@ -21,6 +21,7 @@ from mermaide_pl.principal import (
     GreedyPlayer,
     LearnedPlayer,
     NoIntervention,
+    Player,
     Principal,
     Weights,
 )
@@ -114,15 +115,7 @@ class MermaideModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume with another game or principal."""
-        saved = checkpoint.get(CHECKPOINT_KEY, {})
-        for name in ("game", "architecture", "adaptation"):
-            ours, theirs = (_shaping(name, spec.get(name, {})) for spec in (self._spec, saved))
-            for key in ours:
-                if ours[key] != theirs.get(key):
-                    raise ValueError(
-                        f"the checkpoint has {key} = {theirs.get(key)},"
-                        f" the configuration has {ours[key]}"
-                    )
+        check_same_shape(checkpoint.get(CHECKPOINT_KEY, {}), self._spec)
 
     def configure_optimizers(self) -> Any:
         """One Adam with two parameter groups, its rates falling linearly to zero."""
@@ -199,13 +192,7 @@ class MermaideModule(pl.LightningModule):
             none, oracle = self._yardstick(stage, tasks, batch_index)
             for shots in self.eval_shots:
                 weights = self.adapted_weights(tasks, shots)
-                played = rollout(
-                    tasks,
-                    GreedyPlayer(self.principal, weights),
-                    self.game,
-                    stream="query",
-                    num_episodes=self.num_eval_episodes,
-                )
+                played = self._scored_episodes(tasks, GreedyPlayer(self.principal, weights))
                 with torch.no_grad():
                     arm_logits = self.principal(weights, played).arm_logits
                 self.metrics.update(shots, played, arm_logits, none, oracle)
@@ -240,45 +227,19 @@ class MermaideModule(pl.LightningModule):
         key = (stage, batch_index)
         if key not in self._yardsticks:
             oracle = best_of(oracle_grid(self.game), tasks, self.game)
-            none, best = (
-                rollout(
-                    tasks,
-                    player,
-                    self.game,
-                    stream="query",
-                    num_episodes=self.num_eval_episodes,
-                )
-                for player in (NoIntervention(), oracle)
+            self._yardsticks[key] = (
+                self._scored_episodes(tasks, NoIntervention()),
+                self._scored_episodes(tasks, oracle),
             )
-            self._yardsticks[key] = none, best
         return self._yardsticks[key]
+
+    def _scored_episodes(self, tasks: TaskBatch, player: Player) -> Trajectory:
+        return rollout(
+            tasks, player, self.game, stream="query", num_episodes=self.num_eval_episodes
+        )
 
     def _log_evaluation(self, stage: str) -> None:
         values = self.metrics.compute()
         self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
         returns = [values[f"return_{shots}shot"] for shots in self.eval_shots]
         self.log(f"{stage}/return", torch.stack(returns).mean(), prog_bar=True)
-
-
-def check_precision(precision: str | int | None) -> None:
-    """Refuse half precision.
-
-    Raises:
-        ValueError: naming what is allowed.
-    """
-    if str(precision) not in ("None", "32", "64", "bf16", "32-true", "64-true", "bf16-mixed"):
-        raise ValueError(
-            f"precision {precision} is not supported (half precision: the inner gradients are not"
-            " scaled and would underflow), allowed: 32-true, 64-true, bf16-mixed"
-        )
-
-
-def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """What of a spec the weights depend on: neither the cost nor how noisy an observation is."""
-    found = {name: spec.get("class_path")}
-    for key, value in spec.get("init_args", {}).items():
-        if key == "observation":
-            value = value["class_path"]
-        if key != "cost":
-            found[f"{name}.{key}"] = value
-    return found

@@ -46,3 +46,18 @@ def task_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int]) -> Te
         generator.random(dtype=np.float32, out=row)
     np.clip(numbers, 2.0**-25, 1.0 - 2.0**-24, out=numbers)
     return torch.from_numpy(numbers)
+
+
+def step_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
+    """`task_uniforms` laid out for a loop over steps.
+
+    Args:
+        seeds: one 64-bit seed per task, M of them.
+        stream: what the numbers are for.
+        shape: [B, T, ...], shape of one task's numbers.
+        like: gives device and dtype.
+
+    Returns:
+        Contiguous [T, M, B, ...].
+    """
+    return task_uniforms(seeds, stream, shape).movedim(2, 0).to(like).contiguous()

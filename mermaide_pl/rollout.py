@@ -6,7 +6,7 @@ import torch
 
 from mermaide_pl.game import Game
 from mermaide_pl.principal.player import Player, Table
-from mermaide_pl.randomness import task_uniforms
+from mermaide_pl.randomness import step_uniforms
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory, relabel_target_first
 
@@ -45,8 +45,7 @@ def rollout(
     episode = (num_episodes, game.num_steps)
 
     def uniforms(name: str, *size: int) -> torch.Tensor:
-        numbers = task_uniforms(tasks.seeds, f"{stream}/{name}", (*episode, *size))
-        return numbers.movedim(2, 0).to(rewards).contiguous()
+        return step_uniforms(tasks.seeds, f"{stream}/{name}", (*episode, *size), rewards)
 
     agents = tasks.agents(
         stream=stream, num_episodes=num_episodes, num_steps=game.num_steps, same_luck=same_luck

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mermaide_pl.agents.base import LearningRule
 from mermaide_pl.agents.rewards import RewardModel
-from mermaide_pl.randomness import task_uniforms
+from mermaide_pl.randomness import step_uniforms
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,9 @@ class AgentGroup:
             self._states.append(rule.init(rewards, target, num_episodes))
             shape = (num_draws, num_steps, rule.num_uniforms(num_arms))
             family_seeds = [seeds[row] for row in family.rows.tolist()]
-            uniforms = task_uniforms(family_seeds, f"{stream}/agent", shape)
-            uniforms = _time_first(uniforms, base_rewards)
+            uniforms = step_uniforms(family_seeds, f"{stream}/agent", shape, base_rewards)
             self._uniforms.append(uniforms.expand(-1, -1, num_episodes, -1))
-        uniforms = task_uniforms(seeds, f"{stream}/reward", (num_draws, num_steps))
-        uniforms = _time_first(uniforms, base_rewards)
+        uniforms = step_uniforms(seeds, f"{stream}/reward", (num_draws, num_steps), base_rewards)
         self._reward_uniforms = uniforms.expand(-1, -1, num_episodes)
         self._order = None if len(families) == 1 else torch.argsort(rows)
 
@@ -116,8 +114,3 @@ class AgentGroup:
 
     def _of(self, family: Family, values: Tensor) -> Tensor:
         return values if self._order is None else values[family.rows]
-
-
-def _time_first(uniforms: Tensor, like: Tensor) -> Tensor:
-    """[M, B, T, ...] to contiguous [T, M, B, ...] with the device and dtype of `like`."""
-    return uniforms.movedim(2, 0).to(like).contiguous()
