@@ -79,7 +79,12 @@ def normalise_per_task(advantages: Tensor) -> Tensor:
 
 def log_probabilities(level_logits: Tensor, levels: Tensor) -> Tensor:
     """Log-probability of the levels played; logits [..., L], levels int64 [...]."""
-    return level_logits.log_softmax(-1).gather(-1, levels.unsqueeze(-1)).squeeze(-1)
+    return _log_softmax_at(level_logits, levels)
+
+
+def _log_softmax_at(logits: Tensor, index: Tensor) -> Tensor:
+    """Entry `index` [...] of the log-softmax of [..., N]; a third of the time of all entries."""
+    return logits.gather(-1, index.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
 
 
 def entropy(level_logits: Tensor) -> Tensor:
@@ -105,8 +110,7 @@ def forecast_cross_entropy(arm_logits: Tensor, levels: Tensor, arms: Tensor) -> 
     Returns:
         Mean over episodes and steps, float [M].
     """
-    log_forecast = factual_arm_logits(arm_logits, levels).log_softmax(-1)
-    return -log_forecast.gather(-1, arms.unsqueeze(-1)).squeeze(-1).mean((1, 2))
+    return -_log_softmax_at(factual_arm_logits(arm_logits, levels), arms).mean((1, 2))
 
 
 class Surrogate(ABC):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mermaide_pl.fused_rollout import Record, fused_rollout, fuses
 from mermaide_pl.game import Game
 from mermaide_pl.principal.player import Player, Table
 from mermaide_pl.randomness import step_uniforms
@@ -38,10 +39,38 @@ def rollout(
     Raises:
         ValueError: if the tasks have another number of arms than the game.
     """
-    rewards = tasks.base_rewards
-    num_tasks, num_arms = rewards.shape
+    num_arms = tasks.base_rewards.shape[1]
     if num_arms != game.num_arms:
         raise ValueError(f"the agents have {num_arms} arms, the game has {game.num_arms}")
+    play = fused_rollout if fuses(tasks, player, game) else _play
+    record = play(
+        tasks, player, game, stream=stream, num_episodes=num_episodes, same_luck=same_luck
+    )
+    aligned = record.arms == tasks.target_arm[:, None, None]
+    bonus = game.bonus_of(record.levels, tasks.base_rewards)
+    return Trajectory(
+        arms=record.arms,
+        levels=record.levels,
+        aligned=aligned,
+        rewards=game.principal_rewards(aligned, bonus),
+        agent_rewards=record.agent_rewards,
+        observed_arms=record.observed_arms,
+        observed_agent_rewards=record.observed_agent_rewards,
+    )
+
+
+def _play(
+    tasks: TaskBatch,
+    player: Player,
+    game: Game,
+    *,
+    stream: str,
+    num_episodes: int,
+    same_luck: bool,
+) -> Record:
+    """The game in PyTorch, step by step: any device, any agent, any principal."""
+    rewards = tasks.base_rewards
+    num_tasks, num_arms = rewards.shape
     episode = (num_episodes, game.num_steps)
 
     def uniforms(name: str, *size: int) -> torch.Tensor:
@@ -69,16 +98,4 @@ def rollout(
             player.observe(levels, seen, seen_rewards)
             steps.append((arms, levels, agent_rewards, seen, seen_rewards))
     # stacked outside inference mode: what is recorded here is learned from
-    arms, levels, agent_rewards, seen, seen_rewards = (
-        torch.stack(record, dim=2) for record in zip(*steps, strict=True)
-    )
-    aligned = arms == tasks.target_arm[:, None, None]
-    return Trajectory(
-        arms=arms,
-        levels=levels,
-        aligned=aligned,
-        rewards=game.principal_rewards(aligned, game.bonus_of(levels, rewards)),
-        agent_rewards=agent_rewards,
-        observed_arms=seen,
-        observed_agent_rewards=seen_rewards,
-    )
+    return Record(*(torch.stack(record, dim=2) for record in zip(*steps, strict=True)))

@@ -4,6 +4,7 @@ from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights
 from mermaide_pl.principal.oracle import Oracle
 from mermaide_pl.principal.player import GreedyPlayer, LearnedPlayer, Player, Table
+from mermaide_pl.principal.policy import Critic, NoCritic, StateValue
 from mermaide_pl.principal.principal import Architecture, Principal, PrincipalOutput
 from mermaide_pl.principal.schedules import (
     AlwaysIntervene,
@@ -23,12 +24,14 @@ from mermaide_pl.principal.world_model import (
 __all__ = [
     "AlwaysIntervene",
     "Architecture",
+    "Critic",
     "GreedyPlayer",
     "History",
     "InitialBurst",
     "LastStep",
     "LearnedPlayer",
     "LinearForecast",
+    "NoCritic",
     "NoIntervention",
     "NoWorldModel",
     "Oracle",
@@ -40,6 +43,7 @@ __all__ = [
     "RandomlyIntervene",
     "Schedule",
     "SharedForecast",
+    "StateValue",
     "Table",
     "Tallies",
     "Weights",

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from mermaide_pl.checks import check_number
 from mermaide_pl.equilibrium import equilibrium_level
+from mermaide_pl.game import Game
 from mermaide_pl.principal.player import Player, Table
+from mermaide_pl.tasks import TaskBatch
 
 
 @dataclass
@@ -33,15 +35,23 @@ class Oracle(Player):
         check_number("Oracle.kappa", self.kappa, low=0.0)
         check_number("Oracle.n0", self.n0, low=0.0)
 
+    def plan(self, tasks: TaskBatch, game: Game) -> tuple[Tensor, Tensor]:
+        """What it makes of each agent.
+
+        Returns:
+            Bonuses to grant in an episode, float [M], reward units, and the level to play all the
+            time, int64 [M], -1 where pulls are paid for one by one.
+        """
+        delta = tasks.delta
+        fixed_level = torch.where(tasks.sees_bonus, equilibrium_level(delta, game), -1)
+        return self.kappa * delta * game.num_steps + self.n0, fixed_level
+
     def start(self, table: Table) -> None:
         """Look at the agents."""
         self._table = table
-        game, tasks = table.game, table.tasks
-        delta, sees_bonus = tasks.delta, tasks.sees_bonus
-        shape = table.uniforms.shape[1:]
-        budget = self.kappa * delta * game.num_steps + self.n0
-        self._remaining = budget.unsqueeze(1).expand(shape).clone()
-        self._fixed_level = torch.where(sees_bonus, equilibrium_level(delta, game), -1).unsqueeze(1)
+        budget, fixed_level = self.plan(table.tasks, table.game)
+        self._remaining = budget.unsqueeze(1).expand(table.uniforms.shape[1:]).clone()
+        self._fixed_level = fixed_level.unsqueeze(1)
 
     def act(self, step: int) -> Tensor:
         """Pay for the coming pull of the target while the budget lasts."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mermaide_pl.agents import AgentGroup
 from mermaide_pl.game import Game
+from mermaide_pl.native.build import Kernel
 from mermaide_pl.principal.history import Past
 from mermaide_pl.principal.layers import Weights
 from mermaide_pl.principal.principal import Principal
@@ -28,6 +29,9 @@ class Table:
 
 class Player(ABC):
     """A principal during a rollout: chooses levels, then sees what it may see."""
+
+    kernel: Kernel = "auto"
+    """What computes the rollout."""
 
     @abstractmethod
     def start(self, table: Table) -> None:
@@ -57,19 +61,20 @@ class LearnedPlayer(Player):
     """
 
     def __init__(self, principal: Principal, weights: Weights) -> None:
-        self._principal = principal
-        self._weights = {name: weight.detach() for name, weight in weights.items()}
+        self.principal = principal
+        self.weights = {name: weight.detach() for name, weight in weights.items()}
+        self.kernel = principal.kernel
 
     def start(self, table: Table) -> None:
         """Forget the past."""
         self._uniforms = table.uniforms
         shape = table.uniforms.shape[1:]
-        self._hidden = table.uniforms.new_zeros(*shape, self._weights["weight_hh"].shape[-1])
-        self._past = Past.empty(table.uniforms, self._principal.game, *shape)
+        self._hidden = table.uniforms.new_zeros(*shape, self.weights["weight_hh"].shape[-1])
+        self._past = Past.empty(table.uniforms, self.principal.game, *shape)
 
     def act(self, step: int) -> Tensor:
         """Levels for this step."""
-        self._hidden, logits = self._principal.step(self._weights, self._hidden, self._past)
+        self._hidden, logits = self.principal.step(self.weights, self._hidden, self._past)
         return self._choose(logits, self._uniforms[step])
 
     def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
@@ -78,7 +83,7 @@ class LearnedPlayer(Player):
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """Add the step to the history."""
-        self._past.add(arms, levels, agent_rewards, self._principal.game)
+        self._past.add(arms, levels, agent_rewards, self.principal.game)
 
 
 class GreedyPlayer(LearnedPlayer):

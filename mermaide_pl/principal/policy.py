@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from abc import ABC
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from mermaide_pl.game import Game
 from mermaide_pl.principal.layers import Weights, init_linear, linear
+
+
+class Critic(ABC):
+    """Slot of the principal for an estimate of the rewards still to come."""
+
+    exists: ClassVar[bool]
+
+
+@dataclass(frozen=True)
+class StateValue(Critic):
+    """A network as large as the policy's, on the same input."""
+
+    exists = True
+
+
+@dataclass(frozen=True)
+class NoCritic(Critic):
+    """Ablation: every value is zero, so that advantages are made of rewards alone."""
+
+    exists = False
 
 
 class PolicyAndCritic(nn.Module):
@@ -16,12 +40,18 @@ class PolicyAndCritic(nn.Module):
         input_size: numbers in the input: state, features of the step, forecast.
         hidden_size: units of each hidden layer.
         game: gives L.
+        critic: whether there is a critic.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, game: Game) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, game: Game, critic: Critic = StateValue()
+    ) -> None:
         super().__init__()
+        self.has_critic = critic.exists
         init_linear(self, "policy_in", input_size, hidden_size, gain=1.0)
         init_linear(self, "policy_out", hidden_size, game.num_levels, gain=0.01)
+        if not self.has_critic:
+            return
         init_linear(self, "critic_in", input_size, hidden_size, gain=1.0)
         init_linear(self, "critic_out", hidden_size, 1, gain=0.1)
 
@@ -39,6 +69,8 @@ class PolicyAndCritic(nn.Module):
 
     def values(self, weights: Weights, inputs: Tensor) -> Tensor:
         """The critic: principal's rewards still to come, as a share of T; arguments as above."""
+        if not self.has_critic:
+            return inputs.new_zeros(inputs.shape[:-1])
         return self._network("critic", weights, inputs).squeeze(-1)
 
     @staticmethod

@@ -9,11 +9,26 @@ from torch import Tensor, nn
 
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
-from mermaide_pl.principal.history import History, Past, Tallies
+from mermaide_pl.native.build import Kernel, uses_native
+from mermaide_pl.native.thinking import Forecast, NetworkShape, encode, think
+from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights, gru_sequence, gru_step, linear
-from mermaide_pl.principal.policy import PolicyAndCritic
-from mermaide_pl.principal.world_model import SharedForecast, WorldModel
+from mermaide_pl.principal.policy import Critic, PolicyAndCritic, StateValue
+from mermaide_pl.principal.world_model import (
+    LinearForecast,
+    NoWorldModel,
+    SharedForecast,
+    WorldModel,
+)
 from mermaide_pl.trajectory import Trajectory
+
+# What the kernel knows, by exact type: a subclass may compute something else.
+_FORECASTS: dict[type[WorldModel], Forecast] = {
+    NoWorldModel: "none",
+    LinearForecast: "linear",
+    SharedForecast: "shared",
+}
+_HISTORIES: dict[type[History], int] = {LastStep: 0, Tallies: 1}
 
 
 @dataclass(frozen=True)
@@ -25,12 +40,14 @@ class Architecture:
         policy_size: hidden units of the policy, and of the critic.
         history: encoding of the past as input features.
         world_model: `SharedForecast`, `LinearForecast`, or `NoWorldModel` for the ablation.
+        critic: `StateValue`, or `NoCritic`.
     """
 
     hidden_size: int = 64
     policy_size: int = 64
     history: History = Tallies()
     world_model: WorldModel = SharedForecast()
+    critic: Critic = StateValue()
 
     def __post_init__(self) -> None:
         check_number("Architecture.hidden_size", self.hidden_size, low=1)
@@ -42,7 +59,7 @@ class PrincipalOutput:
     """What the principal thinks, before each step."""
 
     level_logits: Tensor  # [M, ..., L] float, logits of the intervention policy
-    values: Tensor  # [M, ...] float, expected rewards still to come, as a share of T
+    values: Tensor  # [M, ...] float, expected rewards still to come, as a share of T, or zero
     arm_logits: Tensor | None  # [M, ..., L, A] float, logits of p(a_t | history, u)
 
 
@@ -55,11 +72,13 @@ class Principal(nn.Module):
     Args:
         architecture: sizes and slots.
         game: the rules.
+        kernel: what computes; PyTorch is the reference.
     """
 
-    def __init__(self, architecture: Architecture, game: Game) -> None:
+    def __init__(self, architecture: Architecture, game: Game, kernel: Kernel = "auto") -> None:
         super().__init__()
         self.game = game
+        self.kernel = kernel
         self.history = architecture.history
         hidden, sizes = architecture.hidden_size, self.history.sizes(game)
         features = sizes[0] + game.num_arms * sizes[1]
@@ -75,8 +94,24 @@ class Principal(nn.Module):
         self._num_about_target = sum(sizes)
         forecasts = game.num_levels if self.world_model is not None else 0
         self.policy = PolicyAndCritic(
-            hidden + self._num_about_target + forecasts, architecture.policy_size, game
+            hidden + self._num_about_target + forecasts,
+            architecture.policy_size,
+            game,
+            architecture.critic,
         )
+        world_model = architecture.world_model
+        self.network_shape = NetworkShape(
+            game.num_arms,
+            game.num_levels,
+            hidden,
+            architecture.policy_size,
+            *sizes,
+            world_model.size if isinstance(world_model, SharedForecast) else 0,
+            _FORECASTS.get(type(world_model), "none"),
+            architecture.critic.exists,
+        )
+        self.history_kind = _HISTORIES.get(type(self.history), -1)
+        self.has_native_twin = type(world_model) in _FORECASTS and self.history_kind >= 0
 
     def weights(self) -> dict[str, Tensor]:
         """The meta weights by name."""
@@ -92,13 +127,17 @@ class Principal(nn.Module):
         Returns:
             Outputs of every step, axes [M, B, T].
         """
-        past = Past.of_sequence(
-            trajectory.observed_arms,
-            trajectory.levels,
-            trajectory.observed_agent_rewards,
-            self.game,
-        )
-        features = self.history.features(past, self.game)
+        seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
+        if self.has_native_twin and uses_native(self.kernel, weights["weight_hh"]):
+            sees_rewards = self.game.observation.sees_agent_rewards
+            features = encode(
+                self.network_shape, self.history_kind, self.game.bonuses, sees_rewards, *seen
+            )
+            level_logits, values, arm_logits = think(self.network_shape, weights, features)
+            if values is None:
+                values = features.new_zeros(features.shape[:-1])
+            return PrincipalOutput(level_logits, values, arm_logits)
+        features = self.history.features(Past.of_sequence(*seen, self.game), self.game)
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
         hidden = gru_sequence(projected, weights["weight_hh"], weights["bias_hh"])
         state, arm_logits = self._state(weights, hidden, features)

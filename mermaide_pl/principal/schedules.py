@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.checks import check_number, check_probability
+from mermaide_pl.game import Game
 from mermaide_pl.principal.player import Player, Table
 
 
@@ -19,16 +20,21 @@ class Schedule(Player):
     def intervenes(self, step: int, uniforms: Tensor) -> Tensor | bool:
         """Whether it intervenes in `step`; `uniforms` [M, B] are its random numbers of the step."""
 
+    def levels(self, game: Game, uniforms: Tensor) -> Tensor:
+        """The scheduled levels of all steps, int64 [M, B, T]; `uniforms` are float [T, M, B]."""
+        intervenes = [
+            torch.as_tensor(self.intervenes(step, now), device=now.device).expand(now.shape)
+            for step, now in enumerate(uniforms)
+        ]
+        return (game.num_levels - 1) * torch.stack(intervenes, dim=2).long()
+
     def start(self, table: Table) -> None:
-        """Remember the table."""
-        self._table = table
+        """Look up the schedule."""
+        self._levels = self.levels(table.game, table.uniforms)
 
     def act(self, step: int) -> Tensor:
         """The scheduled levels."""
-        uniforms = self._table.uniforms[step]
-        level = self._table.game.num_levels - 1
-        intervenes = torch.as_tensor(self.intervenes(step, uniforms), device=uniforms.device)
-        return (level * intervenes.long()).expand(uniforms.shape)
+        return self._levels[..., step]
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """A fixed schedule does not look."""

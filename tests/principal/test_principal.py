@@ -66,6 +66,7 @@ def test_playing_thinks_the_same_as_looking_back(architecture, observation, fast
         return hidden, level_logits
 
     monkeypatch.setattr(principal, "step", recorded)
+    principal.kernel = "torch"  # which plays step by step
     player = LearnedPlayer(principal, weights)
     played = rollout(sample_tasks(), player, game, stream="s", num_episodes=B)
     assert len(played.levels.unique()) == len(BONUSES)

@@ -1,0 +1,1 @@
+"""The native path: the hot loops in C++, built on first use."""

@@ -1,0 +1,94 @@
+"""Builds the native kernel on first use and keeps it in the user's cache."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+Kernel: TypeAlias = Literal["auto", "torch", "native"]
+"""Which code runs the hot loops: ``native`` C++, ``torch``, or ``auto``, native where it can be."""
+
+_SOURCE = Path(__file__).with_name("kernel.cpp")
+_LOGGER = logging.getLogger(__name__)
+
+# The vector width that torch chose for this processor, and what the compiler needs for it;
+# `ATEN_CPU_CAPABILITY` changes both. Nothing here relaxes IEEE arithmetic: NaN stays NaN.
+_FLAGS = {
+    "AVX512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
+    "AVX2": ["-mavx2", "-mfma", "-mf16c"],
+}
+
+
+@cache
+def library() -> ctypes.CDLL | str:
+    """The kernel, built if it is not in the cache; or, in one line, why there is none.
+
+    The cache is ``$XDG_CACHE_HOME/mermaide_pl`` (by default ``~/.cache/mermaide_pl``).
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    flags = ["-O3", *_FLAGS.get(capability, [])]
+    flags += [f"-DCPU_CAPABILITY={capability}", f"-DCPU_CAPABILITY_{capability}"]
+    key = repr((torch.__version__, flags)).encode() + _SOURCE.read_bytes()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mermaide_pl"
+    built = home / f"kernel-{hashlib.sha256(key).hexdigest()[:16]}.so"
+    try:
+        if not built.is_file():
+            home.mkdir(parents=True, exist_ok=True)
+            with (home / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # one process builds, the others wait
+                if not built.is_file():
+                    _build(built, flags)
+        return ctypes.CDLL(str(built))
+    except Exception as error:  # whatever a compiler or a file system may come up with
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        _LOGGER.warning("no native kernel, PyTorch runs instead: %s", reason)
+        return reason
+
+
+def check_kernel(kernel: Kernel) -> None:
+    """Refuse an unknown choice, and ``native`` where there is no kernel.
+
+    Raises:
+        ValueError: one line that says why.
+    """
+    if kernel not in get_args(Kernel):
+        raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
+    if kernel == "native" and isinstance(library(), str):
+        raise ValueError(f"kernel: native is not available here ({library()}), allowed: auto, torch")
+
+
+def uses_native(kernel: Kernel, like: Tensor) -> bool:
+    """Whether the kernel computes on tensors like this one; builds it if need be."""
+    computable = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
+    return kernel != "torch" and computable and not isinstance(library(), str)
+
+
+def _build(built: Path, flags: list[str]) -> None:
+    if shutil.which(os.environ.get("CXX", "c++")) is None:
+        raise RuntimeError("no C++ compiler found (c++, or the one named in CXX)")
+    from torch.utils import cpp_extension  # slow to import, needed once
+
+    _LOGGER.info("building the native kernel, once, in about 20 seconds ...")
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=built.parent) as folder:
+        cpp_extension.load(
+            "kernel",
+            [str(_SOURCE)],
+            extra_cflags=flags,
+            build_directory=folder,
+            is_python_module=False,
+        )
+        os.replace(Path(folder) / "kernel.so", built)
+    _LOGGER.info("built %s in %.0f s", built, time.perf_counter() - started)

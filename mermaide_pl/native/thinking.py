@@ -1,0 +1,300 @@
+"""The principal's network as one operation of autograd, twice differentiable in its weights.
+
+The derivatives are written by hand in `kernel.cpp`; `Principal.forward` is the reference.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mermaide_pl.native.build import library
+
+_NAMES: dict[str, list[str | None]] = {
+    "none": [None, None, None],
+    "linear": ["world_model.arm", None, None],
+    "shared": ["world_model.common", "world_model.arm", "world_model.out"],
+}
+Forecast: TypeAlias = Literal["none", "linear", "shared"]
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """Sizes of a principal, as the kernel wants them."""
+
+    num_arms: int  # A
+    num_levels: int  # L
+    hidden_size: int  # H
+    policy_size: int
+    num_global: int  # G
+    num_per_arm: int  # features of each arm
+    forecast_size: int  # hidden units per arm of a shared forecast, else 0
+    forecast: Forecast
+    has_critic: bool
+
+    def names(self) -> list[str | None]:
+        """Names of the weights in the kernel's order, weight and bias in turn."""
+        layers: list[tuple[str | None, str | None]] = [
+            ("weight_ih", "bias_ih"),
+            ("weight_hh", "bias_hh"),
+        ]
+        heads = ["policy.policy_in", "policy.policy_out"]
+        critic = ["policy.critic_in", "policy.critic_out"] if self.has_critic else [None, None]
+        for name in (*_NAMES[self.forecast], *heads, *critic):
+            without_bias = self.forecast == "shared" and name in _NAMES["shared"][1:]
+            weight, bias = (None, None) if name is None else (f"{name}_weight", f"{name}_bias")
+            layers.append((weight, None if without_bias else bias))
+        return [name for layer in layers for name in layer]
+
+
+class Sizes(ctypes.Structure):
+    """See `kernel.cpp`."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in "M B T A L H P G per_arm S forecast has_critic".split()
+    ]
+
+    @classmethod
+    def of(cls, shape: NetworkShape, num_tasks: int, num_episodes: int, num_steps: int) -> Sizes:
+        """The shape with the axes M, B and T."""
+        *sizes, forecast, critic = astuple(shape)
+        kind = list(_NAMES).index(forecast)
+        return cls(num_tasks, num_episodes, num_steps, *sizes, kind, critic)
+
+
+class HistoryCall(ctypes.Structure):
+    """See `kernel.cpp`."""
+
+    _fields_ = [
+        ("kind", ctypes.c_int64),
+        ("sees_rewards", ctypes.c_int64),
+        ("bonuses", ctypes.c_void_p),
+    ]
+
+
+class _FeatureCall(ctypes.Structure):
+    _fields_ = [
+        ("sizes", Sizes),
+        ("history", HistoryCall),
+        ("arms", ctypes.c_void_p),
+        ("levels", ctypes.c_void_p),
+        ("rewards", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+    ]
+
+
+_POINTERS = ctypes.c_void_p * 18
+_STRIDES = ctypes.c_int64 * 18
+_OUTPUTS = ctypes.c_void_p * 3
+
+
+class NetworkCall(ctypes.Structure):
+    """See `kernel.cpp`."""
+
+    _fields_ = [
+        ("sizes", Sizes),
+        ("weight", _POINTERS),
+        ("weight_stride", _STRIDES),
+        ("tangent", _POINTERS),
+        ("tangent_stride", _STRIDES),
+        ("grad", _POINTERS),
+        ("features", ctypes.c_void_p),
+        ("cotangent", _OUTPUTS),
+        ("out", _OUTPUTS),
+    ]
+
+
+def pointer(tensor: Tensor | None) -> int | None:
+    """Address of the first number, or None."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+def run(name: str, dtype: torch.dtype, *calls: ctypes.Structure) -> None:
+    """Call a function of the kernel for float32 or float64 on torch's number of threads."""
+    kernel = library()
+    assert isinstance(kernel, ctypes.CDLL)
+    function = getattr(kernel, f"{name}_{str(dtype).removeprefix('torch.')}")
+    function(*map(ctypes.byref, calls), ctypes.c_int64(torch.get_num_threads()))
+
+
+def network_call(
+    shape: NetworkShape, weights: Sequence[Tensor | None], axes: Sequence[int], keep: list[Tensor]
+) -> NetworkCall:
+    """The part of a call that names the weights; `keep` holds what it points to."""
+    call = NetworkCall(sizes=Sizes.of(shape, *axes))
+    _point_to(call.weight, call.weight_stride, weights, keep)
+    return call
+
+
+def _point_to(
+    pointers: Any, strides: Any, tensors: Sequence[Tensor | None], keep: list[Tensor]
+) -> None:
+    """Enter the tensors, one per slot, [...] or [M, ...]."""
+    for slot, tensor in enumerate(tensors):
+        if tensor is None:
+            continue
+        stacked = tensor.dim() == 3 - slot % 2  # weights are matrices, biases vectors
+        one = tensor[0] if stacked else tensor
+        if not one.is_contiguous() or (stacked and tensor.stride(0) not in (0, one.numel())):
+            tensor = tensor.contiguous()
+        keep.append(tensor)
+        pointers[slot] = tensor.data_ptr()
+        strides[slot] = tensor.stride(0) if stacked else 0
+
+
+def think(
+    shape: NetworkShape, weights: Mapping[str, Tensor], features: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """What the principal thinks before each step of recorded episodes.
+
+    Args:
+        shape: sizes of the principal.
+        weights: meta weights, or fast weights of the M tasks.
+        features: float [M, B, T, F], constant.
+
+    Returns:
+        Level logits [M, B, T, L], values [M, B, T] and arm logits [M, B, T, L, A], None where the
+        principal has no such part. Differentiable twice in the weights, on the CPU, in float32 or
+        float64.
+    """
+    names = shape.names()
+    given = [None if name is None else weights[name] for name in names]
+    return _Think.apply(shape, features.contiguous(), *given)
+
+
+def encode(
+    shape: NetworkShape,
+    history: int,
+    bonuses: Sequence[float],
+    sees_rewards: bool,
+    arms: Tensor,
+    levels: Tensor,
+    rewards: Tensor,
+) -> Tensor:
+    """Features of recorded episodes, as `History.features` of `Past.of_sequence`.
+
+    Args:
+        shape: sizes of the principal.
+        history: number of the history in `kernel.cpp`.
+        bonuses: bonus of each level, reward units.
+        sees_rewards: whether the principal sees the agent's rewards.
+        arms: observed arms, principal labels, int64 [M, B, T].
+        levels: int64 [M, B, T].
+        rewards: observed agent rewards, float [M, B, T].
+
+    Returns:
+        float [M, B, T, F].
+    """
+    per_bonus = torch.tensor(bonuses, dtype=rewards.dtype)
+    arms, levels, rewards = arms.contiguous(), levels.contiguous(), rewards.contiguous()
+    size = shape.num_global + shape.num_arms * shape.num_per_arm
+    features = rewards.new_empty(*arms.shape, size)
+    call = _FeatureCall(
+        Sizes.of(shape, *arms.shape),
+        HistoryCall(history, sees_rewards, pointer(per_bonus)),
+        *map(pointer, (arms, levels, rewards, features)),
+    )
+    run("encode", rewards.dtype, call)
+    return features
+
+
+def _outputs(
+    shape: NetworkShape, features: Tensor, wanted: Sequence[bool] = (True, True, True)
+) -> list[Tensor | None]:
+    """Room for level logits, values and arm logits."""
+    levels, arms = shape.num_levels, shape.num_arms
+    there = (True, shape.has_critic, shape.forecast != "none")
+    return [
+        features.new_empty(*features.shape[:3], *axes) if exists and wants else None
+        for axes, exists, wants in zip(((levels,), (), (levels, arms)), there, wanted, strict=True)
+    ]
+
+
+def _gradients(
+    weights: Sequence[Tensor | None], wanted: Sequence[bool], num_tasks: int, call: NetworkCall
+) -> list[Tensor | None]:
+    """Room for the gradients of each task, [M, ...]."""
+    room: list[Tensor | None] = []
+    for slot, (weight, wants) in enumerate(zip(weights, wanted, strict=True)):
+        if weight is None or not wants:
+            room.append(None)
+            continue
+        shape = weight.shape[-2 + slot % 2 :]
+        room.append(weight.new_empty(num_tasks, *shape))
+        call.grad[slot] = pointer(room[-1])
+    return room
+
+
+def _of_shared(
+    weights: Sequence[Tensor | None], gradients: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Sum the gradients of weights that all tasks share."""
+    return [
+        gradient.sum(0)
+        if weight is not None and gradient is not None and gradient.dim() > weight.dim()
+        else gradient
+        for weight, gradient in zip(weights, gradients, strict=True)
+    ]
+
+
+class _Think(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, shape: NetworkShape, features: Tensor, *weights: Tensor | None) -> Any:
+        keep: list[Tensor] = []
+        call = network_call(shape, weights, features.shape[:3], keep)
+        outputs = _outputs(shape, features)
+        call.features, call.out = pointer(features), _OUTPUTS(*map(pointer, outputs))
+        run("think", features.dtype, call)
+        ctx.shape = shape
+        ctx.save_for_backward(features, *weights)
+        ctx.set_materialize_grads(False)
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
+        features, *weights = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[2:]
+        return None, None, *_ThinkBackward.apply(ctx.shape, wanted, features, *cotangents, *weights)
+
+
+class _ThinkBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, shape: NetworkShape, wanted: Sequence[bool], features: Tensor, *rest: Any
+    ) -> Any:
+        keep: list[Tensor] = []
+        cotangents = [None if one is None else one.contiguous() for one in rest[:3]]
+        weights = rest[3:]
+        call = network_call(shape, weights, features.shape[:3], keep)
+        call.features = pointer(features)
+        call.cotangent = _OUTPUTS(*map(pointer, cotangents))
+        gradients = _gradients(weights, wanted, len(features), call)
+        run("think_backward", features.dtype, call)
+        ctx.shape = shape
+        ctx.save_for_backward(features, *cotangents, *weights)
+        ctx.set_materialize_grads(False)
+        return tuple(_of_shared(weights, gradients))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *directions: Tensor | None) -> Any:
+        features, *rest = ctx.saved_tensors
+        cotangents, weights = rest[:3], rest[3:]
+        if all(direction is None for direction in directions):
+            return (None,) * (6 + len(weights))
+        keep: list[Tensor] = []
+        call = network_call(ctx.shape, weights, features.shape[:3], keep)
+        _point_to(call.tangent, call.tangent_stride, directions, keep)
+        tangents = _outputs(ctx.shape, features, ctx.needs_input_grad[3:6])
+        call.features, call.out = pointer(features), _OUTPUTS(*map(pointer, tangents))
+        call.cotangent = _OUTPUTS(*map(pointer, cotangents))
+        gradients = _gradients(weights, ctx.needs_input_grad[6:], len(features), call)
+        run("think_double_backward", features.dtype, call)
+        return None, None, None, *tangents, *_of_shared(weights, gradients)
