@@ -190,12 +190,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_fail(error))
 
 
+class _Said(logging.Handler):
+    """Prints what the package has to say, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """To wherever standard output goes now."""
+        print(f"mermaide: {record.getMessage()}", flush=True)
+
+
 def _keep_quiet() -> None:
     """Drop Lightning's advertisements and what it says of itself; keep its warnings to the user."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", category=FutureWarning, module=name)
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=name)
+    ours = logging.getLogger("mermaide_pl")
+    if not ours.handlers:
+        ours.addHandler(_Said())
+        ours.setLevel(logging.INFO)
     # tasks are drawn in microseconds
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 

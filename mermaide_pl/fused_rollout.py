@@ -86,10 +86,10 @@ class Record:
 
 def fuses(tasks: TaskBatch, player: Player, game: Game) -> bool:
     """Whether the kernel knows every part of this rollout and the player wants it."""
+    dtype = tasks.base_rewards.dtype
     if isinstance(player, LearnedPlayer):
         known = type(player) in (LearnedPlayer, GreedyPlayer) and player.principal.has_native_twin
-        precise = all(weight.dtype == tasks.base_rewards.dtype for weight in player.weights.values())
-        known = known and precise
+        known = known and all(weight.dtype == dtype for weight in player.weights.values())
     else:
         known = isinstance(player, Schedule) or type(player) is Oracle
     return (
@@ -168,7 +168,9 @@ def _enter_agents(
         kind = type(family.rule)
         number = family.rule.num_uniforms(game.num_arms)
         seeds = [tasks.seeds[row] for row in family.rows.tolist()]
-        draws = task_uniforms(seeds, f"{stream}/agent", (num_draws, game.num_steps, number)).to(like)
+        draws = task_uniforms(seeds, f"{stream}/agent", (num_draws, game.num_steps, number)).to(
+            like
+        )
         if kind is GaussianThompson:
             draws = torch.special.ndtri(draws)
         keep.append(draws)

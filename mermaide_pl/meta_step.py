@@ -8,16 +8,14 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.adaptation import InnerLoop
-from mermaide_pl.checks import check_number, check_probability
+from mermaide_pl.advantages import Advantages, GeneralisedAdvantages
+from mermaide_pl.checks import check_number
 from mermaide_pl.objectives import (
     LowVarianceCurvature,
     Surrogate,
-    advantage_noise_scale,
     entropy,
     forecast_cross_entropy,
-    generalised_advantages,
     log_probabilities,
-    normalise_per_task,
     rewards_to_go,
 )
 from mermaide_pl.principal import LearnedPlayer, Principal, PrincipalOutput, Weights
@@ -38,7 +36,7 @@ class Objective:
 
     Args:
         surrogate: policy-gradient estimator.
-        gae_lambda: of the generalised advantages.
+        advantages: estimator of the advantages.
         forecast_weight: weight of the world model's cross-entropy.
         critic_weight: weight of the critic's squared error.
         entropy_start: entropy bonus at the start of training; keeps the policy from collapsing to
@@ -49,7 +47,7 @@ class Objective:
     """
 
     surrogate: Surrogate = LowVarianceCurvature()
-    gae_lambda: float = 0.995
+    advantages: Advantages = GeneralisedAdvantages()
     forecast_weight: float = 1.0
     critic_weight: float = 1.0
     entropy_start: float = 0.05
@@ -57,28 +55,9 @@ class Objective:
     zero_shot_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        check_probability("Objective.gae_lambda", self.gae_lambda)
         for name in ("forecast_weight", "critic_weight", "entropy_start", "entropy_end"):
             check_number(f"Objective.{name}", getattr(self, name), low=0.0)
         check_number("Objective.zero_shot_weight", self.zero_shot_weight, low=0.0)
-
-    def advantages(self, rewards: Tensor, values: Tensor) -> Tensor:
-        """Advantages of the levels played, without gradient.
-
-        Generalised advantages, minus the mean over the task's other episodes at the same step (what
-        the critic cannot know of this agent), each measured by its own noise, then normalised.
-
-        Args:
-            rewards: float [M, B, T].
-            values: the critic's, as a share of T, float [M, B, T].
-
-        Returns:
-            float [M, B, T].
-        """
-        raw = generalised_advantages(rewards, values.detach() * rewards.shape[-1], self.gae_lambda)
-        if raw.shape[1] > 1:
-            raw = raw - raw.mean(1, keepdim=True)
-        return normalise_per_task(raw / advantage_noise_scale(raw, self.gae_lambda))
 
     def inner_loss(
         self, output: PrincipalOutput, trajectory: Trajectory, behaviour: Tensor, advantages: Tensor
@@ -189,8 +168,9 @@ def meta_step(
             num_episodes=inner_loop.num_shots,
         )
         weights, unadapted = adapt(principal, inner_loop, objective, tasks, support)
-        zero_shot = objective.outer_loss(unadapted, support, progress).mean()
-        loss = loss + objective.zero_shot_weight * zero_shot
+        if objective.zero_shot_weight:
+            zero_shot = objective.outer_loss(unadapted, support, progress).mean()
+            loss = loss + objective.zero_shot_weight * zero_shot
     query = rollout(
         tasks,
         LearnedPlayer(principal, weights),

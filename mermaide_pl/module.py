@@ -15,6 +15,7 @@ from mermaide_pl.checks import check_number, check_precision
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, adapt, meta_step
 from mermaide_pl.metrics import EvaluationMetrics
+from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.objectives import entropy
 from mermaide_pl.principal import (
     Architecture,
@@ -46,6 +47,8 @@ class MermaideModule(pl.LightningModule):
         num_eval_episodes: B of the scored episodes in validation and test.
         meta_lr: rate of the outer Adam in the beginning; falls linearly to zero over the run.
         inner_rates_lr: rate of the outer Adam for the logarithms of the inner rates.
+        kernel: what runs the rollouts and the network: ``native`` C++, ``torch`` (the reference, on
+            any device), or ``auto``, native where it can be.
     """
 
     def __init__(
@@ -58,16 +61,18 @@ class MermaideModule(pl.LightningModule):
         num_eval_episodes: int = 2,
         meta_lr: float = 2e-3,
         inner_rates_lr: float = 1e-2,
+        kernel: Kernel = "auto",
     ) -> None:
         super().__init__()
         check_number("num_query_episodes", num_query_episodes, low=1)
         check_number("num_eval_episodes", num_eval_episodes, low=1)
         check_number("meta_lr", meta_lr, above=0.0)
         check_number("inner_rates_lr", inner_rates_lr, above=0.0)
+        check_kernel(kernel)
         self._spec = {
             name: describe(value)
             for name, value in locals().items()
-            if name not in ("self", "__class__")
+            if name not in ("self", "__class__", "kernel")  # a matter of the machine
         }
         self.game = game
         self.objective = objective
@@ -75,7 +80,7 @@ class MermaideModule(pl.LightningModule):
         self.num_eval_episodes = num_eval_episodes
         self.meta_lr = meta_lr
         self.inner_rates_lr = inner_rates_lr
-        self.principal = Principal(architecture, game)
+        self.principal = Principal(architecture, game, kernel)
         self.inner_loop = adaptation.build(self.principal.weights())
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None

@@ -41,12 +41,10 @@ def generalised_advantages(rewards: Tensor, values: Tensor, gae_lambda: float) -
     if rewards.shape != values.shape:
         raise ValueError(f"rewards {tuple(rewards.shape)} and values {tuple(values.shape)} differ")
     residuals = rewards + F.pad(values, (0, 1))[..., 1:] - values
-    advantage = torch.zeros_like(residuals[..., 0])
-    advantages = torch.empty_like(residuals)
-    for step in reversed(range(residuals.shape[-1])):
-        advantage = residuals[..., step] + gae_lambda * advantage
-        advantages[..., step] = advantage
-    return advantages
+    step = torch.arange(rewards.shape[-1], device=rewards.device)
+    later = (step.unsqueeze(1) - step).clamp(min=0)  # [T, T], how much later each residual comes
+    # the recursion written out, A_t = sum_{k >= t} lambda^{k - t} d_k: one product, no loop
+    return residuals @ (gae_lambda ** later.to(rewards)).tril()
 
 
 def advantage_noise_scale(advantages: Tensor, gae_lambda: float) -> Tensor:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.advantages import GeneralisedAdvantages
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.meta_step import MetaStep, Objective, adapt, meta_step
@@ -104,6 +105,20 @@ def test_equal_inputs_give_equal_numbers(name):
     assert torch.equal(first(range(4)).loss, again(range(4)).loss)
     gradients, others = first.gradients(range(4)), again.gradients(range(4))
     assert all(torch.equal(gradients[key], others[key]) for key in gradients)
+
+
+@pytest.mark.parametrize("name", ADAPTATIONS)
+@pytest.mark.parametrize("history", [LastStep(), Tallies()])
+@pytest.mark.parametrize("world_model", [SharedForecast(), LinearForecast(), NoWorldModel()])
+def test_the_native_kernel_takes_the_step_of_pytorch(name, history, world_model):
+    steps = []
+    for kernel in ("native", "torch"):
+        learner = Learner(ADAPTATIONS[name], Architecture(6, 5, history, world_model))
+        learner.principal.kernel = kernel
+        steps.append({"loss": learner(range(4)).loss, **learner.gradients(range(4))})
+    native, reference = steps
+    for key, value in reference.items():
+        torch.testing.assert_close(native[key], value, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", ADAPTATIONS)
@@ -239,7 +254,7 @@ SURROGATE_LOSS = {
 def test_outer_loss_by_hand(surrogate, progress):
     objective = Objective(
         surrogate=surrogate(),
-        gae_lambda=1.0,
+        advantages=GeneralisedAdvantages(1.0),
         forecast_weight=0.7,
         critic_weight=3.0,
         entropy_start=0.2,
@@ -264,51 +279,9 @@ def test_inner_loss_has_neither_critic_nor_entropy():
     assert loss.item() == pytest.approx(surrogate, abs=1e-12)
 
 
-def test_advantages_are_normalised_and_carry_no_gradient():
-    torch.manual_seed(0)
-    rewards = torch.randn(3, 4, 6, dtype=torch.float64)
-    values = torch.randn(3, 4, 6, dtype=torch.float64, requires_grad=True)
-    advantages = Objective().advantages(rewards, values)
-    assert not advantages.requires_grad
-    zeros, ones = torch.zeros(3).double(), torch.ones(3).double()
-    torch.testing.assert_close(advantages.mean((1, 2)), zeros, rtol=0.0, atol=1e-9)
-    torch.testing.assert_close(advantages.square().mean((1, 2)), ones, rtol=0.0, atol=1e-4)
-
-
-def test_advantages_are_measured_by_their_noise_before_they_are_normalised():
-    # without values and with lambda 1: rewards to go 3, 1, 2 over sqrt(3), sqrt(2), 1
-    rewards = torch.tensor([[[2.0, -1.0, 2.0]]], dtype=torch.float64)
-    advantages = Objective(gae_lambda=1.0).advantages(rewards, torch.zeros_like(rewards))
-    raw = [math.sqrt(3.0), 1.0 / math.sqrt(2.0), 2.0]
-    mean = sum(raw) / 3.0
-    scale = math.sqrt(sum((number - mean) ** 2 for number in raw) / 3.0)
-    expected = torch.tensor([[[(number - mean) / scale for number in raw]]], dtype=torch.float64)
-    torch.testing.assert_close(advantages, expected, rtol=0.0, atol=1e-5)
-
-
-def test_what_all_episodes_of_a_task_share_at_a_step_is_no_advantage():
-    # rewards to go [1, 1], [3, -1] and [2, 3]: means 2 and 1
-    rewards = torch.tensor([[[0.0, 1.0], [4.0, -1.0], [-1.0, 3.0]]], dtype=torch.float64)
-    advantages = Objective(gae_lambda=1.0).advantages(rewards, torch.zeros_like(rewards))
-    root = math.sqrt(2.0)
-    raw = torch.tensor([[[-1.0 / root, 0.0], [1.0 / root, -2.0], [0.0, 2.0]]]).double()
-    expected = raw / math.sqrt((0.5 + 0.5 + 4.0 + 4.0) / 6.0)
-    torch.testing.assert_close(advantages, expected, rtol=0.0, atol=1e-5)
-
-
-def test_values_count_as_shares_of_the_episode():
-    # values that tell the rewards to go exactly leave no advantage to normalise
-    rewards = torch.tensor([[[1.0, -0.5, 1.0, 0.5]]], dtype=torch.float64)
-    values = torch.tensor([[[2.0, 1.0, 1.5, 0.5]]], dtype=torch.float64) / 4.0
-    for gae_lambda in (0.0, 0.5, 1.0):
-        advantages = Objective(gae_lambda=gae_lambda).advantages(rewards, values)
-        torch.testing.assert_close(advantages, torch.zeros_like(rewards), rtol=0.0, atol=1e-9)
-
-
 @pytest.mark.parametrize(
     "name",
     [
-        "gae_lambda",
         "forecast_weight",
         "critic_weight",
         "entropy_start",
@@ -319,6 +292,3 @@ def test_values_count_as_shares_of_the_episode():
 def test_objective_is_checked(name):
     with pytest.raises(ValueError, match=rf"Objective\.{name} .*at least 0.* got -0\.5"):
         Objective(**{name: -0.5})
-    if name == "gae_lambda":
-        with pytest.raises(ValueError, match=r"Objective\.gae_lambda .*at most 1, got 1\.5"):
-            Objective(gae_lambda=1.5)

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from functools import cache
@@ -66,7 +67,8 @@ def check_kernel(kernel: Kernel) -> None:
     if kernel not in get_args(Kernel):
         raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
     if kernel == "native" and isinstance(library(), str):
-        raise ValueError(f"kernel: native is not available here ({library()}), allowed: auto, torch")
+        reason = library()
+        raise ValueError(f"kernel: native is not available here ({reason}), allowed: auto, torch")
 
 
 def uses_native(kernel: Kernel, like: Tensor) -> bool:
@@ -76,19 +78,22 @@ def uses_native(kernel: Kernel, like: Tensor) -> bool:
 
 
 def _build(built: Path, flags: list[str]) -> None:
-    if shutil.which(os.environ.get("CXX", "c++")) is None:
-        raise RuntimeError("no C++ compiler found (c++, or the one named in CXX)")
     from torch.utils import cpp_extension  # slow to import, needed once
 
+    compiler = os.environ.get("CXX", "c++")
+    if shutil.which(compiler) is None:
+        raise RuntimeError(f"no C++ compiler '{compiler}', set CXX to one")
     _LOGGER.info("building the native kernel, once, in about 20 seconds ...")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-        cpp_extension.load(
-            "kernel",
-            [str(_SOURCE)],
-            extra_cflags=flags,
-            build_directory=folder,
-            is_python_module=False,
-        )
-        os.replace(Path(folder) / "kernel.so", built)
+        output = Path(folder) / built.name
+        command = [compiler, "-std=c++20", "-shared", "-fPIC", "-pthread", *flags, str(_SOURCE)]
+        command += [f"-isystem{path}" for path in cpp_extension.include_paths()]
+        command += [f"-L{path}" for path in cpp_extension.library_paths()]
+        command += ["-ltorch_cpu", "-lc10", "-o", str(output)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if "error" in line]
+            raise RuntimeError(f"{compiler} failed: {(lines or ['no message'])[0]}")
+        os.replace(output, built)  # whole or not at all
     _LOGGER.info("built %s in %.0f s", built, time.perf_counter() - started)

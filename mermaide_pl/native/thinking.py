@@ -58,7 +58,7 @@ class Sizes(ctypes.Structure):
 
     _fields_ = [
         (name, ctypes.c_int64)
-        for name in "M B T A L H P G per_arm S forecast has_critic".split()
+        for name in (*"MBTALHPG", "per_arm", "forecast_size", "forecast", "has_critic")
     ]
 
     @classmethod
@@ -166,7 +166,7 @@ def think(
     """
     names = shape.names()
     given = [None if name is None else weights[name] for name in names]
-    return _Think.apply(shape, features.contiguous(), *given)
+    return _Think.apply(shape, features.contiguous(), *given)  # type: ignore[no-untyped-call]
 
 
 def encode(
@@ -260,8 +260,8 @@ class _Think(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
         features, *weights = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[2:]
-        return None, None, *_ThinkBackward.apply(ctx.shape, wanted, features, *cotangents, *weights)
+        given = ctx.shape, ctx.needs_input_grad[2:], features, *cotangents, *weights
+        return None, None, *_ThinkBackward.apply(*given)  # type: ignore[no-untyped-call]
 
 
 class _ThinkBackward(torch.autograd.Function):

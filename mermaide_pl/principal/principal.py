@@ -127,23 +127,29 @@ class Principal(nn.Module):
         Returns:
             Outputs of every step, axes [M, B, T].
         """
-        seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
-        if self.has_native_twin and uses_native(self.kernel, weights["weight_hh"]):
-            sees_rewards = self.game.observation.sees_agent_rewards
-            features = encode(
-                self.network_shape, self.history_kind, self.game.bonuses, sees_rewards, *seen
-            )
+        features = self.encode(trajectory)
+        if self._is_native(weights["weight_hh"]):
             level_logits, values, arm_logits = think(self.network_shape, weights, features)
             if values is None:
                 values = features.new_zeros(features.shape[:-1])
             return PrincipalOutput(level_logits, values, arm_logits)
-        features = self.history.features(Past.of_sequence(*seen, self.game), self.game)
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
         hidden = gru_sequence(projected, weights["weight_hh"], weights["bias_hh"])
         state, arm_logits = self._state(weights, hidden, features)
         return PrincipalOutput(
             self.policy.level_logits(weights, state), self.policy.values(weights, state), arm_logits
         )
+
+    def encode(self, trajectory: Trajectory) -> Tensor:
+        """Features of every step of recorded episodes, float [M, B, T, G + A * P]."""
+        seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
+        if self._is_native(trajectory.rewards):
+            kind, sees_rewards = self.history_kind, self.game.observation.sees_agent_rewards
+            return encode(self.network_shape, kind, self.game.bonuses, sees_rewards, *seen)
+        return self.history.features(Past.of_sequence(*seen, self.game), self.game)
+
+    def _is_native(self, like: Tensor) -> bool:
+        return self.has_native_twin and uses_native(self.kernel, like)
 
     def step(self, weights: Weights, hidden: Tensor, past: Past) -> tuple[Tensor, Tensor]:
         """Think one step ahead in a running game.

@@ -1,0 +1,187 @@
+"""How time and memory grow with the work: tasks, steps, chunks, and what `mermaide fit` adds.
+
+For workload W1 (`conf/w1.yaml`), with the kernel that is chosen here:
+
+- time per agent step from 4 to 256 tasks and from T = 100 to 800;
+- peak memory above the start, against tasks x episodes x T, and with `accumulate_grad_batches`;
+- a whole training step of `mermaide fit` (Lightning, logging, metrics) against the bare meta-step;
+- import and first step of `mermaide fit`.
+
+Each point runs in its own process, since memory is given back to the system late or never.
+
+    python benchmarks/scaling.py --out benchmarks/results
+
+writes scaling.csv and scaling.png there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TASKS = (4, 8, 16, 32, 64, 128, 256)
+STEPS = (100, 200, 400, 800)
+CHUNKED = (64, 4)  # tasks of a step, and the chunks they are taken in
+
+
+def measure_steps(num_tasks: int, num_steps: int, chunks: int, rounds: int) -> dict[str, float]:
+    """Median seconds of a meta-step, taken in chunks, and peak memory above the start."""
+    from peers.ours import OursNative
+    from peers.workload import Workload
+
+    workload = Workload(num_tasks=num_tasks // chunks, num_steps=num_steps)
+    ours = OursNative(workload, workload.initial_weights(0), seed=0)
+    before = _peak_mib()
+    seconds = []
+    for _ in range(rounds + 1):
+        started = time.perf_counter()
+        for chunk in range(chunks):
+            ours.accumulate(first=chunk == 0, last=chunk == chunks - 1)
+        seconds.append(time.perf_counter() - started)
+    median = statistics.median(seconds[1:])  # the first one warms up
+    agent_steps = 2 * num_tasks * workload.num_episodes * num_steps
+    return {
+        "seconds": median,
+        "ns_per_agent_step": median / agent_steps * 1e9,
+        "mib_above_start": _peak_mib() - before,
+    }
+
+
+def measure_fit(rounds: int) -> dict[str, float]:
+    """Seconds of a step of `mermaide fit` and of the bare meta-step, alternated."""
+    import pytorch_lightning as pl
+
+    from mermaide_pl.cli import main
+
+    times: list[float] = []
+    began = time.perf_counter()
+
+    class Clock(pl.Callback):
+        """Notes the time between the ends of training batches."""
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            """Note it."""
+            times.append(time.perf_counter())
+
+    plain_trainer = pl.Trainer.__init__
+
+    def with_clock(self: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), Clock()]
+        plain_trainer(self, *args, **kwargs)
+
+    pl.Trainer.__init__ = with_clock  # type: ignore[method-assign]
+    given = ["--trainer.num_sanity_val_steps=0", f"--trainer.max_steps={rounds + 2}"]
+    main(["fit", "--config", "conf/w1.yaml", *given, "--data.num_val_tasks=2"])
+    between = [after - before for before, after in zip(times[1:], times[2:], strict=False)]
+    return {"first_step": times[0] - began, "seconds": statistics.median(between)}
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _in_a_process(*given: object) -> dict[str, float]:
+    command = [sys.executable, __file__, "--point", *map(str, given)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _cold_start() -> float:
+    """Seconds from the command to the end of the first training step, everything included."""
+    command = [sys.executable, "-m", "mermaide_pl", "fit", "--config", "conf/w1.yaml"]
+    command += ["--trainer.fast_dev_run=1", "--data.num_val_tasks=2"]
+    started = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    return time.perf_counter() - started
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Time per agent step and memory, each against the amount of work."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 3.0), layout="constrained")
+    by_tasks, by_steps, by_memory = figure.subplots(1, 3)
+    for axes, what, name in ((by_tasks, "tasks", "tasks M"), (by_steps, "steps", "steps T")):
+        chosen = [row for row in rows if row["experiment"] == what]
+        amounts = [row["num_tasks" if what == "tasks" else "num_steps"] for row in chosen]
+        axes.plot(amounts, [row["ns_per_agent_step"] / 1e3 for row in chosen], "o-", color="C0")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(amounts, [str(amount) for amount in amounts])
+        axes.set_ylim(bottom=0.0)
+        axes.set_xlabel(name)
+        axes.set_ylabel("µs per agent step")
+    chosen = [row for row in rows if row["experiment"] in ("tasks", "steps")]
+    amounts = [16 * row["num_tasks"] * row["num_steps"] / 1e6 for row in chosen]
+    by_memory.plot(amounts, [row["mib_above_start"] for row in chosen], "o", color="C0")
+    chunked = [row for row in rows if row["experiment"] == "chunks"]
+    amounts = [16 * row["num_tasks"] * row["num_steps"] / 1e6 for row in chunked]
+    by_memory.plot(amounts, [row["mib_above_start"] for row in chunked], "s", color="C1")
+    if chunked:
+        label = f"{CHUNKED[0]} tasks in {CHUNKED[1]} chunks"
+        at = (amounts[0], chunked[0]["mib_above_start"])
+        by_memory.annotate(
+            label, at, xytext=(6, -3), textcoords="offset points", color="C1", fontsize=8
+        )
+    by_memory.set_xlabel("million agent steps in a meta-step")
+    by_memory.set_ylabel("MiB above the start")
+    for axes in (by_tasks, by_steps, by_memory):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--point", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.point:
+        kind, *numbers = given.point
+        measure = {"steps": measure_steps, "fit": measure_fit}[kind]
+        print(json.dumps(measure(*map(int, numbers))))
+        return
+    from rich.progress import track
+
+    points = [("tasks", M, 200, 1) for M in TASKS] + [("steps", 16, T, 1) for T in STEPS]
+    points += [("chunks", CHUNKED[0], 200, CHUNKED[1])]
+    rows = []
+    for what, num_tasks, num_steps, chunks in track(points, "points"):
+        result = _in_a_process("steps", num_tasks, num_steps, chunks, given.rounds)
+        row = {"experiment": what, "num_tasks": num_tasks, "num_steps": num_steps, **result}
+        rows.append({**row, "chunks": chunks})
+        print(", ".join(f"{key} {value}" for key, value in rows[-1].items()))
+    fits, bare = [], []
+    for _ in range(3):  # alternated, so that both see the same machine
+        fits.append(_in_a_process("fit", 3 * given.rounds)["seconds"])
+        bare.append(_in_a_process("steps", 16, 200, 1, 3 * given.rounds)["seconds"])
+    ratio = statistics.median(fits) / statistics.median(bare)
+    cold = statistics.median(_cold_start() for _ in range(3))
+    rows.append({"experiment": "fit", "num_tasks": 16, "num_steps": 200})
+    rows[-1] |= {"seconds": statistics.median(fits), "over_bare": ratio}
+    rows.append({"experiment": "first step", "num_tasks": 16, "num_steps": 200, "seconds": cold})
+    given.out.mkdir(parents=True, exist_ok=True)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with (given.out / "scaling.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    draw(rows, given.out / "scaling.png")
+    print(f"a step of mermaide fit over the bare meta-step: {ratio:.3f}")
+    print(f"import and first step of mermaide fit: {cold:.1f} s")
+    print(f"written: {given.out / 'scaling.csv'}, {given.out / 'scaling.png'}")
+
+
+if __name__ == "__main__":
+    main()

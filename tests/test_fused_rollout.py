@@ -1,0 +1,170 @@
+"""The fused rollout plays the very episodes of the loop in PyTorch."""
+
+from dataclasses import fields
+
+import pytest
+import torch
+
+from mermaide_pl.agents import (
+    EXP3,
+    UCB,
+    BernoulliReward,
+    BestResponse,
+    BetaThompson,
+    EpsilonGreedy,
+    GaussianReward,
+    GaussianThompson,
+    NoiseFreeReward,
+    Softmax,
+)
+from mermaide_pl.fused_rollout import fuses
+from mermaide_pl.game import FullInformation, Game, PartialInformation
+from mermaide_pl.principal import (
+    AlwaysIntervene,
+    Architecture,
+    GreedyPlayer,
+    InitialBurst,
+    LastStep,
+    LearnedPlayer,
+    LinearForecast,
+    NoCritic,
+    NoIntervention,
+    NoWorldModel,
+    Oracle,
+    Periodic,
+    Principal,
+    RandomlyIntervene,
+    Tallies,
+)
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import AgentFamily, Interval, Population
+from mermaide_pl.trajectory import Trajectory
+
+M, T, A = 24, 50, 4
+FAMILIES = [
+    AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}),
+    AgentFamily(EpsilonGreedy, {"epsilon": [0.1, 0.3], "decay": 0.01}),
+    AgentFamily(GaussianThompson, {"prior_mean": 0.4, "prior_scale": Interval(0.2, 0.5)}),
+    AgentFamily(Softmax, {"temperature": [0.05, 0.2]}),
+    AgentFamily(EXP3, {"gamma": [0.1, 0.4], "reward_high": 2.0}),
+    AgentFamily(BestResponse),
+]
+OBSERVATIONS = [
+    PartialInformation(),
+    PartialInformation(arm_flip=0.2),
+    FullInformation(),
+    FullInformation(arm_flip=0.2, reward_noise=0.3),
+]
+REWARDS = [GaussianReward(0.1), BernoulliReward(), NoiseFreeReward()]
+ARCHITECTURES = [
+    Architecture(6, 5),
+    Architecture(18, 17, LastStep(), LinearForecast()),
+    Architecture(8, 16, Tallies(), NoWorldModel(), NoCritic()),
+]
+
+
+def sample(families=FAMILIES, dtype=torch.float64, reward_model=REWARDS[0], num_tasks=M):
+    population = Population(families, num_arms=A, reward_model=reward_model)
+    return population.sample(range(num_tasks), split="train").to("cpu", dtype)
+
+
+def game_with(observation=OBSERVATIONS[0]) -> Game:
+    return Game(A, T, (0.0, 0.5, 1.0), cost=0.3, observation=observation)
+
+
+def principal_for(architecture, game, dtype=torch.float64) -> Principal:
+    torch.manual_seed(0)
+    principal = Principal(architecture, game).to(dtype)
+    principal.policy.policy_out_weight.data.normal_()  # a policy with preferences
+    return principal
+
+
+def both_ways(tasks, player, game, num_episodes=3, **options) -> tuple[Trajectory, Trajectory]:
+    assert fuses(tasks, player, game)
+    fused = rollout(tasks, player, game, stream="s", num_episodes=num_episodes, **options)
+    player.kernel = "torch"
+    assert not fuses(tasks, player, game)
+    return fused, rollout(tasks, player, game, stream="s", num_episodes=num_episodes, **options)
+
+
+def assert_same(fused: Trajectory, loop: Trajectory) -> None:
+    for item in fields(Trajectory):
+        actual, expected = getattr(fused, item.name), getattr(loop, item.name)
+        assert actual.dtype == expected.dtype
+        torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("reward_model", REWARDS, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize("observation", OBSERVATIONS, ids=str)
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: type(one.history).__name__)
+def test_learned_principals_play_the_same_episodes(architecture, observation, reward_model):
+    game = game_with(observation)
+    tasks, principal = sample(reward_model=reward_model), principal_for(architecture, game)
+    fused, loop = both_ways(tasks, LearnedPlayer(principal, principal.weights()), game)
+    assert len(fused.levels.unique()) == game.num_levels
+    assert_same(fused, loop)
+
+
+@pytest.mark.parametrize("player_class", [LearnedPlayer, GreedyPlayer])
+@pytest.mark.parametrize("same_luck", [False, True])
+def test_every_task_plays_with_its_own_weights(player_class, same_luck):
+    game, tasks = game_with(), sample()
+    principal = principal_for(Architecture(6, 5), game)
+    weights = {
+        name: weight + 0.3 * torch.randn(M, *weight.shape, dtype=weight.dtype)
+        for name, weight in principal.weights().items()
+    }
+    assert_same(*both_ways(tasks, player_class(principal, weights), game, same_luck=same_luck))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.rule.__name__)
+def test_one_family_alone_with_many_episodes(family):
+    game, tasks = game_with(), sample([family], num_tasks=3)
+    principal = principal_for(Architecture(6, 5), game)
+    player = LearnedPlayer(principal, principal.weights())
+    assert_same(*both_ways(tasks, player, game, num_episodes=37))
+
+
+@pytest.mark.parametrize(
+    "player",
+    [
+        NoIntervention(),
+        AlwaysIntervene(),
+        Periodic(3),
+        InitialBurst(20),
+        RandomlyIntervene(0.4),
+        Oracle(1.0, 2.0),
+        Oracle(0.5, 0.0),
+    ],
+    ids=str,
+)
+def test_schedules_and_oracles_play_the_same_episodes(player):
+    game = game_with(OBSERVATIONS[3])
+    assert_same(*both_ways(sample(), player, game))
+
+
+def test_single_precision_rounds_differently_but_plays_the_same_game():
+    game = game_with()
+    tasks = sample(FAMILIES[:1], torch.float32, num_tasks=200)
+    principal = principal_for(Architecture(), game, torch.float32)
+    player = LearnedPlayer(principal, principal.weights())
+    fused, loop = both_ways(tasks, player, game)
+    same = (fused.arms == loop.arms).all(-1).float().mean()
+    assert same > 0.99  # episodes part where a draw falls between two roundings
+
+
+def test_what_the_kernel_does_not_know_is_played_by_pytorch():
+    class Cautious(UCB):
+        pass
+
+    class Stubborn(LearnedPlayer):
+        pass
+
+    game, tasks = game_with(), sample(num_tasks=2)
+    principal = principal_for(Architecture(6, 5), game)
+    player = LearnedPlayer(principal, principal.weights())
+    assert fuses(tasks, player, game)
+    assert not fuses(sample([AgentFamily(BetaThompson)], num_tasks=2), player, game)
+    assert not fuses(sample([AgentFamily(Cautious)], num_tasks=2), player, game)
+    assert not fuses(tasks, Stubborn(principal, principal.weights()), game)
+    assert not fuses(sample(dtype=torch.float32, num_tasks=2), player, game)
