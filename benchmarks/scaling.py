@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def measure_fit(rounds: int) -> dict[str, float]:
     pl.Trainer.__init__ = with_clock  # type: ignore[method-assign]
     given = ["--trainer.num_sanity_val_steps=0", f"--trainer.max_steps={rounds + 2}"]
     main(["fit", "--config", "conf/w1.yaml", *given, "--data.num_val_tasks=2"])
-    between = [after - before for before, after in zip(times[1:], times[2:], strict=False)]
+    between = [after - before for before, after in pairwise(times[1:])]
     return {"first_step": times[0] - began, "seconds": statistics.median(between)}
 
 

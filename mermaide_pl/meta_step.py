@@ -91,7 +91,6 @@ def adapt(
     principal: Principal,
     inner_loop: InnerLoop,
     objective: Objective,
-    tasks: TaskBatch,
     support: Trajectory,
 ) -> tuple[dict[str, Tensor], PrincipalOutput]:
     """Adapt the principal to each task from its support episodes.
@@ -100,8 +99,7 @@ def adapt(
         principal: holds the meta weights.
         inner_loop: how to adapt, by at least one step.
         objective: the inner loss.
-        tasks: M tasks.
-        support: episodes that the unadapted principal played with them.
+        support: episodes that the unadapted principal played with M tasks.
 
     Returns:
         Fast weights [M, ...], and what the unadapted principal thought in the support episodes;
@@ -121,7 +119,7 @@ def adapt(
         _, behaviour, advantages = first[0]
         return objective.inner_loss(output, support, behaviour, advantages)
 
-    weights = inner_loop(principal.weights(), loss, len(tasks))
+    weights = inner_loop(principal.weights(), loss, len(support.arms))
     return weights, first[0][0]
 
 
@@ -167,7 +165,7 @@ def meta_step(
             stream="support",
             num_episodes=inner_loop.num_shots,
         )
-        weights, unadapted = adapt(principal, inner_loop, objective, tasks, support)
+        weights, unadapted = adapt(principal, inner_loop, objective, support)
         if objective.zero_shot_weight:
             zero_shot = objective.outer_loss(unadapted, support, progress).mean()
             loss = loss + objective.zero_shot_weight * zero_shot

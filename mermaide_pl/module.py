@@ -217,7 +217,7 @@ class MermaideModule(pl.LightningModule):
             return self.principal.weights()
         player = LearnedPlayer(self.principal, self.principal.weights())
         support = rollout(tasks, player, self.game, stream="support", num_episodes=shots)
-        weights, _ = adapt(self.principal, self.inner_loop, self.objective, tasks, support)
+        weights, _ = adapt(self.principal, self.inner_loop, self.objective, support)
         return weights
 
     def _on_device(self, tasks: TaskBatch) -> TaskBatch:

@@ -264,7 +264,7 @@ def test_learned_rows_are_rollouts_by_hand(rows, population, checkpoint):
     support = rollout(
         tasks, LearnedPlayer(module.principal, meta), GAME, stream="support", num_episodes=1
     )
-    fast, _ = adapt(module.principal, module.inner_loop, module.objective, tasks, support)
+    fast, _ = adapt(module.principal, module.inner_loop, module.objective, support)
     returns = []
     for shots, weights in ((0, meta), (1, fast)):
         played = play(GreedyPlayer(module.principal, weights), population)

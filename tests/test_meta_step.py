@@ -142,7 +142,7 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
     weights = principal.weights()
     player = LearnedPlayer(principal, weights)
     support = rollout(tasks, player, GAME, stream="support", num_episodes=shots)
-    fast, unadapted = adapt(principal, learner.inner_loop, objective, tasks, support)
+    fast, unadapted = adapt(principal, learner.inner_loop, objective, support)
     adapted, settings = LearnedPlayer(principal, fast), {"num_episodes": 30, "same_luck": True}
     query = rollout(tasks, adapted, GAME, stream="query", **settings)
     unadapted_query = rollout(tasks, player, GAME, stream="query", **settings)
@@ -179,7 +179,7 @@ def test_adaptation_learns_only_from_what_the_principal_saw():
 
     def adapted(**changes):
         seen = replace(support, **changes)
-        return adapt(principal, learner.inner_loop, learner.objective, tasks, seen)[0]
+        return adapt(principal, learner.inner_loop, learner.objective, seen)[0]
 
     expected = adapted()
     hidden = adapted(
@@ -216,7 +216,7 @@ def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
         return objective.inner_loss(output, support, behaviour, advantages)
 
     expected = learner.inner_loop(weights, loss, 3)
-    fast, _ = adapt(principal, learner.inner_loop, objective, tasks, support)
+    fast, _ = adapt(principal, learner.inner_loop, objective, support)
     for name, weight in fast.items():
         torch.testing.assert_close(weight, expected[name], rtol=0.0, atol=1e-12)
 

@@ -129,7 +129,7 @@ def adapted_outside(module: MermaideModule, tasks, shots: int) -> dict[str, Tens
         stream="support",
         num_episodes=shots,
     )
-    return adapt(module.principal, module.inner_loop, module.objective, tasks, support)[0]
+    return adapt(module.principal, module.inner_loop, module.objective, support)[0]
 
 
 @ALL

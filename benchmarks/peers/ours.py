@@ -1,0 +1,130 @@
+"""The project itself on workload W1: all tasks in one stack, with and without the native kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mermaide_pl.adaptation import GradientAdaptation
+from mermaide_pl.advantages import CentredRewardsToGo
+from mermaide_pl.agents import UCB, GaussianReward
+from mermaide_pl.game import Game
+from mermaide_pl.meta_step import Objective, adapt, meta_step
+from mermaide_pl.native.build import Kernel
+from mermaide_pl.objectives import PlainMAML
+from mermaide_pl.principal import (
+    Architecture,
+    LastStep,
+    LearnedPlayer,
+    LinearForecast,
+    NoCritic,
+    Principal,
+)
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import AgentFamily, Population, TaskBatch
+from mermaide_pl.trajectory import Trajectory
+from peers.workload import Recording, Workload
+
+OBJECTIVE = Objective(
+    surrogate=PlainMAML(),
+    advantages=CentredRewardsToGo(),
+    critic_weight=0.0,
+    entropy_start=0.0,
+    entropy_end=0.0,
+    zero_shot_weight=0.0,
+)
+
+
+class _Ours:
+    kernel: Kernel
+
+    def __init__(self, workload: Workload, weights: dict[str, np.ndarray], seed: int) -> None:
+        self.workload = workload
+        self.game = Game(
+            workload.num_arms, workload.num_steps, workload.bonuses, cost=workload.cost
+        )
+        architecture = Architecture(
+            workload.hidden_size, workload.policy_size, LastStep(), LinearForecast(), NoCritic()
+        )
+        self.dtype = getattr(torch, workload.dtype)
+        self.principal = Principal(architecture, self.game, self.kernel).to(self.dtype)
+        self.principal.load_state_dict(
+            {name: torch.from_numpy(weight.copy()) for name, weight in weights.items()}
+        )
+        self.inner_loop = GradientAdaptation(
+            inner_lr=workload.inner_lr, num_shots=workload.num_episodes, learn_inner_lr=False
+        ).build(self.principal.weights())
+        self.population = Population(
+            [AgentFamily(UCB, {"beta": list(workload.betas)})],
+            num_arms=workload.num_arms,
+            reward_model=GaussianReward(workload.reward_noise),
+        )
+        self.optimizer = torch.optim.Adam(self.principal.parameters(), lr=workload.meta_lr)
+        self.seed, self.drawn = seed, 0
+
+    def meta_step(self) -> float:
+        """Do one meta-iteration to its end and return the outer loss."""
+        return self.accumulate(first=True, last=True)
+
+    def accumulate(self, *, first: bool, last: bool) -> float:
+        """One chunk of tasks of a meta-iteration."""
+        if first:
+            self.optimizer.zero_grad()
+        loss = meta_step(
+            self.principal,
+            self.inner_loop,
+            OBJECTIVE,
+            self._tasks(),
+            num_query_episodes=self.workload.num_episodes,
+        ).loss
+        loss.backward()
+        if last:
+            self.optimizer.step()
+        return loss.item()
+
+    def meta_gradient(self, support: Recording, query: Recording) -> dict[str, np.ndarray]:
+        """Gradient of the outer loss on given episodes."""
+        weights, _ = adapt(self.principal, self.inner_loop, OBJECTIVE, self._recorded(support))
+        played = self._recorded(query)
+        loss = OBJECTIVE.outer_loss(self.principal(weights, played), played, progress=0.0).mean()
+        own = self.principal.weights()
+        gradients = torch.autograd.grad(loss, list(own.values()))
+        return {name: part.numpy() for name, part in zip(own, gradients, strict=True)}
+
+    def rollout(self) -> int:
+        """Play support episodes by the meta weights and query episodes by one set per task."""
+        tasks, meta = self._tasks(), self.principal.weights()
+        fast = {name: one.detach().expand(len(tasks), *one.shape) for name, one in meta.items()}
+        fast = {name: one.contiguous() for name, one in fast.items()}
+        for stream, weights in (("support", meta), ("query", fast)):
+            player = LearnedPlayer(self.principal, weights)
+            count = self.workload.num_episodes
+            rollout(tasks, player, self.game, stream=stream, num_episodes=count)
+        return self.workload.agent_steps
+
+    def _tasks(self) -> TaskBatch:
+        numbers = range(self.drawn, self.drawn + self.workload.num_tasks)
+        self.drawn = numbers.stop
+        tasks = self.population.sample(numbers, split="train", seed=self.seed)
+        return tasks.to("cpu", self.dtype)
+
+    def _recorded(self, recording: Recording) -> Trajectory:
+        arms, levels, rewards = (
+            torch.from_numpy(part)
+            for part in (recording.observed_arms, recording.levels, recording.rewards)
+        )
+        hidden: Tensor = torch.zeros_like(rewards)
+        return Trajectory(arms, levels, arms == 0, rewards, hidden, arms, hidden)
+
+
+class OursNative(_Ours):
+    """With the native kernel."""
+
+    kernel: Kernel = "native"
+
+
+class OursTorch(_Ours):
+    """In plain PyTorch, as where there is no compiler."""
+
+    kernel: Kernel = "torch"
