@@ -1,12 +1,11 @@
 """The rollout in one call of the native kernel, where every part of it has a native counterpart.
 
-Same game, same random numbers as the loop in `rollout.py`, which is the reference.
+Same game, same random numbers as the loop in `stepwise_rollout.py`, which is the reference.
 """
 
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from mermaide_pl.native.build import uses_native
 from mermaide_pl.native.thinking import HistoryCall, NetworkCall, Sizes, network_call, pointer, run
 from mermaide_pl.principal import GreedyPlayer, LearnedPlayer, Oracle, Player, Schedule
 from mermaide_pl.randomness import step_uniforms, task_uniforms
+from mermaide_pl.stepwise_rollout import Record
 from mermaide_pl.tasks import TaskBatch
 
 # Exact types: a subclass may play by other rules. Order and names as in kernel.cpp.
@@ -71,17 +71,6 @@ class _GameCall(ctypes.Structure):
         ("agent_rewards", ctypes.c_void_p),
         ("seen_rewards", ctypes.c_void_p),
     ]
-
-
-@dataclass(frozen=True)
-class Record:
-    """What `rollout` puts into a `Trajectory`; axes [M, B, T], see there."""
-
-    arms: Tensor
-    levels: Tensor
-    agent_rewards: Tensor
-    observed_arms: Tensor
-    observed_agent_rewards: Tensor
 
 
 def fuses(tasks: TaskBatch, player: Player, game: Game) -> bool:

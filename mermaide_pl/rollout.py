@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
-from mermaide_pl.fused_rollout import Record, fused_rollout, fuses
+from mermaide_pl.fused_rollout import fused_rollout, fuses
 from mermaide_pl.game import Game
-from mermaide_pl.principal.player import Player, Table
-from mermaide_pl.randomness import step_uniforms
+from mermaide_pl.principal import LearnedPlayer, Player
+from mermaide_pl.stepwise_rollout import Replays, Stage, copied, play
 from mermaide_pl.tasks import TaskBatch
-from mermaide_pl.trajectory import Trajectory, relabel_target_first
+from mermaide_pl.trajectory import Trajectory
+
+_REPLAYS = Replays()
 
 
 def rollout(
@@ -42,10 +44,15 @@ def rollout(
     num_arms = tasks.base_rewards.shape[1]
     if num_arms != game.num_arms:
         raise ValueError(f"the agents have {num_arms} arms, the game has {game.num_arms}")
-    play = fused_rollout if fuses(tasks, player, game) else _play
-    record = play(
-        tasks, player, game, stream=stream, num_episodes=num_episodes, same_luck=same_luck
-    )
+    options: dict[str, Any]
+    options = {"stream": stream, "num_episodes": num_episodes, "same_luck": same_luck}
+    if fuses(tasks, player, game):
+        record = fused_rollout(tasks, player, game, **options)
+    elif tasks.base_rewards.is_cuda and Replays.suit(tasks, player):
+        assert isinstance(player, LearnedPlayer)
+        record = _REPLAYS.play(tasks, player, game, **options)
+    else:
+        record = copied(play(Stage(tasks, player, game, **options)))
     aligned = record.arms == tasks.target_arm[:, None, None]
     bonus = game.bonus_of(record.levels, tasks.base_rewards)
     return Trajectory(
@@ -57,45 +64,3 @@ def rollout(
         observed_arms=record.observed_arms,
         observed_agent_rewards=record.observed_agent_rewards,
     )
-
-
-def _play(
-    tasks: TaskBatch,
-    player: Player,
-    game: Game,
-    *,
-    stream: str,
-    num_episodes: int,
-    same_luck: bool,
-) -> Record:
-    """The game in PyTorch, step by step: any device, any agent, any principal."""
-    rewards = tasks.base_rewards
-    num_tasks, num_arms = rewards.shape
-    episode = (num_episodes, game.num_steps)
-
-    def uniforms(name: str, *size: int) -> torch.Tensor:
-        return step_uniforms(tasks.seeds, f"{stream}/{name}", (*episode, *size), rewards)
-
-    agents = tasks.agents(
-        stream=stream, num_episodes=num_episodes, num_steps=game.num_steps, same_luck=same_luck
-    )
-    seen_uniforms = uniforms("observation", 3)
-    table = Table(tasks, agents, game, num_episodes, uniforms("principal"))
-    all_arms = torch.arange(num_arms, device=rewards.device).expand(num_tasks, -1)
-    principal_label = relabel_target_first(all_arms, tasks.target_arm)
-    steps = []
-    # thousands of small operations: inference mode saves a part of the cost of each
-    with torch.inference_mode():
-        player.start(table)
-        for step in range(game.num_steps):
-            levels = player.act(step)
-            bonus = game.bonus_of(levels, rewards)
-            arms = agents.act(step, bonus)
-            agent_rewards = agents.learn(step, arms, bonus)
-            seen = game.observation.arms(arms, seen_uniforms[step], num_arms)
-            seen = principal_label.gather(1, seen)
-            seen_rewards = game.observation.agent_rewards(agent_rewards, seen_uniforms[step])
-            player.observe(levels, seen, seen_rewards)
-            steps.append((arms, levels, agent_rewards, seen, seen_rewards))
-    # stacked outside inference mode: what is recorded here is learned from
-    return Record(*(torch.stack(record, dim=2) for record in zip(*steps, strict=True)))

@@ -38,6 +38,7 @@ OBJECTIVE = Objective(
 
 class _Ours:
     kernel: Kernel
+    device = "cpu"
 
     def __init__(self, workload: Workload, weights: dict[str, np.ndarray], seed: int) -> None:
         self.workload = workload
@@ -48,13 +49,15 @@ class _Ours:
             workload.hidden_size, workload.policy_size, LastStep(), LinearForecast(), NoCritic()
         )
         self.dtype = getattr(torch, workload.dtype)
-        self.principal = Principal(architecture, self.game, self.kernel).to(self.dtype)
+        self.principal = Principal(architecture, self.game, self.kernel)
+        self.principal.to(self.device, self.dtype)
         self.principal.load_state_dict(
             {name: torch.from_numpy(weight.copy()) for name, weight in weights.items()}
         )
         self.inner_loop = GradientAdaptation(
             inner_lr=workload.inner_lr, num_shots=workload.num_episodes, learn_inner_lr=False
         ).build(self.principal.weights())
+        self.inner_loop.to(self.device)
         self.population = Population(
             [AgentFamily(UCB, {"beta": list(workload.betas)})],
             num_arms=workload.num_arms,
@@ -90,7 +93,7 @@ class _Ours:
         loss = OBJECTIVE.outer_loss(self.principal(weights, played), played, progress=0.0).mean()
         own = self.principal.weights()
         gradients = torch.autograd.grad(loss, list(own.values()))
-        return {name: part.numpy() for name, part in zip(own, gradients, strict=True)}
+        return {name: part.cpu().numpy() for name, part in zip(own, gradients, strict=True)}
 
     def rollout(self) -> int:
         """Play support episodes by the meta weights and query episodes by one set per task."""
@@ -107,11 +110,11 @@ class _Ours:
         numbers = range(self.drawn, self.drawn + self.workload.num_tasks)
         self.drawn = numbers.stop
         tasks = self.population.sample(numbers, split="train", seed=self.seed)
-        return tasks.to("cpu", self.dtype)
+        return tasks.to(self.device, self.dtype)
 
     def _recorded(self, recording: Recording) -> Trajectory:
         arms, levels, rewards = (
-            torch.from_numpy(part)
+            torch.from_numpy(part).to(self.device)
             for part in (recording.observed_arms, recording.levels, recording.rewards)
         )
         hidden: Tensor = torch.zeros_like(rewards)
@@ -128,3 +131,9 @@ class OursTorch(_Ours):
     """In plain PyTorch, as where there is no compiler."""
 
     kernel: Kernel = "torch"
+
+
+class OursCuda(OursTorch):
+    """On a GPU, the rollouts captured as CUDA graphs."""
+
+    device = "cuda"

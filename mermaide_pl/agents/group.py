@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -54,26 +54,44 @@ class AgentGroup:
         self._base_rewards = base_rewards
         self._target_arm = target_arm.unsqueeze(1)
         self._reward_model = reward_model
-        self._rules: list[LearningRule] = []
-        self._states: list[Any] = []
-        self._uniforms: list[Tensor] = []  # per family [T, m, B, K]
+        self._num_episodes = num_episodes
         rows = torch.cat([family.rows for family in families])
         if sorted(rows.tolist()) != list(range(len(seeds))):
             raise ValueError(f"families must cover each of the {len(seeds)} tasks once")
-        num_arms = base_rewards.shape[1]
         num_draws = 1 if same_luck else num_episodes
+        self.rules: list[LearningRule] = []
+        self._draws: list[Tensor] = []  # per family [T, m, B or 1, K], then [T, M, B or 1]
         for family in families:
-            rewards, target = base_rewards[family.rows], target_arm[family.rows]
             rule = family.rule.to(base_rewards)
-            self._rules.append(rule)
-            self._states.append(rule.init(rewards, target, num_episodes))
-            shape = (num_draws, num_steps, rule.num_uniforms(num_arms))
+            self.rules.append(rule)
+            shape = (num_draws, num_steps, rule.num_uniforms(base_rewards.shape[1]))
             family_seeds = [seeds[row] for row in family.rows.tolist()]
-            uniforms = step_uniforms(family_seeds, f"{stream}/agent", shape, base_rewards)
-            self._uniforms.append(uniforms.expand(-1, -1, num_episodes, -1))
-        uniforms = step_uniforms(seeds, f"{stream}/reward", (num_draws, num_steps), base_rewards)
-        self._reward_uniforms = uniforms.expand(-1, -1, num_episodes)
+            draws = step_uniforms(family_seeds, f"{stream}/agent", shape, base_rewards)
+            self._draws.append(draws)
+        draws = step_uniforms(seeds, f"{stream}/reward", (num_draws, num_steps), base_rewards)
+        self._draws.append(draws)
+        self._uniforms = [draws.expand(-1, -1, num_episodes, -1) for draws in self._draws[:-1]]
+        self._reward_uniforms = self._draws[-1].expand(-1, -1, num_episodes)
         self._order = None if len(families) == 1 else torch.argsort(rows)
+        self.start()
+
+    def start(self) -> None:
+        """Forget what was learned."""
+        self._states: list[Any] = [
+            rule.init(
+                self._base_rewards[family.rows],
+                self._target_arm[family.rows, 0],
+                self._num_episodes,
+            )
+            for family, rule in zip(self._families, self.rules, strict=True)
+        ]
+
+    def tensors(self) -> list[Tensor]:
+        """All that tells these agents from others of the same families."""
+        hyper_parameters = [
+            getattr(rule, item.name) for rule in self.rules for item in fields(rule)
+        ]
+        return [self._base_rewards, self._target_arm, *self._draws, *hyper_parameters]
 
     def act(self, step: int, bonus: Tensor) -> Tensor:
         """Arms the agents pull in `step` if `bonus` [M, B] is on the target; int64 [M, B].
@@ -83,7 +101,7 @@ class AgentGroup:
         arms = [
             rule.act(state, self._of(family, bonus), uniforms[step])
             for family, rule, state, uniforms in zip(
-                self._families, self._rules, self._states, self._uniforms, strict=True
+                self._families, self.rules, self._states, self._uniforms, strict=True
             )
         ]
         return arms[0] if self._order is None else torch.cat(arms)[self._order]
@@ -104,7 +122,7 @@ class AgentGroup:
         )
         rewards = rewards + bonus * (arms == self._target_arm)
         for index, family in enumerate(self._families):
-            self._states[index] = self._rules[index].update(
+            self._states[index] = self.rules[index].update(
                 self._states[index],
                 self._of(family, arms),
                 self._of(family, rewards),

@@ -1,0 +1,155 @@
+"""The rollout in PyTorch, step by step: any device, any agent, any principal."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.game import Game
+from mermaide_pl.principal import GreedyPlayer, LearnedPlayer, Player, Table
+from mermaide_pl.randomness import step_uniforms
+from mermaide_pl.tasks import TaskBatch
+from mermaide_pl.trajectory import relabel_target_first
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a `Trajectory` is made of; axes [M, B, T], see there."""
+
+    arms: Tensor
+    levels: Tensor
+    agent_rewards: Tensor
+    observed_arms: Tensor
+    observed_agent_rewards: Tensor
+
+
+class Stage:
+    """Everything a rollout reads, random numbers included, so that it can be played again."""
+
+    def __init__(
+        self,
+        tasks: TaskBatch,
+        player: Player,
+        game: Game,
+        *,
+        stream: str,
+        num_episodes: int,
+        same_luck: bool,
+    ) -> None:
+        episode = (num_episodes, game.num_steps)
+
+        def uniforms(name: str, *size: int) -> Tensor:
+            shape = (*episode, *size)
+            return step_uniforms(tasks.seeds, f"{stream}/{name}", shape, tasks.base_rewards)
+
+        self.tasks, self.player, self.game = tasks, player, game
+        self.agents = tasks.agents(
+            stream=stream, num_episodes=num_episodes, num_steps=game.num_steps, same_luck=same_luck
+        )
+        self.seen_uniforms = uniforms("observation", 3)
+        self.table = Table(tasks, self.agents, game, num_episodes, uniforms("principal"))
+
+    def tensors(self) -> list[Tensor]:
+        """All that differs between rollouts of one `signature`."""
+        assert isinstance(self.player, LearnedPlayer)
+        weights = list(self.player.weights.values())
+        own = [self.tasks.target_arm, self.seen_uniforms, self.table.uniforms]
+        return [*own, *self.agents.tensors(), *weights]
+
+    def signature(self) -> tuple[object, ...]:
+        """What two rollouts must have in common to be one sequence of kernels."""
+        assert isinstance(self.player, LearnedPlayer)
+        rules = tuple(type(rule) for rule in self.agents.rules)
+        shapes = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in self.tensors())
+        players = type(self.player), id(self.player.principal)
+        return *players, self.game, self.tasks.reward_model, rules, shapes
+
+
+@torch.inference_mode()  # thousands of small operations: this saves a part of the cost of each
+def play(stage: Stage) -> Record:
+    """Play the episodes; equal stages give equal records."""
+    tasks, player, game, agents = stage.tasks, stage.player, stage.game, stage.agents
+    rewards, observation = tasks.base_rewards, stage.game.observation
+    all_arms = torch.arange(game.num_arms, device=rewards.device).expand(len(tasks), -1)
+    principal_label = relabel_target_first(all_arms, tasks.target_arm)
+    agents.start()
+    player.start(stage.table)
+    steps = []
+    for step in range(game.num_steps):
+        levels = player.act(step)
+        bonus = game.bonus_of(levels, rewards)
+        arms = agents.act(step, bonus)
+        agent_rewards = agents.learn(step, arms, bonus)
+        seen = observation.arms(arms, stage.seen_uniforms[step], game.num_arms)
+        seen = principal_label.gather(1, seen)
+        seen_rewards = observation.agent_rewards(agent_rewards, stage.seen_uniforms[step])
+        player.observe(levels, seen, seen_rewards)
+        steps.append((arms, levels, agent_rewards, seen, seen_rewards))
+    return Record(*(torch.stack(record, dim=2) for record in zip(*steps, strict=True)))
+
+
+def copied(record: Record) -> Record:
+    """A copy outside inference mode, that can be learned from."""
+    return Record(*(getattr(record, item.name).clone() for item in fields(Record)))
+
+
+def capture_cuda_graph(stage: Stage) -> tuple[Record, Callable[[], None]]:
+    """Record the kernels of `play` as a CUDA graph: the record it fills, and its replay.
+
+    A step of the game is some ninety small kernels, whose launches take longer than they do; a
+    graph launches all T steps at once.
+    """
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        play(stage)  # fills caches that must not be filled while capturing
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        record = play(stage)
+    return record, graph.replay
+
+
+class Replays:
+    """Captured rollouts by signature; a replay first takes the tensors of the rollout asked for.
+
+    Args:
+        capture: how to capture.
+        most: captured rollouts to keep; the oldest goes first.
+    """
+
+    def __init__(
+        self,
+        capture: Callable[[Stage], tuple[Record, Callable[[], None]]] = capture_cuda_graph,
+        most: int = 8,
+    ) -> None:
+        self._capture = capture
+        self._most = most
+        self._kept: dict[tuple[object, ...], tuple[Stage, Record, Callable[[], None]]] = {}
+
+    @staticmethod
+    def suit(tasks: TaskBatch, player: Player) -> bool:
+        """Whether every rollout like this one runs the same kernels."""
+        return type(player) in (LearnedPlayer, GreedyPlayer) and len(tasks.families) == 1
+
+    def play(self, tasks: TaskBatch, player: LearnedPlayer, game: Game, **options: Any) -> Record:
+        """As `play` of a `Stage`; `options` are those of `Stage`."""
+        stage = Stage(tasks, player, game, **options)
+        key = stage.signature()
+        if key not in self._kept:
+            if len(self._kept) == self._most:
+                del self._kept[next(iter(self._kept))]
+            weights = {name: weight.clone() for name, weight in player.weights.items()}
+            twin = type(player)(player.principal, weights)
+            own = Stage(copy.deepcopy(tasks), twin, game, **options)
+            self._kept[key] = (own, *self._capture(own))
+        own, record, replay = self._kept[key]
+        for mine, given in zip(own.tensors(), stage.tensors(), strict=True):
+            mine.copy_(given)
+        replay()
+        return copied(record)
