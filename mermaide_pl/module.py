@@ -148,14 +148,16 @@ class MermaideModule(pl.LightningModule):
 
     def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
         """One meta-step."""
-        step = meta_step(
-            self.principal,
-            self.inner_loop,
-            self.objective,
-            self._on_device(tasks),
-            num_query_episodes=self.num_query_episodes,
-            progress=self.progress,
-        )
+        self._num_rows = len(tasks) * self.num_query_episodes * self.game.num_steps
+        with self.principal.threads(self._num_rows):
+            step = meta_step(
+                self.principal,
+                self.inner_loop,
+                self.objective,
+                self._on_device(tasks),
+                num_query_episodes=self.num_query_episodes,
+                progress=self.progress,
+            )
         logged = {
             "train/loss": step.loss,
             "train/return": step.query.returns.mean(),
@@ -168,6 +170,11 @@ class MermaideModule(pl.LightningModule):
             "return", logged["train/return"], prog_bar=True, logger=False, batch_size=len(tasks)
         )
         return step.loss
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Back through the meta-step, sharing the cores as it did."""
+        with self.principal.threads(self._num_rows):
+            super().backward(loss, *args, **kwargs)
 
     def validation_step(self, tasks: TaskBatch, batch_index: int) -> None:
         """Score the principal at 0 and K shots."""
@@ -191,8 +198,9 @@ class MermaideModule(pl.LightningModule):
         self._log_evaluation("test")
 
     def _evaluation_step(self, stage: str, tasks: TaskBatch, batch_index: int) -> None:
+        num_rows = len(tasks) * self.num_eval_episodes * self.game.num_steps
         # Trainer.validate and test run in inference mode, where nothing can adapt
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), self.principal.threads(num_rows):
             tasks = self._on_device(tasks)
             none, oracle = self._yardstick(stage, tasks, batch_index)
             for shots in self.eval_shots:

@@ -74,14 +74,16 @@ class _Ours:
         """One chunk of tasks of a meta-iteration."""
         if first:
             self.optimizer.zero_grad()
-        loss = meta_step(
-            self.principal,
-            self.inner_loop,
-            OBJECTIVE,
-            self._tasks(),
-            num_query_episodes=self.workload.num_episodes,
-        ).loss
-        loss.backward()
+        w = self.workload
+        with self.principal.threads(w.num_tasks * w.num_episodes * w.num_steps):
+            loss = meta_step(
+                self.principal,
+                self.inner_loop,
+                OBJECTIVE,
+                self._tasks(),
+                num_query_episodes=w.num_episodes,
+            ).loss
+            loss.backward()
         if last:
             self.optimizer.step()
         return loss.item()

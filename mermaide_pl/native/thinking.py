@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mermaide_pl.native.build import library
+from mermaide_pl.native.threads import kernel_threads
 
 _NAMES: dict[str, list[str | None]] = {
     "none": [None, None, None],
@@ -117,11 +118,11 @@ def pointer(tensor: Tensor | None) -> int | None:
 
 
 def run(name: str, dtype: torch.dtype, *calls: ctypes.Structure) -> None:
-    """Call a function of the kernel for float32 or float64 on torch's number of threads."""
+    """Call a function of the kernel for float32 or float64."""
     kernel = library()
     assert isinstance(kernel, ctypes.CDLL)
     function = getattr(kernel, f"{name}_{str(dtype).removeprefix('torch.')}")
-    function(*map(ctypes.byref, calls), ctypes.c_int64(torch.get_num_threads()))
+    function(*map(ctypes.byref, calls), ctypes.c_int64(kernel_threads()))
 
 
 def network_call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel, uses_native
 from mermaide_pl.native.thinking import Forecast, NetworkShape, encode, think
+from mermaide_pl.native.threads import one_thread_for_torch
 from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights, gru_sequence, gru_step, linear
 from mermaide_pl.principal.policy import Critic, PolicyAndCritic, StateValue
@@ -147,6 +149,12 @@ class Principal(nn.Module):
             kind, sees_rewards = self.history_kind, self.game.observation.sees_agent_rewards
             return encode(self.network_shape, kind, self.game.bonuses, sees_rewards, *seen)
         return self.history.features(Past.of_sequence(*seen, self.game), self.game)
+
+    def threads(self, num_rows: int) -> AbstractContextManager[None]:
+        """How to share the cores while learning from `num_rows` steps of episodes."""
+        if not self._is_native(self.weight_hh):
+            return nullcontext()
+        return one_thread_for_torch(num_rows * self.game.num_levels * self.game.num_arms)
 
     def _is_native(self, like: Tensor) -> bool:
         return self.has_native_twin and uses_native(self.kernel, like)
