@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +33,7 @@ from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import best_of, oracle_grid
 
+_LOGGER = logging.getLogger(__name__)
 CHECKPOINT_KEY = "mermaide_pl"
 
 
@@ -145,6 +147,11 @@ class MermaideModule(pl.LightningModule):
         """Refuse what cannot work, and forget the yardsticks of other tasks."""
         check_precision(self.trainer.precision)
         self._yardsticks.clear()
+
+    def on_fit_start(self) -> None:
+        """Say what computes."""
+        if self.trainer.is_global_zero:
+            _LOGGER.info("kernel: %s", self.principal.computed_by())
 
     def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
         """One meta-step."""

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from mermaide_pl.principal import (
     LearnedPlayer,
     NoIntervention,
     NoWorldModel,
+    SharedForecast,
 )
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Interval, Population
@@ -518,3 +520,47 @@ def test_agents_of_another_game_are_refused(tmp_path):
     setting = Setting(UCB_AGENTS, {"game": Game(4, 8)})
     with pytest.raises(ValueError, match="the agents have 3 arms, the game has 4"):
         quiet_trainer(tmp_path).fit(setting.module(), setting.data())
+
+
+@dataclass(frozen=True)
+class OwnForecast(SharedForecast):
+    """A world model that the kernel does not know."""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "world_model", "line"),
+    [
+        ("auto", SharedForecast(), r"kernel: native, \d+ threads"),
+        ("torch", SharedForecast(), "kernel: torch, on cpu"),
+        ("auto", OwnForecast(), "kernel: torch, for this principal has parts .* not know"),
+    ],
+)
+def test_fit_says_what_computes(kernel, world_model, line, caplog, tmp_path):
+    caplog.set_level("INFO", "mermaide_pl")
+    setting = Setting(
+        settings={"architecture": Architecture(8, 8, world_model=world_model), "kernel": kernel}
+    )
+    quiet_trainer(tmp_path, max_steps=1).fit(setting.module(), setting.data())
+    (said,) = [record.getMessage() for record in caplog.records if "kernel" in record.msg]
+    assert re.fullmatch(line, said)
+
+
+def test_both_kernels_train_the_same_principal(tmp_path):
+    trained = []
+    for kernel in ("native", "torch"):
+        setting = Setting(settings={"kernel": kernel})
+        module, trainer = setting.module(), quiet_trainer(tmp_path, precision="64-true")
+        trainer.fit(module, setting.data())
+        trained.append(module.state_dict())
+    native, reference = trained
+    for name, weight in reference.items():
+        torch.testing.assert_close(native[name], weight, rtol=1e-9, atol=1e-9)
+
+
+def test_a_checkpoint_does_not_say_which_kernel_to_use(tmp_path):
+    setting = Setting(settings={"kernel": "torch"})
+    module, trainer = setting.module(), quiet_trainer(tmp_path, max_steps=1)
+    trainer.fit(module, setting.data())
+    trainer.save_checkpoint(tmp_path / "any.ckpt")
+    loaded = MermaideModule.load_from_checkpoint(tmp_path / "any.ckpt")
+    assert loaded.principal.kernel == "auto"

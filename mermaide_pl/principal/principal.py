@@ -12,7 +12,7 @@ from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel, uses_native
 from mermaide_pl.native.thinking import Forecast, NetworkShape, encode, think
-from mermaide_pl.native.threads import one_thread_for_torch
+from mermaide_pl.native.threads import kernel_threads, one_thread_for_torch
 from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights, gru_sequence, gru_step, linear
 from mermaide_pl.principal.policy import Critic, PolicyAndCritic, StateValue
@@ -149,6 +149,14 @@ class Principal(nn.Module):
             kind, sees_rewards = self.history_kind, self.game.observation.sees_agent_rewards
             return encode(self.network_shape, kind, self.game.bonuses, sees_rewards, *seen)
         return self.history.features(Past.of_sequence(*seen, self.game), self.game)
+
+    def computed_by(self) -> str:
+        """What runs the network, for a log line."""
+        if self._is_native(self.weight_hh):
+            return f"native, {kernel_threads()} threads"
+        if self.kernel == "torch" or self.has_native_twin:
+            return f"torch, on {self.weight_hh.device.type}"
+        return "torch, for this principal has parts that the native one does not know"
 
     def threads(self, num_rows: int) -> AbstractContextManager[None]:
         """How to share the cores while learning from `num_rows` steps of episodes."""

@@ -1,0 +1,82 @@
+"""Where the time of a meta-step goes, on workload W1 with the native kernel.
+
+Times the calls of the kernel by name; what is left is PyTorch (losses, the inner update, Adam) and
+Python. Prints a table and writes it as CSV.
+
+    python benchmarks/phases.py --out benchmarks/results/phases.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from peers.ours import OursNative
+from peers.workload import Workload
+from rich.console import Console
+from rich.table import Table
+
+from mermaide_pl import fused_rollout, randomness
+from mermaide_pl.native import thinking
+
+PHASES = {
+    "play": "both rollouts",
+    "encode": "features of the recorded episodes",
+    "think": "network, forward",
+    "think_backward": "its gradients: inner, outer, and the loss's share of the second derivative",
+    "think_double_backward": "Hessian-vector product",
+    "random numbers": "random numbers of the agents",
+    "rest": "PyTorch and Python: losses, inner update, Adam",
+}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/phases.csv"))
+    given = parser.parse_args()
+    workload = Workload()
+    ours = OursNative(workload, workload.initial_weights(0), seed=0)
+    spent: dict[str, float] = defaultdict(float)
+
+    def timed(function: Any, name: str | None = None) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            result = function(*args, **kwargs)
+            spent[name or args[0]] += time.perf_counter() - started
+            return result
+
+        return call
+
+    thinking.run = fused_rollout.run = timed(thinking.run)
+    fused_rollout.task_uniforms = timed(randomness.task_uniforms, "random numbers")
+    rounds: list[dict[str, float]] = []
+    for _ in range(given.rounds + 1):
+        spent.clear()
+        started = time.perf_counter()
+        ours.meta_step()
+        total = time.perf_counter() - started
+        rounds.append({**spent, "rest": total - sum(spent.values())})
+    medians = {name: statistics.median(one[name] for one in rounds[1:]) for name in PHASES}
+    total = sum(medians.values())
+    table = Table("phase", "ms", "share")
+    for name, seconds in medians.items():
+        table.add_row(PHASES[name], f"{seconds * 1e3:.1f}", f"{seconds / total:.0%}")
+    Console().print(table)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    with given.out.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["phase", "milliseconds", "share"])
+        for name, seconds in medians.items():
+            writer.writerow([PHASES[name], round(seconds * 1e3, 2), round(seconds / total, 3)])
+    print(f"written: {given.out}")
+
+
+if __name__ == "__main__":
+    main()
