@@ -14,8 +14,6 @@ from mermaide_pl.objectives import (
     LowVarianceCurvature,
     Surrogate,
     entropy,
-    forecast_cross_entropy,
-    log_probabilities,
     rewards_to_go,
 )
 from mermaide_pl.principal import LearnedPlayer, Principal, PrincipalOutput, Weights
@@ -59,16 +57,11 @@ class Objective:
             check_number(f"Objective.{name}", getattr(self, name), low=0.0)
         check_number("Objective.zero_shot_weight", self.zero_shot_weight, low=0.0)
 
-    def inner_loss(
-        self, output: PrincipalOutput, trajectory: Trajectory, behaviour: Tensor, advantages: Tensor
-    ) -> Tensor:
+    def inner_loss(self, output: PrincipalOutput, behaviour: Tensor, advantages: Tensor) -> Tensor:
         """Loss of each task on its support episodes, float [M]."""
-        log_probs = log_probabilities(output.level_logits, trajectory.levels)
-        loss = self.surrogate(log_probs, behaviour, advantages)
-        if output.arm_logits is not None:
-            loss = loss + self.forecast_weight * forecast_cross_entropy(
-                output.arm_logits, trajectory.levels, trajectory.observed_arms
-            )
+        loss = self.surrogate(output.log_levels, behaviour, advantages)
+        if output.log_arms is not None:
+            loss = loss - self.forecast_weight * output.log_arms.mean((1, 2))
         return loss
 
     def outer_loss(
@@ -76,12 +69,12 @@ class Objective:
     ) -> Tensor:
         """Loss of each task on query episodes, float [M]; `progress` runs from 0 to 1."""
         advantages = self.advantages(trajectory.rewards, output.values)
-        behaviour = log_probabilities(output.level_logits, trajectory.levels).detach()
+        behaviour = output.log_levels.detach()
         to_go = rewards_to_go(trajectory.rewards) / trajectory.rewards.shape[-1]
         critic_error = (output.values - to_go).square().mean((1, 2))
         bonus = self.entropy_start + progress * (self.entropy_end - self.entropy_start)
         return (
-            self.inner_loss(output, trajectory, behaviour, advantages)
+            self.inner_loss(output, behaviour, advantages)
             + self.critic_weight * critic_error
             - bonus * entropy(output.level_logits).mean((1, 2))
         )
@@ -114,10 +107,10 @@ def adapt(
     def loss(weights: Weights) -> Tensor:
         output = principal(weights, support)
         if not first:
-            behaviour = log_probabilities(output.level_logits, support.levels).detach()
+            behaviour = output.log_levels.detach()
             first.append((output, behaviour, objective.advantages(seen_rewards, output.values)))
         _, behaviour, advantages = first[0]
-        return objective.inner_loss(output, support, behaviour, advantages)
+        return objective.inner_loss(output, behaviour, advantages)
 
     weights = inner_loop(principal.weights(), loss, len(support.arms))
     return weights, first[0][0]

@@ -97,8 +97,8 @@ def factual_arm_logits(arm_logits: Tensor, levels: Tensor) -> Tensor:
     return arm_logits.gather(-2, index).squeeze(-2)
 
 
-def forecast_cross_entropy(arm_logits: Tensor, levels: Tensor, arms: Tensor) -> Tensor:
-    """Cross-entropy of the forecast for the level played, in nats per step.
+def forecast_log_likelihood(arm_logits: Tensor, levels: Tensor, arms: Tensor) -> Tensor:
+    """Log-likelihood of the arms by the forecast for the level played, in nats.
 
     Args:
         arm_logits: float [M, B, T, L, A].
@@ -106,9 +106,9 @@ def forecast_cross_entropy(arm_logits: Tensor, levels: Tensor, arms: Tensor) -> 
         arms: observed arms, int64 [M, B, T].
 
     Returns:
-        Mean over episodes and steps, float [M].
+        float [M, B, T].
     """
-    return -_log_softmax_at(factual_arm_logits(arm_logits, levels), arms).mean((1, 2))
+    return _log_softmax_at(factual_arm_logits(arm_logits, levels), arms)
 
 
 class Surrogate(ABC):

@@ -16,8 +16,6 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.game import Game
 from mermaide_pl.objectives import (
     LowVarianceCurvature,
-    forecast_cross_entropy,
-    log_probabilities,
     rewards_to_go,
 )
 from mermaide_pl.principal import (
@@ -87,10 +85,10 @@ class Setup:
         """Loss of each task; it touches every weight."""
         output = principal(weights, played)
         to_go = rewards_to_go(played.rewards)
-        log_probs = log_probabilities(output.level_logits, played.levels)
+        behaviour = torch.full_like(output.log_levels, -math.log(2))
         return (
-            LowVarianceCurvature()(log_probs, torch.full_like(log_probs, -math.log(2)), to_go)
-            + forecast_cross_entropy(output.arm_logits, played.levels, played.observed_arms)
+            LowVarianceCurvature()(output.log_levels, behaviour, to_go)
+            - output.log_arms.mean((1, 2))
             + (output.values - to_go).square().mean((1, 2))
         )
 
@@ -388,10 +386,7 @@ def test_weights_that_the_inner_loss_does_not_touch_stay_meta_weights(setup):
     inner_loop = inner_loop_of(INNER_LOOPS["momentum"], setup)
 
     def forecast_loss(fast: dict) -> Tensor:
-        output = setup.principal(fast, setup.support)
-        return forecast_cross_entropy(
-            output.arm_logits, setup.support.levels, setup.support.observed_arms
-        )
+        return -setup.principal(fast, setup.support).log_arms.mean((1, 2))
 
     adapted = inner_loop(setup.weights, forecast_loss, M)
     gradients = torch.autograd.grad(

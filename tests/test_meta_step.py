@@ -213,7 +213,7 @@ def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
 
     def loss(fast: dict) -> torch.Tensor:
         output = principal(fast, support)
-        return objective.inner_loss(output, support, behaviour, advantages)
+        return objective.inner_loss(output, behaviour, advantages)
 
     expected = learner.inner_loop(weights, loss, 3)
     fast, _ = adapt(principal, learner.inner_loop, objective, support)
@@ -229,6 +229,8 @@ def tiny_episode() -> tuple[PrincipalOutput, Trajectory]:
         level_logits=logits,
         values=torch.tensor([[[0.0, 0.25]]], dtype=torch.float64),
         arm_logits=torch.stack([forecast, forecast]).view(1, 1, 2, 2, 2).log(),
+        log_levels=torch.tensor([[[0.75, 0.5]]], dtype=torch.float64).log(),
+        log_arms=torch.tensor([[[0.5, 0.1]]], dtype=torch.float64).log(),
     )
     arms, rewards = torch.tensor([[[0, 1]]]), torch.tensor([[[1.0, -0.5]]], dtype=torch.float64)
     trajectory = Trajectory(
@@ -271,11 +273,11 @@ def test_inner_loss_has_neither_critic_nor_entropy():
     output, trajectory = tiny_episode()
     behaviour = torch.zeros_like(trajectory.rewards)
     advantages = torch.tensor([[[2.0, -4.0]]], dtype=torch.float64)
-    loss = Objective(forecast_weight=0.7).inner_loss(output, trajectory, behaviour, advantages)
+    loss = Objective(forecast_weight=0.7).inner_loss(output, behaviour, advantages)
     surrogate = -(0.75 * 2.0 - 0.5 * 4.0) / 2.0
     assert loss.item() == pytest.approx(surrogate + 0.7 * FORECAST_LOSS, abs=1e-12)
-    without = replace(output, arm_logits=None)
-    loss = Objective(forecast_weight=0.7).inner_loss(without, trajectory, behaviour, advantages)
+    without = replace(output, log_arms=None)
+    loss = Objective(forecast_weight=0.7).inner_loss(without, behaviour, advantages)
     assert loss.item() == pytest.approx(surrogate, abs=1e-12)
 
 

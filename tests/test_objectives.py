@@ -7,7 +7,7 @@ from mermaide_pl.objectives import (
     advantage_noise_scale,
     entropy,
     factual_arm_logits,
-    forecast_cross_entropy,
+    forecast_log_likelihood,
     generalised_advantages,
     log_probabilities,
     normalise_per_task,
@@ -142,7 +142,7 @@ def test_factual_arm_logits_takes_the_level_played():
     close(factual, [[[[3.0, 4.0, 5.0], [6.0, 7.0, 8.0]]]])
 
 
-def test_forecast_cross_entropy_by_hand():
+def test_forecast_log_likelihood_by_hand():
     forecast = torch.tensor(
         [
             # two tasks, one episode, two steps, two levels, two arms
@@ -153,15 +153,12 @@ def test_forecast_cross_entropy_by_hand():
     )
     levels = torch.tensor([[[1, 0]], [[0, 0]]])
     arms = torch.tensor([[[0, 1]], [[0, 1]]])
-    expected = [
-        -(math.log(0.25) + math.log(0.1)) / 2.0,
-        -(math.log(0.8) + math.log(2.0 / 3.0)) / 2.0,
-    ]
-    close(forecast_cross_entropy(forecast.log() + 1.7, levels, arms), expected)
+    expected = [[[math.log(0.25), math.log(0.1)]], [[math.log(0.8), math.log(2.0 / 3.0)]]]
+    close(forecast_log_likelihood(forecast.log() + 1.7, levels, arms), expected)
 
 
-def test_forecast_cross_entropy_teaches_only_the_level_played():
+def test_forecast_log_likelihood_teaches_only_the_level_played():
     arm_logits = torch.zeros(1, 1, 1, 2, 2, dtype=torch.float64, requires_grad=True)
-    loss = forecast_cross_entropy(arm_logits, torch.tensor([[[1]]]), torch.tensor([[[0]]]))
+    loss = -forecast_log_likelihood(arm_logits, torch.tensor([[[1]]]), torch.tensor([[[0]]]))
     loss.sum().backward()
     close(arm_logits.grad, [[[[[0.0, 0.0], [-0.5, 0.5]]]]])

@@ -19,6 +19,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -309,8 +310,10 @@ struct Call {
   i64 tangent_stride[2 * LAYERS];
   T* grad[2 * LAYERS];      // [M, ...], null where not wanted
   const T* features;        // [M, B, T, F]
-  const T* cotangent[3];    // of level logits, values, arm logits; null for zero
-  T* out[3];                // the same three: values, or with a tangent their tangents
+  const i64 *levels, *arms; // [M, B, T], what was recorded; its likelihood is an output
+  // level logits, values, arm logits, log-probability of the levels, log-likelihood of the arms
+  const T* cotangent[5];    // null for zero
+  T* out[5];                // values, or with a tangent their tangents; null where not wanted
 };
 
 // Weights of one task, padded, as the products want them.
@@ -377,7 +380,7 @@ class Network {
     gates_ = arena.matrix<T>(rows, 4 * Hp_, D);
     recurrent_ = arena.matrix<T>(max_rows, 3 * Hp_, D);
     policy_ = arena.matrix<T>(rows, Pp_, D);
-    levels_ = arena.matrix<T>(rows, Lp_, D);
+    levels_ = arena.matrix<T>(rows, Lp_, D), level_probs_ = arena.matrix<T>(rows, Lp_, D);
     if (s_.critic) critic_ = arena.matrix<T>(rows, Pp_, D), values_ = arena.matrix<T>(rows, W<T>, D);
     if (s_.forecast) {
       logits_ = arena.matrix<T>(rows, LAp_, D);
@@ -456,21 +459,27 @@ class Network {
     for (i64 q = 0; q < rows; q += CHUNK) project(q, std::min(q + CHUNK, rows));
     for (i64 t = 0; t < steps_; ++t) recur(t);
     for (i64 q = 0; q < rows; q += CHUNK) heads(q, std::min(q + CHUNK, rows));
+    for (i64 q = 0; q < rows; ++q) soften(levels_, level_probs_, q * Lp_, s_.L);
   }
   void write_outputs(i64 task, i64 first) {
     const Mat<T> from[3] = {levels_, values_, logits_};
-    for (int k = 0; k < 3; ++k)
-      if (call_.out[k])
-        for_each_row(k, task, first, [&](i64 q, i64 at, i64 width) {
-          std::copy_n((D ? from[k].d : from[k].v) + q * from[k].ld, width, call_.out[k] + at);
-        });
+    for_each_row(task, first, [&](i64 q, i64 at) {
+      for (int k = 0; k < 3; ++k)
+        if (call_.out[k])
+          std::copy_n((D ? from[k].d : from[k].v) + q * from[k].ld, width(k),
+                      call_.out[k] + at * width(k));
+      const i64 level = call_.levels[at], first_arm = q * LAp_ + level * s_.A;
+      if (call_.out[3]) call_.out[3][at] = log_softmax(levels_, level_probs_, q * Lp_, s_.L, level);
+      if (call_.out[4])
+        call_.out[4][at] = log_softmax(logits_, probs_, first_arm, s_.A, call_.arms[at]);
+    });
   }
 
   // Gradients of sum(cotangent * outputs) by the weights, added to the layers' grads.
   void reverse(i64 task, i64 first) {
     const i64 rows = steps_ * R_;
     d_hidden_ = arena_.matrix<T>(rows, Hp_, D);
-    d_level_ = arena_.matrix<T>(rows, Lp_, false), d_value_ = arena_.matrix<T>(rows, W<T>, false);
+    d_level_ = arena_.matrix<T>(rows, Lp_, D), d_value_ = arena_.matrix<T>(rows, W<T>, false);
     d_logit_ = arena_.matrix<T>(rows, LAp_, D);
     d_units_ = arena_.matrix<T>(CHUNK, Pp_, D), d_target_ = arena_.matrix<T>(CHUNK, Lp_, D);
     if (s_.forecast == SHARED) {
@@ -478,14 +487,17 @@ class Network {
       d_common_ = arena_.matrix<T>(CHUNK, Sp_, D);
     }
     const Mat<T> to[3] = {d_level_, d_value_, d_logit_};
-    for (int k = 0; k < 3; ++k) {
-      if (!to[k].v) continue;
-      clear(to[k], rows);
-      if (call_.cotangent[k])
-        for_each_row(k, task, first, [&](i64 q, i64 at, i64 width) {
-          std::copy_n(call_.cotangent[k] + at, width, to[k].v + q * to[k].ld);
-        });
-    }
+    for (const Mat<T>& each : to) clear(each, rows);
+    for_each_row(task, first, [&](i64 q, i64 at) {
+      for (int k = 0; k < 3; ++k)
+        if (call_.cotangent[k])
+          std::copy_n(call_.cotangent[k] + at * width(k), width(k), to[k].v + q * to[k].ld);
+      const i64 level = call_.levels[at], first_arm = q * LAp_ + level * s_.A;
+      if (const T* push = call_.cotangent[3])
+        reverse_log_softmax(d_level_, level_probs_, q * Lp_, s_.L, level, push[at]);
+      if (const T* push = call_.cotangent[4])
+        reverse_log_softmax(d_logit_, probs_, first_arm, s_.A, call_.arms[at], push[at]);
+    });
     for (i64 q = 0; q < rows; q += CHUNK) reverse_heads(q, std::min(q + CHUNK, rows));
     if (wants(IH) || wants(HH)) reverse_recurrence();
   }
@@ -601,41 +613,58 @@ class Network {
             put(logits_, (q0 + i) * LAp_ + u * A + a, get<D>(by_arm_, a * Lp_ + u));
       }
     }
-    for (i64 q = q0; q < q1; ++q) soften(logits_.at(q, 0), probs_.at(q, 0), target_.at(q, 0));
-  }
-  // Softmax over the arms of each level; `target` gets the probability of arm 0.
-  void soften(Mat<T> logits, Mat<T> probs, Mat<T> target) {
-    const i64 A = s_.A;
-    for (i64 u = 0; u < s_.L; ++u) {
-      T top = logits.v[u * A];
-      for (i64 a = 1; a < A; ++a) top = std::max(top, logits.v[u * A + a]);
-      for (i64 a = 0; a < A; ++a) probs.v[u * A + a] = logits.v[u * A + a] - top;
-    }
-    for (i64 i = 0; i < LAp_; i += W<T>) exponential(Vec<T>::loadu(probs.v + i)).store(probs.v + i);
-    for (i64 u = 0; u < s_.L; ++u) {
-      T* p = probs.v + u * A;
-      T total = 0, mean = 0;
-      for (i64 a = 0; a < A; ++a) total += p[a];
-      for (i64 a = 0; a < A; ++a) p[a] /= total;
-      target.v[u] = p[0];
-      if constexpr (D) {  // p' = p (l' - sum p l')
-        const T* rate = logits.d + u * A;
-        for (i64 a = 0; a < A; ++a) mean += p[a] * rate[a];
-        for (i64 a = 0; a < A; ++a) probs.d[u * A + a] = p[a] * (rate[a] - mean);
-        target.d[u] = probs.d[u * A];
+    for (i64 q = q0; q < q1; ++q)
+      for (i64 u = 0; u < L; ++u) {
+        soften(logits_, probs_, q * LAp_ + u * A, A);
+        put(target_, q * Lp_ + u, get<D>(probs_, q * LAp_ + u * A));
       }
+  }
+  // Softmax of `count` numbers from `at` on: p' = p (l' - sum p l').
+  void soften(Mat<T> logits, Mat<T> probs, i64 at, i64 count) {
+    const T* l = logits.v + at;
+    T *p = probs.v + at, top = *std::max_element(l, l + count), total = 0;
+    for (i64 i = 0; i < count; ++i) p[i] = l[i] - top;
+    exponentiate(p, count);
+    for (i64 i = 0; i < count; ++i) total += p[i];
+    for (i64 i = 0; i < count; ++i) p[i] /= total;
+    if constexpr (D) {
+      const T mean = std::inner_product(p, p + count, logits.d + at, T(0));
+      for (i64 i = 0; i < count; ++i) probs.d[at + i] = p[i] * (logits.d[at + i] - mean);
     }
-    // the padding: finite, and zero where it is multiplied
-    for (i64 i = s_.L * A; i < LAp_; ++i) put(probs, i, Num<T, D>{});
+  }
+  // In place; whole vectors, so that no number takes a scalar call.
+  static void exponentiate(T* numbers, i64 count) {
+    T room[W<T>];
+    for (i64 i = 0; i < count; i += W<T>) {
+      const i64 here = std::min(count - i, W<T>);
+      std::fill_n(std::copy_n(numbers + i, here, room), W<T> - here, T(0));
+      exponential(Vec<T>::loadu(room)).store(room);
+      std::copy_n(room, here, numbers + i);
+    }
+  }
+  // Entry `index` of the log-softmax, or with D its tangent l'_i - sum p l'.
+  static T log_softmax(Mat<T> logits, Mat<T> probs, i64 at, i64 count, i64 index) {
+    const T *l = logits.v + at, *p = probs.v + at;
+    if constexpr (D)
+      return logits.d[at + index] - std::inner_product(p, p + count, logits.d + at, T(0));
+    const i64 top = std::max_element(l, l + count) - l;
+    return l[index] - l[top] + std::log(p[top]);  // the largest has no small probability
+  }
+  // dl_i += push (1[i = index] - p_i)
+  static void reverse_log_softmax(Mat<T> d, Mat<T> probs, i64 at, i64 count, i64 index, T push) {
+    for (i64 i = 0; i < count; ++i) {
+      d.v[at + i] += push * ((i == index) - probs.v[at + i]);
+      if constexpr (D) d.d[at + i] -= push * probs.d[at + i];
+    }
   }
 
-  // Visits the rows of output k in the layout of the caller, [M, B, T, width].
+  // Numbers of the first three outputs in a row.
+  i64 width(int k) const { return k == 0 ? s_.L : k == 1 ? 1 : s_.L * s_.A; }
+  // Visits the rows with their places in the layout of the caller, [M, B, T].
   template <class Visit>
-  void for_each_row(int k, i64 task, i64 first, Visit visit) {
-    const i64 width = k == 0 ? s_.L : k == 1 ? 1 : s_.L * s_.A;
+  void for_each_row(i64 task, i64 first, Visit visit) {
     for (i64 t = 0; t < steps_; ++t)
-      for (i64 r = 0; r < R_; ++r)
-        visit(t * R_ + r, ((task * s_.B + first + r) * s_.T + t) * width, width);
+      for (i64 r = 0; r < R_; ++r) visit(t * R_ + r, (task * s_.B + first + r) * s_.T + t);
   }
 
   void add_grad(i64 k, i64 n, Mat<T> delta, Mat<T> input, i64 width, i64 col = 0) {
@@ -672,7 +701,8 @@ class Network {
   void reverse_heads(i64 q0, i64 q1) {
     const i64 n = q1 - q0;
     clear(d_hidden_.at(q0, 0), n), clear(d_target_, n);
-    if (call_.cotangent[0]) reverse_head(POLICY_IN, q0, n, d_level_.at(q0, 0), policy_);
+    if (call_.cotangent[0] || call_.cotangent[3])
+      reverse_head(POLICY_IN, q0, n, d_level_.at(q0, 0), policy_);
     if (s_.critic && call_.cotangent[1]) reverse_head(CRITIC_IN, q0, n, d_value_.at(q0, 0), critic_);
     if (!s_.forecast) return;
     const i64 A = s_.A;
@@ -757,7 +787,7 @@ class Network {
   i64 R_ = 0, Hp_, Lp_, Sp_, Pp_, LAp_, seen_, target_col_;
   Layer<T> layers_[LAYERS];
   Mat<T> z_;  // [h, x], with R rows of the zero state in front
-  Mat<T> gates_, recurrent_, policy_, levels_, critic_, values_;
+  Mat<T> gates_, recurrent_, policy_, levels_, level_probs_, critic_, values_;
   Mat<T> logits_, probs_, target_, units_, common_, by_arm_;
   Mat<T> d_hidden_, d_level_, d_value_, d_logit_, d_units_, d_target_;
   Mat<T> d_arm_, d_arm_units_, d_common_;

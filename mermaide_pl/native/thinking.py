@@ -93,7 +93,7 @@ class _FeatureCall(ctypes.Structure):
 
 _POINTERS = ctypes.c_void_p * 18
 _STRIDES = ctypes.c_int64 * 18
-_OUTPUTS = ctypes.c_void_p * 3
+_OUTPUTS = ctypes.c_void_p * 5
 
 
 class NetworkCall(ctypes.Structure):
@@ -107,6 +107,8 @@ class NetworkCall(ctypes.Structure):
         ("tangent_stride", _STRIDES),
         ("grad", _POINTERS),
         ("features", ctypes.c_void_p),
+        ("levels", ctypes.c_void_p),
+        ("arms", ctypes.c_void_p),
         ("cotangent", _OUTPUTS),
         ("out", _OUTPUTS),
     ]
@@ -150,24 +152,40 @@ def _point_to(
         strides[slot] = tensor.stride(0) if stacked else 0
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """Episodes to think about again."""
+
+    features: Tensor  # [M, B, T, F] float
+    levels: Tensor  # [M, B, T] int64, levels played
+    arms: Tensor  # [M, B, T] int64, arms observed, principal labels
+
+    def enter(self, call: NetworkCall) -> None:
+        """Point to them."""
+        call.features, call.levels, call.arms = map(
+            pointer, (self.features, self.levels, self.arms)
+        )
+
+
 def think(
-    shape: NetworkShape, weights: Mapping[str, Tensor], features: Tensor
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    shape: NetworkShape, weights: Mapping[str, Tensor], recorded: Recorded
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor | None]:
     """What the principal thinks before each step of recorded episodes.
 
     Args:
         shape: sizes of the principal.
         weights: meta weights, or fast weights of the M tasks.
-        features: float [M, B, T, F], constant.
+        recorded: the episodes, contiguous and without gradient.
 
     Returns:
-        Level logits [M, B, T, L], values [M, B, T] and arm logits [M, B, T, L, A], None where the
-        principal has no such part. Differentiable twice in the weights, on the CPU, in float32 or
-        float64.
+        Level logits [M, B, T, L], values [M, B, T], arm logits [M, B, T, L, A], log-probability of
+        the levels played [M, B, T], and log-likelihood of the arms observed by the forecast for
+        them [M, B, T]; None where the principal has no such part. Differentiable twice in the
+        weights, on the CPU, in float32 or float64.
     """
     names = shape.names()
     given = [None if name is None else weights[name] for name in names]
-    return _Think.apply(shape, features.contiguous(), *given)  # type: ignore[no-untyped-call]
+    return _Think.apply(shape, recorded, *given)  # type: ignore[no-untyped-call]
 
 
 def encode(
@@ -207,14 +225,16 @@ def encode(
 
 
 def _outputs(
-    shape: NetworkShape, features: Tensor, wanted: Sequence[bool] = (True, True, True)
+    shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool] = (True,) * 5
 ) -> list[Tensor | None]:
-    """Room for level logits, values and arm logits."""
+    """Room for the outputs of `think`."""
     levels, arms = shape.num_levels, shape.num_arms
-    there = (True, shape.has_critic, shape.forecast != "none")
+    forecasts = shape.forecast != "none"
+    there = (True, shape.has_critic, forecasts, True, forecasts)
+    axes = ((levels,), (), (levels, arms), (), ())
     return [
-        features.new_empty(*features.shape[:3], *axes) if exists and wants else None
-        for axes, exists, wants in zip(((levels,), (), (levels, arms)), there, wanted, strict=True)
+        recorded.features.new_empty(*recorded.levels.shape, *more) if exists and wants else None
+        for more, exists, wants in zip(axes, there, wanted, strict=True)
     ]
 
 
@@ -247,55 +267,55 @@ def _of_shared(
 
 class _Think(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, shape: NetworkShape, features: Tensor, *weights: Tensor | None) -> Any:
+    def forward(ctx: Any, shape: NetworkShape, recorded: Recorded, *weights: Tensor | None) -> Any:
         keep: list[Tensor] = []
-        call = network_call(shape, weights, features.shape[:3], keep)
-        outputs = _outputs(shape, features)
-        call.features, call.out = pointer(features), _OUTPUTS(*map(pointer, outputs))
-        run("think", features.dtype, call)
-        ctx.shape = shape
-        ctx.save_for_backward(features, *weights)
+        call = network_call(shape, weights, recorded.levels.shape, keep)
+        recorded.enter(call)
+        outputs = _outputs(shape, recorded)
+        call.out = _OUTPUTS(*map(pointer, outputs))
+        run("think", recorded.features.dtype, call)
+        ctx.shape, ctx.recorded = shape, recorded
+        ctx.save_for_backward(*weights)
         ctx.set_materialize_grads(False)
         return tuple(outputs)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
-        features, *weights = ctx.saved_tensors
-        given = ctx.shape, ctx.needs_input_grad[2:], features, *cotangents, *weights
+        given = ctx.shape, ctx.recorded, ctx.needs_input_grad[2:], *cotangents, *ctx.saved_tensors
         return None, None, *_ThinkBackward.apply(*given)  # type: ignore[no-untyped-call]
 
 
 class _ThinkBackward(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, shape: NetworkShape, wanted: Sequence[bool], features: Tensor, *rest: Any
+        ctx: Any, shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool], *rest: Any
     ) -> Any:
         keep: list[Tensor] = []
-        cotangents = [None if one is None else one.contiguous() for one in rest[:3]]
-        weights = rest[3:]
-        call = network_call(shape, weights, features.shape[:3], keep)
-        call.features = pointer(features)
+        cotangents = [None if one is None else one.contiguous() for one in rest[:5]]
+        weights = rest[5:]
+        call = network_call(shape, weights, recorded.levels.shape, keep)
+        recorded.enter(call)
         call.cotangent = _OUTPUTS(*map(pointer, cotangents))
-        gradients = _gradients(weights, wanted, len(features), call)
-        run("think_backward", features.dtype, call)
-        ctx.shape = shape
-        ctx.save_for_backward(features, *cotangents, *weights)
+        gradients = _gradients(weights, wanted, len(recorded.levels), call)
+        run("think_backward", recorded.features.dtype, call)
+        ctx.shape, ctx.recorded = shape, recorded
+        ctx.save_for_backward(*cotangents, *weights)
         ctx.set_materialize_grads(False)
         return tuple(_of_shared(weights, gradients))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *directions: Tensor | None) -> Any:
-        features, *rest = ctx.saved_tensors
-        cotangents, weights = rest[:3], rest[3:]
+        cotangents, weights = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
         if all(direction is None for direction in directions):
-            return (None,) * (6 + len(weights))
+            return (None,) * (8 + len(weights))
         keep: list[Tensor] = []
-        call = network_call(ctx.shape, weights, features.shape[:3], keep)
+        call = network_call(ctx.shape, weights, ctx.recorded.levels.shape, keep)
         _point_to(call.tangent, call.tangent_stride, directions, keep)
-        tangents = _outputs(ctx.shape, features, ctx.needs_input_grad[3:6])
-        call.features, call.out = pointer(features), _OUTPUTS(*map(pointer, tangents))
+        ctx.recorded.enter(call)
+        tangents = _outputs(ctx.shape, ctx.recorded, ctx.needs_input_grad[3:8])
+        call.out = _OUTPUTS(*map(pointer, tangents))
         call.cotangent = _OUTPUTS(*map(pointer, cotangents))
-        gradients = _gradients(weights, ctx.needs_input_grad[6:], len(features), call)
-        run("think_double_backward", features.dtype, call)
+        gradients = _gradients(weights, ctx.needs_input_grad[8:], len(ctx.recorded.levels), call)
+        run("think_double_backward", ctx.recorded.features.dtype, call)
         return None, None, None, *tangents, *_of_shared(weights, gradients)

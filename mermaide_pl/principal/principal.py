@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel, uses_native
-from mermaide_pl.native.thinking import Forecast, NetworkShape, encode, think
+from mermaide_pl.native.thinking import Forecast, NetworkShape, Recorded, encode, think
 from mermaide_pl.native.threads import kernel_threads, one_thread_for_torch
+from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights, gru_sequence, gru_step, linear
 from mermaide_pl.principal.policy import Critic, PolicyAndCritic, StateValue
@@ -58,11 +59,13 @@ class Architecture:
 
 @dataclass(frozen=True)
 class PrincipalOutput:
-    """What the principal thinks, before each step."""
+    """What the principal thinks before each step of recorded episodes, and how that did."""
 
     level_logits: Tensor  # [M, ..., L] float, logits of the intervention policy
     values: Tensor  # [M, ...] float, expected rewards still to come, as a share of T, or zero
     arm_logits: Tensor | None  # [M, ..., L, A] float, logits of p(a_t | history, u)
+    log_levels: Tensor  # [M, ...] float, log-probability of the level played
+    log_arms: Tensor | None  # [M, ...] float, log-likelihood of the arm observed, given the level
 
 
 class Principal(nn.Module):
@@ -129,17 +132,27 @@ class Principal(nn.Module):
         Returns:
             Outputs of every step, axes [M, B, T].
         """
-        features = self.encode(trajectory)
+        features, levels = self.encode(trajectory), trajectory.levels
         if self._is_native(weights["weight_hh"]):
-            level_logits, values, arm_logits = think(self.network_shape, weights, features)
+            arms = trajectory.observed_arms.contiguous()
+            recorded = Recorded(features, levels.contiguous(), arms)
+            logits, values, *others = think(self.network_shape, weights, recorded)
             if values is None:
                 values = features.new_zeros(features.shape[:-1])
-            return PrincipalOutput(level_logits, values, arm_logits)
+            return PrincipalOutput(logits, values, *others)  # type: ignore[arg-type]
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
         hidden = gru_sequence(projected, weights["weight_hh"], weights["bias_hh"])
         state, arm_logits = self._state(weights, hidden, features)
+        level_logits = self.policy.level_logits(weights, state)
+        log_arms = None
+        if arm_logits is not None:
+            log_arms = forecast_log_likelihood(arm_logits, levels, trajectory.observed_arms)
         return PrincipalOutput(
-            self.policy.level_logits(weights, state), self.policy.values(weights, state), arm_logits
+            level_logits,
+            self.policy.values(weights, state),
+            arm_logits,
+            log_probabilities(level_logits, levels),
+            log_arms,
         )
 
     def encode(self, trajectory: Trajectory) -> Tensor:

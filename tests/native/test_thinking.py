@@ -7,7 +7,8 @@ from torch.autograd import gradcheck, gradgradcheck
 from mermaide_pl.agents import UCB
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.native.build import library
-from mermaide_pl.native.thinking import think
+from mermaide_pl.native.thinking import Recorded, think
+from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.principal import (
     Architecture,
     LastStep,
@@ -49,7 +50,7 @@ class Twin:
         self.names = [name for name in self.shape.names() if name]
         assert set(self.names) == set(self.principal.weights())
         num_global, num_per_arm = self.principal.history.sizes(self.game)
-        self.features = torch.randn(tasks, B, T, num_global + A * num_per_arm).double()
+        self.record(tasks, B, num_global + A * num_per_arm)
         self.weights = []
         for name in self.names:
             weight = self.principal.weights()[name].detach()
@@ -57,8 +58,14 @@ class Twin:
             noise = 0.4 * torch.randn(*lead, *weight.shape, dtype=weight.dtype)
             self.weights.append((weight + noise).requires_grad_())
 
+    def record(self, tasks, episodes, num_features):
+        axes = tasks, episodes, T
+        self.features = torch.randn(*axes, num_features).double()
+        self.levels, self.arms = torch.randint(3, axes), torch.randint(A, axes)
+
     def native(self, *weights):
-        outputs = think(self.shape, dict(zip(self.names, weights, strict=True)), self.features)
+        recorded = Recorded(self.features, self.levels, self.arms)
+        outputs = think(self.shape, dict(zip(self.names, weights, strict=True)), recorded)
         return tuple(output for output in outputs if output is not None)
 
     def reference(self, *weights):
@@ -69,7 +76,11 @@ class Twin:
         outputs = [self.principal.policy.level_logits(named, state)]
         if self.shape.has_critic:
             outputs.append(self.principal.policy.values(named, state))
-        return (*outputs, *([] if arm_logits is None else [arm_logits]))
+        log_levels = log_probabilities(outputs[0], self.levels)
+        if arm_logits is None:
+            return *outputs, log_levels
+        log_arms = forecast_log_likelihood(arm_logits, self.levels, self.arms)
+        return *outputs, arm_logits, log_levels, log_arms
 
 
 def close(actual, expected):
@@ -144,7 +155,7 @@ def test_expanded_and_transposed_weights_are_read_right():
 def test_many_episodes_are_played_in_blocks():
     """A thread's workspace holds 16 episodes."""
     twin = Twin("linear", stacked=True)
-    twin.features = torch.randn(M, 37, T, twin.features.shape[-1]).double()
+    twin.record(M, 37, twin.features.shape[-1])
     native, reference = twin.native(*twin.weights), twin.reference(*twin.weights)
     close(native, reference)
     cotangents = [torch.randn_like(output) for output in native]
