@@ -31,7 +31,7 @@ from mermaide_pl.randomness import step_uniforms, task_uniforms
 from mermaide_pl.stepwise_rollout import Record
 from mermaide_pl.tasks import TaskBatch
 
-# Exact types: a subclass may play by other rules. Order and names as in kernel.cpp.
+# Exact types: a subclass may play by other rules. Order and names as in game.h.
 _RULES: dict[type[LearningRule], tuple[str, ...]] = {
     UCB: ("beta",),
     EpsilonGreedy: ("epsilon", "decay"),

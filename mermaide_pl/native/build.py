@@ -41,7 +41,9 @@ def library() -> ctypes.CDLL | str:
     capability = torch.backends.cpu.get_cpu_capability()
     flags = ["-O3", *_FLAGS.get(capability, [])]
     flags += [f"-DCPU_CAPABILITY={capability}", f"-DCPU_CAPABILITY_{capability}"]
-    key = repr((torch.__version__, flags)).encode() + _SOURCE.read_bytes()
+    key = repr((torch.__version__, flags)).encode() + b"".join(
+        path.read_bytes() for path in (_SOURCE, *sorted(_SOURCE.parent.glob("*.h")))
+    )
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mermaide_pl"
     built = home / f"kernel-{hashlib.sha256(key).hexdigest()[:16]}.so"
     try:

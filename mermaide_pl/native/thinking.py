@@ -1,6 +1,6 @@
 """The principal's network as one operation of autograd, twice differentiable in its weights.
 
-The derivatives are written by hand in `kernel.cpp`; `Principal.forward` is the reference.
+The derivatives are written by hand in `network.h`; `Principal.forward` is the reference.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class NetworkShape:
 
 
 class Sizes(ctypes.Structure):
-    """See `kernel.cpp`."""
+    """See `network.h` and `game.h`."""
 
     _fields_ = [
         (name, ctypes.c_int64)
@@ -71,7 +71,7 @@ class Sizes(ctypes.Structure):
 
 
 class HistoryCall(ctypes.Structure):
-    """See `kernel.cpp`."""
+    """See `network.h` and `game.h`."""
 
     _fields_ = [
         ("kind", ctypes.c_int64),
@@ -97,7 +97,7 @@ _OUTPUTS = ctypes.c_void_p * 5
 
 
 class NetworkCall(ctypes.Structure):
-    """See `kernel.cpp`."""
+    """See `network.h` and `game.h`."""
 
     _fields_ = [
         ("sizes", Sizes),
@@ -201,7 +201,7 @@ def encode(
 
     Args:
         shape: sizes of the principal.
-        history: number of the history in `kernel.cpp`.
+        history: number of the history in `game.h`.
         bonuses: bonus of each level, reward units.
         sees_rewards: whether the principal sees the agent's rewards.
         arms: observed arms, principal labels, int64 [M, B, T].

@@ -1,0 +1,292 @@
+// The game: the principal's features, the agents, and whole rollouts.
+
+#pragma once
+
+#include "network.h"
+
+namespace mermaide {
+
+enum HistoryName : i64 { LAST_STEP = 0, TALLIES = 1 };
+enum Rule : i64 { UCB, EPSILON_GREEDY, GAUSSIAN_THOMPSON, SOFTMAX, EXP3, BEST_RESPONSE };
+enum Principal : i64 { SAMPLING, GREEDY, GIVEN, ORACLE };
+
+// What turns the past into features: history.py.
+template <class T>
+struct HistoryCall {
+  i64 kind, sees_rewards;
+  const T* bonuses;  // [L]
+};
+
+// Functions of whole numbers up to the horizon, divided as the features want them.
+template <class T>
+struct Tables {
+  std::vector<T> log_pulls, log_waiting, log_left, uncertainty;
+  explicit Tables(i64 horizon) {
+    const T scale = std::log1p(double(horizon));
+    for (i64 n = 0; n <= horizon + 1; ++n) {
+      const T at_least_one = std::max<i64>(n, 1);
+      log_pulls.push_back(std::log1p(T(n)) / scale);
+      log_waiting.push_back(std::log(at_least_one) / scale);
+      log_left.push_back(std::log(T(std::max<i64>(horizon + 1 - n, 1))) / scale);
+      uncertainty.push_back(T(1) / std::sqrt(at_least_one));
+    }
+  }
+};
+
+template <class T>
+class Past {
+ public:
+  Past(const Sizes& sizes, const HistoryCall<T>& how, const Tables<T>& tables)
+      : s_(sizes), how_(how), tables_(tables), pulls_(s_.A), latest_(s_.A), sums_(s_.A) {}
+
+  void add(i64 arm, i64 level, T reward) {
+    const T offered = how_.bonuses[level];
+    last_arm_ = arm, last_level_ = level, last_reward_ = reward;
+    latest_[arm] = ++step_;
+    ++pulls_[arm];
+    sums_[arm] += reward;
+    offered_ += offered;
+    if (arm == 0) paid_ += offered;
+  }
+  void write(T* x) const {
+    const T horizon = s_.T;
+    for (i64 u = 0; u < s_.L; ++u) *x++ = u == last_level_;
+    *x++ = T(step_) / horizon;
+    if (how_.kind == TALLIES) {
+      *x++ = tables_.log_left[step_];
+      *x++ = paid_ / horizon, *x++ = offered_ / horizon;
+      *x++ = paid_ / std::max<T>(pulls_[0], 1);
+    }
+    if (how_.sees_rewards) *x++ = last_reward_;
+    for (i64 a = 0; a < s_.A; ++a) {
+      *x++ = a == last_arm_;
+      if (how_.kind == LAST_STEP) continue;
+      const T pulls = pulls_[a], time = step_ + 1, waiting = time - latest_[a];
+      *x++ = a == 0;
+      *x++ = tables_.log_pulls[pulls_[a]], *x++ = pulls / time, *x++ = tables_.uncertainty[pulls_[a]];
+      *x++ = tables_.log_waiting[step_ + 1 - latest_[a]];
+      *x++ = std::min(waiting * pulls / (4 * time), T(1));
+      if (how_.sees_rewards) *x++ = sums_[a] / std::max(pulls, T(1));
+    }
+  }
+
+ private:
+  const Sizes& s_;
+  const HistoryCall<T>& how_;
+  const Tables<T>& tables_;
+  i64 step_ = 0, last_arm_ = -1, last_level_ = -1;
+  T last_reward_ = 0, paid_ = 0, offered_ = 0;
+  std::vector<i64> pulls_, latest_;
+  std::vector<T> sums_;
+};
+
+template <class T>
+struct FeatureCall {
+  Sizes s;
+  HistoryCall<T> history;
+  const i64 *arms, *levels;  // [M, B, T], what the principal saw and did
+  const T* rewards;          // [M, B, T]
+  T* out;                    // [M, B, T, F]
+};
+
+template <class T>
+void encode(const FeatureCall<T>& call, i64 num_threads) {
+  const Tables<T> tables(call.s.T);
+  for_each_task(call.s.M, num_threads, [&](i64 task, Arena&) {
+    for (i64 b = 0; b < call.s.B; ++b) {
+      Past<T> past(call.s, call.history, tables);
+      for (i64 t = 0; t < call.s.T; ++t) {
+        const i64 at = (task * call.s.B + b) * call.s.T + t;
+        past.write(call.out + at * call.s.F());
+        past.add(call.arms[at], call.levels[at], call.rewards[at]);
+      }
+    }
+  });
+}
+
+template <class T>
+struct GameCall {
+  HistoryCall<T> history;
+  i64 principal;
+  const T* principal_draws;      // [M, B, T] uniform; sampling only
+  const i64* given;              // [M, B, T] levels of a schedule
+  const T* budget;               // [M] of the oracle, reward units
+  const i64* fixed_level;        // [M] of the oracle, -1 for none
+  const T* base_rewards;         // [M, A]
+  const i64* target;             // [M]
+  const i64* rule;               // [M]
+  const T* parameters;           // [M, 3] hyper-parameters of the rule, in its order
+  const T* const* agent_draws;   // [M] pointers to [B or 1, T, num_draws]
+  const i64* num_draws;          // [M]
+  i64 shared_draws;              // whether the agent's and reward's draws are those of one episode
+  i64 bernoulli;                 // whether reward_draws are uniform numbers, not noise to be added
+  const T* reward_draws;         // [M, B or 1, T]
+  double arm_flip;
+  const T* flip_draws;           // [M, B, T, 3] uniform; null if arm_flip is 0
+  const T* seen_noise;           // [M, B, T] to be added to the reward seen, or null
+  i64 *arms, *levels, *seen_arms;         // [M, B, T]
+  T *agent_rewards, *seen_rewards;        // [M, B, T]
+};
+
+// One agent in one episode: agents/*.py.
+template <class T>
+class Agent {
+ public:
+  Agent(const GameCall<T>& game, i64 task, i64 num_arms)
+      : rule_(game.rule[task]), A_(num_arms), target_(game.target[task]),
+        base_(game.base_rewards + task * num_arms), p_(game.parameters + task * 3),
+        counts_(num_arms), sums_(num_arms) {
+    if (rule_ == EXP3) std::fill(sums_.begin(), sums_.end(), -std::log(T(A_)));
+  }
+
+  i64 act(T bonus, const T* draws) const {
+    const T infinity = std::numeric_limits<T>::infinity();
+    switch (rule_) {
+      case UCB: {
+        const T log_t = std::log(double(step_));
+        return best(draws, [&](i64 a) {
+          return counts_[a] ? mean(a) + p_[0] * std::sqrt(log_t / counts_[a]) : infinity;
+        });
+      }
+      case EPSILON_GREEDY: {
+        const bool explores = draws[0] < p_[0] / (1 + p_[1] * (step_ - 1));
+        return best(draws + 1, [&](i64 a) { return explores ? 0 : counts_[a] ? mean(a) : infinity; });
+      }
+      case SOFTMAX:
+        return best(draws, [&](i64 a) {
+          return counts_[a] ? mean(a) - p_[0] * std::log(-std::log(draws[a])) : infinity;
+        });
+      case GAUSSIAN_THOMPSON: {  // its draws are normal
+        const T prior_pulls = (p_[2] / p_[1]) * (p_[2] / p_[1]);
+        return best(nullptr, [&](i64 a) {
+          const T pulls = counts_[a] + prior_pulls;
+          return (sums_[a] + prior_pulls * p_[0]) / pulls + p_[2] / std::sqrt(pulls) * draws[a];
+        });
+      }
+      case EXP3: {
+        T cumulative = 0;
+        i64 arm = 0;
+        for (i64 a = 0; a + 1 < A_; ++a) arm += (cumulative += probability(a)) <= draws[0];
+        return arm;
+      }
+      default: {  // best response; ties, within a tolerance, go to the principal
+        T top = -infinity;
+        auto value = [&](i64 a) { return base_[a] + (a == target_ ? bonus : 0); };
+        for (i64 a = 0; a < A_; ++a) top = std::max(top, value(a));
+        top -= T(1e-6);
+        if (value(target_) >= top) return target_;
+        i64 arm = 0;
+        while (value(arm) < top) ++arm;
+        return arm;
+      }
+    }
+  }
+  void learn(i64 arm, T reward) {
+    ++step_;
+    if (rule_ == EXP3) {
+      const T gain = std::clamp((reward - p_[1]) / (p_[2] - p_[1]), T(0), T(1));
+      sums_[arm] += p_[0] / A_ * gain / probability(arm);
+      const T top = *std::max_element(sums_.begin(), sums_.end());
+      T total = 0;
+      for (T weight : sums_) total += std::exp(weight - top);
+      for (T& weight : sums_) weight -= top + std::log(total);
+    } else {
+      ++counts_[arm];
+      sums_[arm] += reward;
+    }
+  }
+
+ private:
+  T mean(i64 a) const { return sums_[a] / counts_[a]; }
+  T probability(i64 a) const { return (1 - p_[0]) * std::exp(sums_[a]) + p_[0] / A_; }
+  // The arm with the largest value, and among equals the largest draw.
+  template <class Value>
+  i64 best(const T* draws, Value value) const {
+    i64 arm = 0;
+    T top = value(0);
+    for (i64 a = 1; a < A_; ++a) {
+      const T next = value(a);
+      if (next > top || (draws && next == top && draws[a] > draws[arm])) arm = a, top = next;
+    }
+    return arm;
+  }
+
+  const i64 rule_, A_, target_;
+  const T *base_, *p_;
+  std::vector<T> counts_, sums_;  // pulls and reward sums; for EXP3 sums_ are log weights
+  i64 step_ = 1;
+};
+
+template <class T>
+i64 choose(const GameCall<T>& game, const T* logits, i64 L, T draw) {
+  if (game.principal == GREEDY) return std::max_element(logits, logits + L) - logits;
+  const T top = *std::max_element(logits, logits + L);
+  T total = 0, cumulative = 0;
+  for (i64 u = 0; u < L; ++u) total += std::exp(logits[u] - top);
+  i64 level = 0;
+  for (i64 u = 0; u + 1 < L; ++u)
+    level += draw > (cumulative += std::exp(logits[u] - top) / total);
+  return level;
+}
+
+template <class T>
+void play(const Call<T>& call, const GameCall<T>& game, i64 num_threads) {
+  const Sizes& s = call.s;
+  const Tables<T> tables(s.T);
+  const bool thinks = game.principal == SAMPLING || game.principal == GREEDY;
+  for_each_task(s.M, num_threads, [&](i64 task, Arena& arena) {
+    const i64 most = std::min(s.B, MAX_EPISODES), target = game.target[task];
+    std::unique_ptr<Network<T, false>> network;
+    if (thinks) network = std::make_unique<Network<T, false>>(call, arena, task, 1, most);
+    for (i64 first = 0; first < s.B; first += most) {
+      const i64 R = std::min(most, s.B - first);
+      std::vector<Past<T>> pasts(thinks ? R : 0, Past<T>(s, game.history, tables));
+      std::vector<Agent<T>> agents(R, Agent<T>(game, task, s.A));
+      std::vector<T> budget(R, game.budget ? game.budget[task] : 0);
+      if (thinks) network->begin(R);
+      for (i64 t = 0; t < s.T; ++t) {
+        if (thinks) {
+          for (i64 r = 0; r < R; ++r) pasts[r].write(network->features(r));
+          network->project(0, R), network->recur(0), network->heads(0, R, false);
+          network->keep_last_state();
+        }
+        for (i64 r = 0; r < R; ++r) {
+          const i64 at = (task * s.B + first + r) * s.T + t;
+          const i64 draw = game.shared_draws ? task * s.T + t : at;  // [M, B or 1, T]
+          const i64 own = (game.shared_draws ? 0 : first + r) * s.T + t, K = game.num_draws[task];
+          const T* draws = game.agent_draws[task] + own * K;
+          i64 level = 0;
+          if (thinks) {
+            const T uniform = game.principal == SAMPLING ? game.principal_draws[at] : T(0);
+            level = choose(game, network->level_logits(r), s.L, uniform);
+          } else if (game.principal == GIVEN) {
+            level = game.given[at];
+          } else {  // pays only for pulls of the target, while the budget lasts
+            const bool pays = budget[r] > 0 && agents[r].act(0, draws) == target;
+            level = game.fixed_level[task] >= 0 ? game.fixed_level[task] : pays ? s.L - 1 : 0;
+            budget[r] -= game.history.bonuses[level];
+          }
+          const T bonus = game.history.bonuses[level];
+          const i64 arm = agents[r].act(bonus, draws);
+          const T mean = game.base_rewards[task * s.A + arm], luck = game.reward_draws[draw];
+          T reward = game.bernoulli ? T(luck < mean) : mean + luck;
+          if (arm == target) reward += bonus;
+          agents[r].learn(arm, reward);
+          i64 seen = arm;
+          if (game.arm_flip > 0 && game.flip_draws[at * 3] < T(game.arm_flip)) {
+            const i64 shift = game.flip_draws[at * 3 + 1] * (s.A - 1);
+            seen = (arm + 1 + std::min(shift, s.A - 2)) % s.A;
+          }
+          seen = seen == target ? 0 : seen == 0 ? target : seen;  // principal labels
+          T seen_reward = game.history.sees_rewards ? reward : T(0);
+          if (game.seen_noise) seen_reward += game.seen_noise[at];
+          if (thinks) pasts[r].add(seen, level, seen_reward);
+          game.arms[at] = arm, game.levels[at] = level, game.seen_arms[at] = seen;
+          game.agent_rewards[at] = reward, game.seen_rewards[at] = seen_reward;
+        }
+      }
+    }
+  });
+}
+
+}  // namespace mermaide
