@@ -13,7 +13,7 @@ QUICKSTART_POPULATION ?= conf/population/unseen_ucb.yaml conf/population/epsilon
 QUICKSTART_SHOTS      ?= 0 1
 QUICKSTART_AGENTS     ?= 1000
 
-BENCHMARKS  ?= $(wildcard benchmarks/*.py)
+BENCHMARKS  ?= w1 scaling phases
 PYTEST_ARGS ?= -n 2 -m "not slow"
 
 .DEFAULT_GOAL := help
@@ -46,8 +46,8 @@ format: $(VENV)/.dev ## Apply the fixes and the format that lint asks for
 type: $(VENV)/.dev ## Check the package's types
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## Run every script in benchmarks/
-	set -e; for script in $(BENCHMARKS); do $(BIN)/python $$script; done
+bench: $(VENV)/.bench ## Time the meta-step: against other libraries, its scaling, its phases
+	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
 
 clean: ## Delete caches and build outputs (keeps .venv and logs)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -68,3 +68,7 @@ $(VENV)/.run: $(VENV)/.torch pyproject.toml
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	$(PIP) -e '.[dev]'
 	touch $(VENV)/.run $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) -e '.[dev,bench]'
+	touch $@
