@@ -1,0 +1,1 @@
+"""The same meta-iteration written with other libraries, to measure against."""

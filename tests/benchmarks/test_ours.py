@@ -1,0 +1,39 @@
+"""What the benchmark runs is what its configuration says."""
+
+from pathlib import Path
+
+import yaml
+from jsonargparse import ArgumentParser
+from peers.ours import OBJECTIVE, OursTorch
+from peers.workload import Workload
+
+from mermaide_pl.cli import load_population
+from mermaide_pl.module import MermaideModule
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def test_the_benchmark_runs_the_configuration():
+    given = yaml.safe_load((CONF / "w1.yaml").read_text())
+    parser = ArgumentParser()
+    parser.add_class_arguments(MermaideModule)
+    module = MermaideModule(**parser.instantiate(parser.parse_object(given["model"])).as_dict())
+    workload = Workload()
+    ours = OursTorch(workload, workload.initial_weights(0), seed=0)
+    assert module.game == ours.game
+    assert module.objective == OBJECTIVE
+    assert module.principal.network_shape == ours.principal.network_shape
+    assert module.principal.history_kind == ours.principal.history_kind
+    assert module.inner_loop.rates() == ours.inner_loop.rates()
+    assert module.inner_loop.num_shots == module.num_query_episodes == workload.num_episodes
+    assert module.meta_lr == workload.meta_lr
+    assert given["data"]["meta_batch_size"] == workload.num_tasks
+    population = load_population(CONF / given["data"]["train_population"])
+    assert population == ours.population
+
+
+def test_the_weights_have_the_shapes_of_the_workload():
+    workload = Workload()
+    ours = OursTorch(workload, workload.initial_weights(0), seed=0)
+    shapes = {name: tuple(weight.shape) for name, weight in ours.principal.weights().items()}
+    assert shapes == workload.weight_shapes
