@@ -88,7 +88,7 @@ class GradientAdaptation(Adaptation):
         learn_inner_lr: learn one inner rate per parameter tensor along with the weights.
         adapted: the parts of the principal that adapt. Without ``recurrence`` the recurrent state
             is shared by all tasks, as in Raghu et al., "Rapid learning or feature reuse? (ANIL)",
-            ICLR 2020, and a step takes about three quarters of the time.
+            ICLR 2020.
         inner_optimizer: `torch.optim.SGD` or `torch.optim.Adam`, by import path in YAML. The Adam
             of `higher` adds eps before the bias correction: in step t it acts as torch's does with
             ``eps / sqrt(1 - beta_2^t)``.

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -22,6 +22,7 @@ from mermaide_pl.checks import check_precision
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.native.build import Kernel
 from mermaide_pl.tasks import AgentFamily, Population
 
 _USAGE = """usage: mermaide COMMAND [options]
@@ -145,6 +146,9 @@ def _evaluate(arguments: Sequence[str]) -> None:
     parser.add_argument("--num_agents", type=int, default=500, help="agents per population")
     parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
     parser.add_argument("--out", type=str, default="results.json", help="where the rows go")
+    parser.add_argument(
+        "--kernel", choices=get_args(Kernel), default="auto", help="what computes the episodes"
+    )
     given = parser.parse_args(list(arguments))
     populations: dict[str, Population] = {}
     for path in given.population:
@@ -158,6 +162,7 @@ def _evaluate(arguments: Sequence[str]) -> None:
         num_agents=given.num_agents,
         seed=given.seed,
         out=given.out,
+        kernel=given.kernel,
     )
 
 

@@ -19,6 +19,7 @@ from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
 from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.spec import rebuild
@@ -60,6 +61,7 @@ def evaluate(
     num_episodes: int = 2,
     seed: int = 0,
     out: str | Path | None = None,
+    kernel: Kernel = "auto",
 ) -> list[Row]:
     """Compare a trained principal with fixed schedules and the oracle on unseen agents.
 
@@ -74,6 +76,7 @@ def evaluate(
         num_episodes: scored episodes with each agent, after its support episodes.
         seed: which agents are drawn.
         out: JSON file for the rows, or None.
+        kernel: what computes: native, torch, or auto, native where it can be.
 
     Returns:
         One row per method and population, as written to `out`.
@@ -86,8 +89,10 @@ def evaluate(
     check_number("--num_agents", num_agents, low=2)
     check_number("num_episodes", num_episodes, low=1)
     check_number("--seed", seed, low=0, high=2**22 - 1)
+    check_kernel(kernel)
     checkpoint = read_checkpoint(ckpt_path)
     module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
+    module.principal.kernel = kernel
     try:
         train: Population = rebuild(checkpoint["TaskDataModule"]["train_population"])
     except KeyError:
@@ -113,7 +118,13 @@ def evaluate(
         tasks = train.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
 
         def tuned(grid: Sequence[Player], agents: TaskBatch) -> Player:
-            return best_of(grid, agents, module.game, on_step=lambda: progress.advance(tuning))
+            return best_of(
+                grid,
+                agents,
+                module.game,
+                kernel=kernel,
+                on_step=lambda: progress.advance(tuning),
+            )
 
         fixed: dict[str, Player] = {
             "no intervention": NoIntervention(),
@@ -172,7 +183,12 @@ def _score_population(
     def play(player_for: Callable[[TaskBatch], Player]) -> Scores:
         played = [
             rollout(
-                tasks, player_for(tasks), module.game, stream="query", num_episodes=num_episodes
+                tasks,
+                player_for(tasks),
+                module.game,
+                stream="query",
+                num_episodes=num_episodes,
+                kernel=module.principal.kernel,
             )
             for tasks in chunks
         ]

@@ -24,9 +24,9 @@ from mermaide_pl.agents import (
     Softmax,
 )
 from mermaide_pl.game import FullInformation, Game, PartialInformation
-from mermaide_pl.native.build import uses_native
+from mermaide_pl.native.build import Kernel, uses_native
 from mermaide_pl.native.thinking import HistoryCall, NetworkCall, Sizes, network_call, pointer, run
-from mermaide_pl.principal import GreedyPlayer, LearnedPlayer, Oracle, Player, Schedule
+from mermaide_pl.principal import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
 from mermaide_pl.randomness import step_uniforms, task_uniforms
 from mermaide_pl.stepwise_rollout import Record
 from mermaide_pl.tasks import TaskBatch
@@ -73,21 +73,31 @@ class _GameCall(ctypes.Structure):
     ]
 
 
-def fuses(tasks: TaskBatch, player: Player, game: Game) -> bool:
-    """Whether the kernel knows every part of this rollout and the player wants it."""
-    dtype = tasks.base_rewards.dtype
-    if isinstance(player, LearnedPlayer):
-        known = type(player) in (LearnedPlayer, GreedyPlayer) and player.principal.has_native_twin
-        known = known and all(weight.dtype == dtype for weight in player.weights.values())
-    else:
-        known = isinstance(player, Schedule) or type(player) is Oracle
+def fuses(tasks: TaskBatch, player: Player, game: Game, kernel: Kernel = "auto") -> bool:
+    """Whether the kernel is wanted and knows every part of this rollout."""
     return (
-        known
+        _knows(player, game, tasks.base_rewards.dtype)
         and type(tasks.reward_model) in _REWARDS
         and type(game.observation) in _OBSERVATIONS
         and all(type(family.rule) in _RULES for family in tasks.families)
-        and uses_native(player.kernel, tasks.base_rewards)
+        and uses_native(kernel, tasks.base_rewards)
     )
+
+
+def _knows(player: Player, game: Game, dtype: torch.dtype) -> bool:
+    if isinstance(player, LearnedPlayer):
+        principal = player.principal
+        return (
+            type(player) in (LearnedPlayer, GreedyPlayer)
+            and type(principal) is Principal
+            and principal.has_native_twin
+            and principal.kernel != "torch"
+            and principal.game == game
+            and all(weight.dtype == dtype for weight in player.weights.values())
+        )
+    if isinstance(player, Schedule):
+        return type(player).act is Schedule.act
+    return type(player) is Oracle
 
 
 def fused_rollout(
@@ -115,7 +125,7 @@ def fused_rollout(
         base_rewards=at(like), target=at(tasks.target_arm, torch.int64), shared_draws=same_luck
     )
     call.history.sees_rewards = game.observation.sees_agent_rewards
-    call.history.bonuses = at(torch.tensor(game.bonuses))
+    call.history.bonuses = at(torch.tensor(game.bonuses, dtype=like.dtype))
     agent_draws = 1 if same_luck else num_episodes
     _enter_agents(call, tasks, stream, agent_draws, game, keep)
     _enter_noise(call, tasks, game, uniforms, agent_draws, num_episodes, at)

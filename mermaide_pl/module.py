@@ -246,7 +246,8 @@ class MermaideModule(pl.LightningModule):
         """No intervention and the oracle on the same episodes; they never change, so kept."""
         key = (stage, batch_index)
         if key not in self._yardsticks:
-            oracle = best_of(oracle_grid(self.game), tasks, self.game)
+            kernel = self.principal.kernel
+            oracle = best_of(oracle_grid(self.game), tasks, self.game, kernel=kernel)
             self._yardsticks[key] = (
                 self._scored_episodes(tasks, NoIntervention()),
                 self._scored_episodes(tasks, oracle),
@@ -255,7 +256,12 @@ class MermaideModule(pl.LightningModule):
 
     def _scored_episodes(self, tasks: TaskBatch, player: Player) -> Trajectory:
         return rollout(
-            tasks, player, self.game, stream="query", num_episodes=self.num_eval_episodes
+            tasks,
+            player,
+            self.game,
+            stream="query",
+            num_episodes=self.num_eval_episodes,
+            kernel=self.principal.kernel,
         )
 
     def _log_evaluation(self, stage: str) -> None:

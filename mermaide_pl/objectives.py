@@ -44,7 +44,8 @@ def generalised_advantages(rewards: Tensor, values: Tensor, gae_lambda: float) -
     step = torch.arange(rewards.shape[-1], device=rewards.device)
     later = (step.unsqueeze(1) - step).clamp(min=0)  # [T, T], how much later each residual comes
     # the recursion written out, A_t = sum_{k >= t} lambda^{k - t} d_k: one product, no loop
-    return residuals @ (gae_lambda ** later.to(rewards)).tril()
+    with torch.autocast(residuals.device.type, enabled=False):  # sums of many need their digits
+        return residuals @ (gae_lambda ** later.to(residuals)).tril()
 
 
 def advantage_noise_scale(advantages: Tensor, gae_lambda: float) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mermaide_pl.fused_rollout import fused_rollout, fuses
 from mermaide_pl.game import Game
+from mermaide_pl.native.build import Kernel
 from mermaide_pl.principal import LearnedPlayer, Player
 from mermaide_pl.stepwise_rollout import Replays, Stage, copied, play
 from mermaide_pl.tasks import TaskBatch
@@ -22,6 +23,7 @@ def rollout(
     stream: str,
     num_episodes: int,
     same_luck: bool = False,
+    kernel: Kernel = "auto",
 ) -> Trajectory:
     """Play episodes of one principal with every task, all at once, without autograd.
 
@@ -34,6 +36,7 @@ def rollout(
         num_episodes: B, episodes with each task.
         same_luck: whether an agent draws the same random numbers in all its episodes, so that they
             differ by what the principal does only; else they are independent.
+        kernel: what computes; a learned principal's own choice of ``torch`` goes first.
 
     Returns:
         What happened, axes [M, B, T].
@@ -46,9 +49,9 @@ def rollout(
         raise ValueError(f"the agents have {num_arms} arms, the game has {game.num_arms}")
     options: dict[str, Any]
     options = {"stream": stream, "num_episodes": num_episodes, "same_luck": same_luck}
-    if fuses(tasks, player, game):
+    if fuses(tasks, player, game, kernel):
         record = fused_rollout(tasks, player, game, **options)
-    elif tasks.base_rewards.is_cuda and Replays.suit(tasks, player):
+    elif tasks.base_rewards.is_cuda and Replays.suit(tasks, player, game):
         assert isinstance(player, LearnedPlayer)
         record = _REPLAYS.play(tasks, player, game, **options)
     else:

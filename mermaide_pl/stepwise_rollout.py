@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.game import Game
-from mermaide_pl.principal import GreedyPlayer, LearnedPlayer, Player, Table
+from mermaide_pl.principal import LearnedPlayer, Player, Table
 from mermaide_pl.randomness import step_uniforms
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import relabel_target_first
@@ -67,7 +67,8 @@ class Stage:
         rules = tuple(type(rule) for rule in self.agents.rules)
         shapes = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in self.tensors())
         players = type(self.player), id(self.player.principal)
-        return *players, self.game, self.tasks.reward_model, rules, shapes
+        autocast = torch.is_autocast_enabled(self.table.uniforms.device.type)
+        return *players, self.game, self.tasks.reward_model, rules, shapes, autocast
 
 
 @torch.inference_mode()  # thousands of small operations: this saves a part of the cost of each
@@ -110,7 +111,7 @@ def capture_cuda_graph(stage: Stage) -> tuple[Record, Callable[[], None]]:
         play(stage)  # fills caches that must not be filled while capturing
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may use the GPU
         record = play(stage)
     return record, graph.replay
 
@@ -133,9 +134,14 @@ class Replays:
         self._kept: dict[tuple[object, ...], tuple[Stage, Record, Callable[[], None]]] = {}
 
     @staticmethod
-    def suit(tasks: TaskBatch, player: Player) -> bool:
-        """Whether every rollout like this one runs the same kernels."""
-        return type(player) in (LearnedPlayer, GreedyPlayer) and len(tasks.families) == 1
+    def suit(tasks: TaskBatch, player: Player, game: Game) -> bool:
+        """Whether every rollout like this one is known to run the same kernels."""
+        if not isinstance(player, LearnedPlayer) or len(tasks.families) > 1:
+            return False
+        principal, (family,) = player.principal, tasks.families
+        parts = [player, principal, principal.history, principal.world_model]
+        parts += [game.observation, family.rule, tasks.reward_model]
+        return all(type(part).__module__.startswith("mermaide_pl.") for part in parts if part)
 
     def play(self, tasks: TaskBatch, player: LearnedPlayer, game: Game, **options: Any) -> Record:
         """As `play` of a `Stage`; `options` are those of `Stage`."""
@@ -149,7 +155,8 @@ class Replays:
             own = Stage(copy.deepcopy(tasks), twin, game, **options)
             self._kept[key] = (own, *self._capture(own))
         own, record, replay = self._kept[key]
-        for mine, given in zip(own.tensors(), stage.tensors(), strict=True):
-            mine.copy_(given)
-        replay()
+        with torch.inference_mode():  # in which the stage may have been made
+            for mine, given in zip(own.tensors(), stage.tensors(), strict=True):
+                mine.copy_(given)
+            replay()
         return copied(record)

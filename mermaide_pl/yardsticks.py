@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import product
 
 from mermaide_pl.game import Game
+from mermaide_pl.native.build import Kernel
 from mermaide_pl.principal import InitialBurst, Oracle, Periodic, Player, RandomlyIntervene
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch
@@ -43,6 +44,7 @@ def best_of(
     game: Game,
     *,
     num_episodes: int = 1,
+    kernel: Kernel = "auto",
     on_step: Callable[[], None] = lambda: None,
 ) -> Player:
     """The player with the highest mean return on these tasks; the first one among equals.
@@ -52,11 +54,14 @@ def best_of(
         tasks: agents to tune on.
         game: the rules.
         num_episodes: episodes with each agent.
+        kernel: what computes.
         on_step: called after each candidate, for progress bars.
     """
     scores = []
     for player in players:
-        played = rollout(tasks, player, game, stream="tune", num_episodes=num_episodes)
+        played = rollout(
+            tasks, player, game, stream="tune", num_episodes=num_episodes, kernel=kernel
+        )
         scores.append(played.returns.double().mean().item())
         on_step()
     return players[scores.index(max(scores))]

@@ -69,7 +69,7 @@ def sample(families=FAMILIES, dtype=torch.float64, reward_model=REWARDS[0], num_
 
 
 def game_with(observation=OBSERVATIONS[0]) -> Game:
-    return Game(A, T, (0.0, 0.5, 1.0), cost=0.3, observation=observation)
+    return Game(A, T, (0.0, 0.1, 1.0), cost=0.3, observation=observation)
 
 
 def principal_for(architecture, game, dtype=torch.float64) -> Principal:
@@ -82,9 +82,9 @@ def principal_for(architecture, game, dtype=torch.float64) -> Principal:
 def both_ways(tasks, player, game, num_episodes=3, **options) -> tuple[Trajectory, Trajectory]:
     assert fuses(tasks, player, game)
     fused = rollout(tasks, player, game, stream="s", num_episodes=num_episodes, **options)
-    player.kernel = "torch"
-    assert not fuses(tasks, player, game)
-    return fused, rollout(tasks, player, game, stream="s", num_episodes=num_episodes, **options)
+    assert not fuses(tasks, player, game, "torch")
+    options |= {"stream": "s", "num_episodes": num_episodes, "kernel": "torch"}
+    return fused, rollout(tasks, player, game, **options)
 
 
 def assert_same(fused: Trajectory, loop: Trajectory) -> None:
@@ -160,6 +160,13 @@ def test_what_the_kernel_does_not_know_is_played_by_pytorch():
     class Stubborn(LearnedPlayer):
         pass
 
+    class Late(AlwaysIntervene):
+        def act(self, step):
+            return super().act(step) * (step > 3)
+
+    class Principality(Principal):
+        pass
+
     game, tasks = game_with(), sample(num_tasks=2)
     principal = principal_for(Architecture(6, 5), game)
     player = LearnedPlayer(principal, principal.weights())
@@ -168,3 +175,31 @@ def test_what_the_kernel_does_not_know_is_played_by_pytorch():
     assert not fuses(sample([AgentFamily(Cautious)], num_tasks=2), player, game)
     assert not fuses(tasks, Stubborn(principal, principal.weights()), game)
     assert not fuses(sample(dtype=torch.float32, num_tasks=2), player, game)
+    assert not fuses(tasks, Late(), game)
+    other = Principality(Architecture(6, 5), game).double()
+    assert not fuses(tasks, LearnedPlayer(other, other.weights()), game)
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        Game(A, T + 1, (0.0, 0.1, 1.0), 0.3),
+        Game(A, T, (0.0, 0.2, 1.0), 0.3),
+        Game(A, T, (0.0, 0.1, 1.0), 0.3, FullInformation()),
+    ],
+)
+def test_a_principal_plays_another_game_as_pytorch_has_it(game):
+    """It encodes the past by its own game."""
+    principal, tasks = principal_for(Architecture(6, 5), game_with()), sample()
+    player = LearnedPlayer(principal, principal.weights())
+    assert not fuses(tasks, player, game)
+    played = rollout(tasks, player, game, stream="s", num_episodes=2)
+    again = rollout(tasks, player, game, stream="s", num_episodes=2, kernel="torch")
+    assert torch.equal(played.levels, again.levels)
+
+
+def test_a_principal_may_insist_on_pytorch():
+    game, tasks = game_with(), sample(num_tasks=2)
+    principal = principal_for(Architecture(6, 5), game)
+    principal.kernel = "torch"
+    assert not fuses(tasks, LearnedPlayer(principal, principal.weights()), game)

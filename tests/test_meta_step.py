@@ -36,6 +36,7 @@ ADAPTATIONS = {
     "fixed rate": GradientAdaptation(learn_inner_lr=False),
     "heads only": GradientAdaptation(adapted=("policy",)),
     "adam": GradientAdaptation(inner_lr=0.01, inner_optimizer=torch.optim.Adam),
+    "weight decay": GradientAdaptation(num_inner_steps=2, optimizer_args={"weight_decay": 0.1}),
     "no adaptation": NoAdaptation(),
 }
 

@@ -162,3 +162,11 @@ def test_forecast_log_likelihood_teaches_only_the_level_played():
     loss = -forecast_log_likelihood(arm_logits, torch.tensor([[[1]]]), torch.tensor([[[0]]]))
     loss.sum().backward()
     close(arm_logits.grad, [[[[[0.0, 0.0], [-0.5, 0.5]]]]])
+
+
+def test_generalised_advantages_keep_their_digits_under_autocast():
+    rewards = torch.randn(2, 3, 200)
+    expected = generalised_advantages(rewards, torch.zeros_like(rewards), 0.97)
+    with torch.autocast("cpu", torch.bfloat16):
+        actual = generalised_advantages(rewards, torch.zeros_like(rewards), 0.97)
+    assert torch.equal(actual, expected)

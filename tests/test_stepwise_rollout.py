@@ -15,6 +15,10 @@ FAMILY = AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})
 OPTIONS = {"num_episodes": 3, "same_luck": False}
 
 
+class OwnObservation(FullInformation):
+    """Might do anything."""
+
+
 class Captured:
     """Counts captures and replays."""
 
@@ -115,7 +119,17 @@ def test_another_kind_of_rollout_is_captured_anew():
 def test_only_rollouts_of_fixed_kernels_suit():
     built = principal()
     learned = LearnedPlayer(built, built.weights())
-    assert Replays.suit(sample(range(3)), learned)
-    assert not Replays.suit(sample(range(3)), Oracle())
+    assert Replays.suit(sample(range(3)), learned, GAME)
+    assert not Replays.suit(sample(range(3)), Oracle(), GAME)
     mixed = sample(range(30), [FAMILY, AgentFamily(EpsilonGreedy)])
-    assert not Replays.suit(mixed, learned)
+    assert not Replays.suit(mixed, learned, GAME)
+    own = Game(4, 20, observation=OwnObservation())
+    assert not Replays.suit(sample(range(3)), learned, own)
+
+
+def test_the_first_rollout_may_be_in_inference_mode():
+    built, replays = principal(), Replays(Captured())
+    player, tasks = LearnedPlayer(built, built.weights()), sample(range(5))
+    with torch.inference_mode():
+        first = replays.play(tasks, player, GAME, stream="s", **OPTIONS)
+    assert_same(replays.play(tasks, player, GAME, stream="s", **OPTIONS), first)

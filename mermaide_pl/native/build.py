@@ -7,6 +7,8 @@ import fcntl
 import hashlib
 import logging
 import os
+import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -38,26 +40,31 @@ def library() -> ctypes.CDLL | str:
 
     The cache is ``$XDG_CACHE_HOME/mermaide_pl`` (by default ``~/.cache/mermaide_pl``).
     """
-    capability = torch.backends.cpu.get_cpu_capability()
-    flags = ["-O3", *_FLAGS.get(capability, [])]
-    flags += [f"-DCPU_CAPABILITY={capability}", f"-DCPU_CAPABILITY_{capability}"]
-    key = repr((torch.__version__, flags)).encode() + b"".join(
-        path.read_bytes() for path in (_SOURCE, *sorted(_SOURCE.parent.glob("*.h")))
-    )
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mermaide_pl"
-    built = home / f"kernel-{hashlib.sha256(key).hexdigest()[:16]}.so"
     try:
-        if not built.is_file():
-            home.mkdir(parents=True, exist_ok=True)
-            with (home / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # one process builds, the others wait
-                if not built.is_file():
-                    _build(built, flags)
-        return ctypes.CDLL(str(built))
+        return ctypes.CDLL(str(_built()))
     except Exception as error:  # whatever a compiler or a file system may come up with
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         _LOGGER.warning("no native kernel, PyTorch runs instead: %s", reason)
         return reason
+
+
+def _built() -> Path:
+    """The kernel's file, built if it is not there."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    flags = ["-O3", *_FLAGS.get(capability, [])]
+    flags += [f"-DCPU_CAPABILITY={capability}", f"-DCPU_CAPABILITY_{capability}"]
+    key = repr((torch.__version__, platform.machine(), flags)).encode() + b"".join(
+        path.read_bytes() for path in (_SOURCE, *sorted(_SOURCE.parent.glob("*.h")))
+    )
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mermaide_pl"
+    built = home / f"kernel-{hashlib.sha256(key).hexdigest()[:16]}.so"
+    if not built.is_file():
+        home.mkdir(parents=True, exist_ok=True)
+        with (home / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one process builds, the others wait
+            if not built.is_file():
+                _build(built, flags)
+    return built
 
 
 def check_kernel(kernel: Kernel) -> None:
@@ -82,20 +89,20 @@ def uses_native(kernel: Kernel, like: Tensor) -> bool:
 def _build(built: Path, flags: list[str]) -> None:
     from torch.utils import cpp_extension  # slow to import, needed once
 
-    compiler = os.environ.get("CXX", "c++")
-    if shutil.which(compiler) is None:
-        raise RuntimeError(f"no C++ compiler '{compiler}', set CXX to one")
-    _LOGGER.info("building the native kernel, once, in about 20 seconds ...")
+    compiler = shlex.split(os.environ.get("CXX") or "c++")
+    if shutil.which(compiler[0]) is None:
+        raise RuntimeError(f"no C++ compiler '{compiler[0]}', set CXX to one")
+    _LOGGER.info("building the native kernel, once, in about 15 seconds ...")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=built.parent) as folder:
         output = Path(folder) / built.name
-        command = [compiler, "-std=c++20", "-shared", "-fPIC", "-pthread", *flags, str(_SOURCE)]
+        command = [*compiler, "-std=c++20", "-shared", "-fPIC", "-pthread", *flags, str(_SOURCE)]
         command += [f"-isystem{path}" for path in cpp_extension.include_paths()]
         command += [f"-L{path}" for path in cpp_extension.library_paths()]
         command += ["-ltorch_cpu", "-lc10", "-o", str(output)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line]
-            raise RuntimeError(f"{compiler} failed: {(lines or ['no message'])[0]}")
+            raise RuntimeError(f"{compiler[0]} failed: {(lines or ['no message'])[0]}")
         os.replace(output, built)  # whole or not at all
     _LOGGER.info("built %s in %.0f s", built, time.perf_counter() - started)

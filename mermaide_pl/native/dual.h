@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -246,7 +247,7 @@ class Arena {
   };
   void grow(i64 bytes) {
     const i64 size = std::max(bytes, i64(1) << 22);
-    auto memory = std::make_unique<char[]>(size + 64);  // zeroed, so that padding is finite
+    auto memory = std::make_unique<char[]>(size + 64);
     char* start = memory.get() + (64 - reinterpret_cast<uintptr_t>(memory.get()) % 64) % 64;
     blocks_.push_back({std::move(memory), start, size});
     at_ = {blocks_.size() - 1, 0};
@@ -288,7 +289,10 @@ void for_each_task(i64 num_tasks, i64 num_threads, Work work) {
     arenas.give_back(std::move(arena));
   };
   std::vector<std::thread> others;
-  for (i64 i = 1; i < num_threads && i < num_tasks; ++i) others.emplace_back(run);
+  try {
+    for (i64 i = 1; i < num_threads && i < num_tasks; ++i) others.emplace_back(run);
+  } catch (const std::system_error&) {  // no more threads to be had: go on with those there are
+  }
   run();
   for (auto& thread : others) thread.join();
 }

@@ -53,6 +53,26 @@ class NetworkShape:
             layers.append((weight, None if without_bias else bias))
         return [name for layer in layers for name in layer]
 
+    def sizes(self) -> list[tuple[int, ...]]:
+        """Shapes of the weights in the same order, for one task."""
+        H, L, S = self.hidden_size, self.num_levels, self.forecast_size
+        features = self.num_global + self.num_arms * self.num_per_arm
+        outputs, inputs = L * self.num_arms, H + features
+        if self.forecast == "shared":
+            outputs, inputs = S, H + self.num_global
+        sees = H + self.num_global + self.num_per_arm + (L if self.forecast != "none" else 0)
+        head = (self.policy_size, sees)
+        layers = [(3 * H, features), (3 * H, H), (outputs, inputs), (S, self.num_per_arm), (L, S)]
+        layers += [head, (L, self.policy_size), head, (1, self.policy_size)]
+        return [size for layer in layers for size in (layer, layer[:1])]
+
+    def reached(self, by: Sequence[object]) -> list[bool]:
+        """Which weights the cotangents of the outputs reach, those that are not None."""
+        policy, critic = by[0] is not None or by[3] is not None, by[1] is not None
+        forecast = any(one is not None for one in by)  # policy and critic act through it
+        layers = [forecast] * 5 + [policy] * 2 + [critic] * 2
+        return [layer for layer in layers for _ in range(2)]
+
 
 class Sizes(ctypes.Structure):
     """See `network.h` and `game.h`."""
@@ -132,6 +152,16 @@ def network_call(
 ) -> NetworkCall:
     """The part of a call that names the weights; `keep` holds what it points to."""
     call = NetworkCall(sizes=Sizes.of(shape, *axes))
+    first = next(weight for weight in weights if weight is not None)
+    for name, weight, expected in zip(shape.names(), weights, shape.sizes(), strict=True):
+        if weight is None:
+            continue
+        fits = tuple(weight.shape) in (expected, (axes[0], *expected))
+        if not fits or weight.dtype != first.dtype or weight.device.type != "cpu":
+            raise ValueError(
+                f"{name} must be {first.dtype} {expected} on the CPU, or that for each of"
+                f" {axes[0]} tasks, got {weight.dtype} {tuple(weight.shape)} on {weight.device}"
+            )
     _point_to(call.weight, call.weight_stride, weights, keep)
     return call
 
@@ -160,6 +190,17 @@ class Recorded:
     levels: Tensor  # [M, B, T] int64, levels played
     arms: Tensor  # [M, B, T] int64, arms observed, principal labels
 
+    def check(self, shape: NetworkShape) -> None:
+        """Refuse what the kernel would read wrongly: it sees addresses only.
+
+        Raises:
+            ValueError: naming what is wrong.
+        """
+        check_record(shape, self.levels, self.arms)
+        axes = *self.levels.shape, shape.num_global + shape.num_arms * shape.num_per_arm
+        if self.features.shape != axes or not self.features.is_contiguous():
+            raise ValueError(f"features must be {axes}, got {tuple(self.features.shape)}")
+
     def enter(self, call: NetworkCall) -> None:
         """Point to them."""
         call.features, call.levels, call.arms = map(
@@ -185,7 +226,26 @@ def think(
     """
     names = shape.names()
     given = [None if name is None else weights[name] for name in names]
+    recorded.check(shape)
     return _Think.apply(shape, recorded, *given)  # type: ignore[no-untyped-call]
+
+
+def check_record(shape: NetworkShape, levels: Tensor, arms: Tensor) -> None:
+    """Refuse levels and arms that are not int64 [M, B, T] in their ranges.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    for name, record, number in (
+        ("levels", levels, shape.num_levels),
+        ("arms", arms, shape.num_arms),
+    ):
+        if record.dtype != torch.int64 or record.shape != levels.shape or record.dim() != 3:
+            raise ValueError(
+                f"{name} must be int64 [M, B, T], got {record.dtype} {tuple(record.shape)}"
+            )
+        if record.numel() and not 0 <= int(record.min()) <= int(record.max()) < number:
+            raise ValueError(f"{name} must lie between 0 and {number - 1}")
 
 
 def encode(
@@ -211,6 +271,7 @@ def encode(
     Returns:
         float [M, B, T, F].
     """
+    check_record(shape, levels, arms)
     per_bonus = torch.tensor(bonuses, dtype=rewards.dtype)
     arms, levels, rewards = arms.contiguous(), levels.contiguous(), rewards.contiguous()
     size = shape.num_global + shape.num_arms * shape.num_per_arm
@@ -265,6 +326,10 @@ def _of_shared(
     ]
 
 
+def _both(one: Sequence[bool], other: Sequence[bool]) -> list[bool]:
+    return [a and b for a, b in zip(one, other, strict=True)]
+
+
 class _Think(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, shape: NetworkShape, recorded: Recorded, *weights: Tensor | None) -> Any:
@@ -281,7 +346,9 @@ class _Think(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
-        given = ctx.shape, ctx.recorded, ctx.needs_input_grad[2:], *cotangents, *ctx.saved_tensors
+        # None, not zero, where nothing depends on a weight: an optimizer tells them apart
+        wanted = _both(ctx.needs_input_grad[2:], ctx.shape.reached(cotangents))
+        given = ctx.shape, ctx.recorded, wanted, *cotangents, *ctx.saved_tensors
         return None, None, *_ThinkBackward.apply(*given)  # type: ignore[no-untyped-call]
 
 
@@ -316,6 +383,7 @@ class _ThinkBackward(torch.autograd.Function):
         tangents = _outputs(ctx.shape, ctx.recorded, ctx.needs_input_grad[3:8])
         call.out = _OUTPUTS(*map(pointer, tangents))
         call.cotangent = _OUTPUTS(*map(pointer, cotangents))
-        gradients = _gradients(weights, ctx.needs_input_grad[8:], len(ctx.recorded.levels), call)
+        wanted = _both(ctx.needs_input_grad[8:], ctx.shape.reached(cotangents))
+        gradients = _gradients(weights, wanted, len(ctx.recorded.levels), call)
         run("think_double_backward", ctx.recorded.features.dtype, call)
         return None, None, None, *tangents, *_of_shared(weights, gradients)

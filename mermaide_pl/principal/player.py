@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mermaide_pl.agents import AgentGroup
 from mermaide_pl.game import Game
-from mermaide_pl.native.build import Kernel
 from mermaide_pl.principal.history import Past
 from mermaide_pl.principal.layers import Weights
 from mermaide_pl.principal.principal import Principal
@@ -29,9 +28,6 @@ class Table:
 
 class Player(ABC):
     """A principal during a rollout: chooses levels, then sees what it may see."""
-
-    kernel: Kernel = "auto"
-    """What computes the rollout."""
 
     @abstractmethod
     def start(self, table: Table) -> None:
@@ -63,7 +59,6 @@ class LearnedPlayer(Player):
     def __init__(self, principal: Principal, weights: Weights) -> None:
         self.principal = principal
         self.weights = {name: weight.detach() for name, weight in weights.items()}
-        self.kernel = principal.kernel
 
     def start(self, table: Table) -> None:
         """Forget the past."""

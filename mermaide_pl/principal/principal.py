@@ -158,7 +158,8 @@ class Principal(nn.Module):
     def encode(self, trajectory: Trajectory) -> Tensor:
         """Features of every step of recorded episodes, float [M, B, T, G + A * P]."""
         seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
-        if self._is_native(trajectory.rewards):
+        whole = trajectory.levels.shape[2] == self.game.num_steps
+        if whole and self._is_native(trajectory.rewards):
             kind, sees_rewards = self.history_kind, self.game.observation.sees_agent_rewards
             return encode(self.network_shape, kind, self.game.bonuses, sees_rewards, *seen)
         return self.history.features(Past.of_sequence(*seen, self.game), self.game)

@@ -47,6 +47,23 @@ def test_a_cache_that_cannot_be_written_is_no_disaster(monkeypatch, tmp_path, fr
     assert "file" in str(library())
 
 
+def test_the_compiler_may_be_a_command_with_arguments(fresh, monkeypatch, tmp_path):
+    source = tmp_path / "kernel.cpp"
+    source.write_text('extern "C" long answer() { return 42; }')
+    monkeypatch.setattr(build, "_SOURCE", source)
+    monkeypatch.setenv("CXX", "env c++")
+    assert library().answer() == 42
+
+
+def test_without_a_home_pytorch_runs(monkeypatch, fresh):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(build.Path, "home", no_home)
+    assert library() == "Could not determine home directory."
+
+
 def test_it_is_built_once(fresh, monkeypatch, tmp_path, caplog):
     source = tmp_path / "kernel.cpp"
     source.write_text('extern "C" long answer() { return 42; }')

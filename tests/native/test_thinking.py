@@ -217,3 +217,48 @@ def test_features_are_those_of_the_history(history, observation):
     seen = played.observed_arms, played.levels, played.observed_agent_rewards
     expected = history.features(Past.of_sequence(*seen, game), game)
     torch.testing.assert_close(principal.encode(played), expected, rtol=0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("changed", ["dtype", "tasks", "size", "levels", "arms", "range", "steps"])
+def test_what_the_kernel_would_read_wrongly_is_refused(changed):
+    twin = Twin(stacked=True)
+    weights = [weight.detach() for weight in twin.weights]
+    if changed == "dtype":
+        weights[3] = weights[3].float()
+    elif changed == "tasks":
+        weights[2] = weights[2][:2]
+    elif changed == "size":
+        weights[2] = weights[2][..., :-1]
+    elif changed == "levels":
+        twin.levels = twin.levels.int()
+    elif changed == "arms":
+        twin.arms = twin.arms[:, :1]
+    elif changed == "range":
+        twin.arms[0, 0, 0] = A
+    else:
+        twin.features = twin.features[:, :, 1:]
+    with pytest.raises(ValueError, match=r"must (be|lie)"):
+        twin.native(*weights)
+
+
+def test_a_weight_that_nothing_depends_on_has_no_gradient():
+    """As in PyTorch: an inner optimizer with weight decay would move it if it were zero."""
+    twin = Twin()
+    outputs = dict(zip(("levels", "values"), twin.native(*twin.weights), strict=False))
+    for name, other in (("levels", "critic"), ("values", "policy.policy")):
+        gradients = torch.autograd.grad(
+            outputs[name].sum(), twin.weights, allow_unused=True, retain_graph=True
+        )
+        absent = [n for n, g in zip(twin.names, gradients, strict=True) if g is None]
+        assert absent == [n for n in twin.names if other in n]
+
+
+def test_features_of_part_of_an_episode_are_those_of_the_history():
+    game = Game(A, 40)
+    principal = Principal(Architecture(6, 5), game)
+    tasks = Population([AgentFamily(UCB)], num_arms=A).sample(range(M), split="val")
+    player = LearnedPlayer(principal, principal.weights())
+    played = rollout(tasks, player, Game(A, 30), stream="s", num_episodes=B)
+    seen = played.observed_arms, played.levels, played.observed_agent_rewards
+    expected = Tallies().features(Past.of_sequence(*seen, game), game)
+    torch.testing.assert_close(principal.encode(played), expected)
