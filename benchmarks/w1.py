@@ -103,6 +103,7 @@ def measure(
         for name, worker in workers.items():
             progress.update(bar, description=f"{command}: {name}, round {number + 1}", advance=1)
             if number < rounds[name]:
+                worker.ask(command)  # the system may have taken caches and memory of one that idles
                 seconds[name].append(worker.ask(command))
     progress.remove_task(bar)
     return seconds
