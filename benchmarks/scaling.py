@@ -98,27 +98,36 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
     figure = Figure(figsize=(9.0, 3.0), layout="constrained")
     by_tasks, by_steps, by_memory = figure.subplots(1, 3)
-    for axes, what, name in ((by_tasks, "tasks", "tasks M"), (by_steps, "steps", "steps T")):
+    for axes, what, color in ((by_tasks, "tasks", "C0"), (by_steps, "steps", "C1")):
         chosen = [row for row in rows if row["experiment"] == what]
         amounts = [row["num_tasks" if what == "tasks" else "num_steps"] for row in chosen]
-        axes.plot(amounts, [row["ns_per_agent_step"] / 1e3 for row in chosen], "o-", color="C0")
+        costs = [row["ns_per_agent_step"] / 1e3 for row in chosen]
+        axes.plot(amounts, costs, "o-", color=color)
         axes.set_xscale("log", base=2)
         axes.set_xticks(amounts, [str(amount) for amount in amounts])
-        axes.set_ylim(bottom=0.0)
-        axes.set_xlabel(name)
+        axes.set_ylim(0.0, 1.2 * max(costs))
+        axes.set_xlabel("tasks M (T = 200)" if what == "tasks" else "steps T (M = 16)")
         axes.set_ylabel("µs per agent step")
-    chosen = [row for row in rows if row["experiment"] in ("tasks", "steps")]
-    amounts = [16 * row["num_tasks"] * row["num_steps"] / 1e6 for row in chosen]
-    by_memory.plot(amounts, [row["mib_above_start"] for row in chosen], "o", color="C0")
-    chunked = [row for row in rows if row["experiment"] == "chunks"]
-    amounts = [16 * row["num_tasks"] * row["num_steps"] / 1e6 for row in chunked]
-    by_memory.plot(amounts, [row["mib_above_start"] for row in chunked], "s", color="C1")
-    if chunked:
-        label = f"{CHUNKED[0]} tasks in {CHUNKED[1]} chunks"
-        at = (amounts[0], chunked[0]["mib_above_start"])
+    labels = {
+        "tasks": (f"more tasks, up to {max(TASKS)}", "C0", (-12, -3), "right"),
+        "steps": (f"more steps, up to {max(STEPS)}", "C1", (-8, 8), "left"),
+        "chunks": (f"{CHUNKED[0]} tasks in {CHUNKED[1]} chunks", "C2", (8, -3), "left"),
+    }
+    for what, (label, color, offset, side) in labels.items():
+        chosen = [row for row in rows if row["experiment"] == what]
+        amounts = [16 * row["num_tasks"] * row["num_steps"] / 1e6 for row in chosen]
+        memory = [row["mib_above_start"] for row in chosen]
+        by_memory.plot(amounts, memory, "s" if what == "chunks" else "o-", color=color)
         by_memory.annotate(
-            label, at, xytext=(6, -3), textcoords="offset points", color="C1", fontsize=8
+            label,
+            (amounts[-1], memory[-1]),
+            xytext=offset,
+            textcoords="offset points",
+            color=color,
+            fontsize=8,
+            horizontalalignment=side,
         )
+    by_memory.set_ylim(bottom=0.0)
     by_memory.set_xlabel("million agent steps in a meta-step")
     by_memory.set_ylabel("MiB above the start")
     for axes in (by_tasks, by_steps, by_memory):

@@ -59,6 +59,26 @@ def test_table_is_the_recorded_one():
     assert shown == {(name, *values) for name, values in expected.items()}
 
 
+def test_table_of_times_is_the_recorded_one():
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "w1.json").read_text())
+    section = README[README.index("| meta-step of W1 |") : README.index("That is")]
+    shown = [
+        [cell.strip() for cell in line.strip("|").split("|")[1:]]
+        for line in section.strip().splitlines()[2:]
+    ]
+    entries = sorted(recorded["contestants"].values(), key=lambda entry: entry["median_s"])
+    ours = recorded["contestants"]["ours_native"]["median_s"]
+    assert shown == [
+        [
+            f"{entry['median_s']:.3f}",
+            f"{entry['min_s']:.3f} – {entry['max_s']:.3f}",
+            f"{entry['median_s'] / ours:.1f}",
+            f"{entry['peak_mib']:.0f}",
+        ]
+        for entry in entries
+    ]
+
+
 def test_makefile_runs_the_commands_that_are_shown():
     makefile = (ROOT / "Makefile").read_text()
     shown = [command[1:] for command in commands() if command[0].endswith("bin/mermaide")]
