@@ -8,7 +8,7 @@ namespace mermaide {
 
 enum HistoryName : i64 { LAST_STEP = 0, TALLIES = 1 };
 enum Rule : i64 { UCB, EPSILON_GREEDY, GAUSSIAN_THOMPSON, SOFTMAX, EXP3, BEST_RESPONSE };
-enum Principal : i64 { SAMPLING, GREEDY, GIVEN, ORACLE };
+enum PlayerKind : i64 { SAMPLING, GREEDY, GIVEN, ORACLE };
 
 // What turns the past into features: history.py.
 template <class T>
@@ -173,7 +173,7 @@ class Agent {
         T top = -infinity;
         auto value = [&](i64 a) { return base_[a] + (a == target_ ? bonus : 0); };
         for (i64 a = 0; a < A_; ++a) top = std::max(top, value(a));
-        top -= T(1e-6);
+        top -= T(1e-6);  // TIE_TOLERANCE in game.py
         if (value(target_) >= top) return target_;
         i64 arm = 0;
         while (value(arm) < top) ++arm;

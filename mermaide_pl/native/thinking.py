@@ -75,7 +75,7 @@ class NetworkShape:
 
 
 class Sizes(ctypes.Structure):
-    """See `network.h` and `game.h`."""
+    """`Sizes` in `network.h`."""
 
     _fields_ = [
         (name, ctypes.c_int64)
@@ -91,7 +91,7 @@ class Sizes(ctypes.Structure):
 
 
 class HistoryCall(ctypes.Structure):
-    """See `network.h` and `game.h`."""
+    """`HistoryCall` in `game.h`."""
 
     _fields_ = [
         ("kind", ctypes.c_int64),
@@ -117,7 +117,7 @@ _OUTPUTS = ctypes.c_void_p * 5
 
 
 class NetworkCall(ctypes.Structure):
-    """See `network.h` and `game.h`."""
+    """`Call` in `network.h`."""
 
     _fields_ = [
         ("sizes", Sizes),
