@@ -110,7 +110,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axes.set_ylabel("µs per agent step")
     labels = {
         "tasks": (f"more tasks, up to {max(TASKS)}", "C0", (-12, -3), "right"),
-        "steps": (f"more steps, up to {max(STEPS)}", "C1", (-8, 8), "left"),
+        "steps": (f"more steps, up to {max(STEPS)}", "C1", (0, 8), "center"),
         "chunks": (f"{CHUNKED[0]} tasks in {CHUNKED[1]} chunks", "C2", (8, -3), "left"),
     }
     for what, (label, color, offset, side) in labels.items():

@@ -6,7 +6,7 @@ Same game, same random numbers as the loop in `stepwise_rollout.py`, which is th
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -25,7 +25,15 @@ from mermaide_pl.agents import (
 )
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.native.build import Kernel, uses_native
-from mermaide_pl.native.thinking import HistoryCall, NetworkCall, Sizes, network_call, pointer, run
+from mermaide_pl.native.interface import (
+    HistoryCall,
+    NetworkCall,
+    Sizes,
+    network_call,
+    pointer,
+    run,
+    weights_of,
+)
 from mermaide_pl.principal import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
 from mermaide_pl.randomness import step_uniforms, task_uniforms
 from mermaide_pl.stepwise_rollout import Record
@@ -134,8 +142,7 @@ def fused_rollout(
     if isinstance(player, LearnedPlayer):
         principal = player.principal
         shape = principal.network_shape
-        weights = [None if name is None else player.weights[name] for name in shape.names()]
-        network = network_call(shape, weights, axes, keep)
+        network = network_call(shape, weights_of(shape, player.weights, axes[0]), axes, keep)
         call.history.kind = principal.history_kind
         call.principal = _GREEDY if isinstance(player, GreedyPlayer) else _SAMPLING
         if call.principal == _SAMPLING:
@@ -167,9 +174,8 @@ def _enter_agents(
         kind = type(family.rule)
         number = family.rule.num_uniforms(game.num_arms)
         seeds = [tasks.seeds[row] for row in family.rows.tolist()]
-        draws = task_uniforms(seeds, f"{stream}/agent", (num_draws, game.num_steps, number)).to(
-            like
-        )
+        size = num_draws, game.num_steps, number
+        draws = task_uniforms(seeds, f"{stream}/agent", size).to(like)
         if kind is GaussianThompson:
             draws = torch.special.ndtri(draws)
         keep.append(draws)
@@ -188,10 +194,10 @@ def _enter_noise(
     call: _GameCall,
     tasks: TaskBatch,
     game: Game,
-    uniforms: Any,
+    uniforms: Callable[..., Tensor],
     agent_draws: int,
     num_episodes: int,
-    at: Any,
+    at: Callable[[Tensor], int],
 ) -> None:
     """Random numbers of the rewards and of what the principal sees."""
     model, observation = tasks.reward_model, game.observation

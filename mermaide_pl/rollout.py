@@ -8,7 +8,7 @@ from mermaide_pl.fused_rollout import fused_rollout, fuses
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.principal import LearnedPlayer, Player
-from mermaide_pl.stepwise_rollout import Replays, Stage, copied, play
+from mermaide_pl.stepwise_rollout import Replays, Stage, play
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory
 
@@ -55,7 +55,7 @@ def rollout(
         assert isinstance(player, LearnedPlayer)
         record = _REPLAYS.play(tasks, player, game, **options)
     else:
-        record = copied(play(Stage(tasks, player, game, **options)))
+        record = play(Stage(tasks, player, game, **options))
     aligned = record.arms == tasks.target_arm[:, None, None]
     bonus = game.bonus_of(record.levels, tasks.base_rewards)
     return Trajectory(

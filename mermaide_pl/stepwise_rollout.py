@@ -71,32 +71,29 @@ class Stage:
         return *players, self.game, self.tasks.reward_model, rules, shapes, autocast
 
 
-@torch.inference_mode()  # thousands of small operations: this saves a part of the cost of each
 def play(stage: Stage) -> Record:
     """Play the episodes; equal stages give equal records."""
     tasks, player, game, agents = stage.tasks, stage.player, stage.game, stage.agents
     rewards, observation = tasks.base_rewards, stage.game.observation
     all_arms = torch.arange(game.num_arms, device=rewards.device).expand(len(tasks), -1)
     principal_label = relabel_target_first(all_arms, tasks.target_arm)
-    agents.start()
-    player.start(stage.table)
     steps = []
-    for step in range(game.num_steps):
-        levels = player.act(step)
-        bonus = game.bonus_of(levels, rewards)
-        arms = agents.act(step, bonus)
-        agent_rewards = agents.learn(step, arms, bonus)
-        seen = observation.arms(arms, stage.seen_uniforms[step], game.num_arms)
-        seen = principal_label.gather(1, seen)
-        seen_rewards = observation.agent_rewards(agent_rewards, stage.seen_uniforms[step])
-        player.observe(levels, seen, seen_rewards)
-        steps.append((arms, levels, agent_rewards, seen, seen_rewards))
+    # thousands of small operations: inference mode saves a part of the cost of each
+    with torch.inference_mode():
+        agents.start()
+        player.start(stage.table)
+        for step in range(game.num_steps):
+            levels = player.act(step)
+            bonus = game.bonus_of(levels, rewards)
+            arms = agents.act(step, bonus)
+            agent_rewards = agents.learn(step, arms, bonus)
+            seen = observation.arms(arms, stage.seen_uniforms[step], game.num_arms)
+            seen = principal_label.gather(1, seen)
+            seen_rewards = observation.agent_rewards(agent_rewards, stage.seen_uniforms[step])
+            player.observe(levels, seen, seen_rewards)
+            steps.append((arms, levels, agent_rewards, seen, seen_rewards))
+    # stacked outside inference mode: what is recorded here is learned from
     return Record(*(torch.stack(record, dim=2) for record in zip(*steps, strict=True)))
-
-
-def copied(record: Record) -> Record:
-    """A copy outside inference mode, that can be learned from."""
-    return Record(*(getattr(record, item.name).clone() for item in fields(Record)))
 
 
 def capture_cuda_graph(stage: Stage) -> tuple[Record, Callable[[], None]]:
@@ -159,4 +156,5 @@ class Replays:
             for mine, given in zip(own.tensors(), stage.tensors(), strict=True):
                 mine.copy_(given)
             replay()
-        return copied(record)
+        # the next replay writes over it
+        return Record(*(getattr(record, item.name).clone() for item in fields(Record)))

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel, uses_native
-from mermaide_pl.native.thinking import Forecast, NetworkShape, Recorded, encode, think
+from mermaide_pl.native.interface import Forecast, NetworkShape
+from mermaide_pl.native.thinking import Recorded, encode, think
 from mermaide_pl.native.threads import kernel_threads, one_thread_for_torch
 from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.principal.history import History, LastStep, Past, Tallies
