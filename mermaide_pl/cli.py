@@ -18,9 +18,10 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from mermaide_pl import agents
 from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import check_precision
+from mermaide_pl.checks import check_number, check_precision
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
+from mermaide_pl.experiments import EXPERIMENTS
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.tasks import AgentFamily, Population
@@ -34,6 +35,7 @@ commands:
   validate  score it while developing:    mermaide validate --config CONFIG --ckpt_path CKPT
   test      score it on the test agents:  mermaide test --config CONFIG --ckpt_path CKPT
   evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
+  figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
 
 `mermaide COMMAND --help` lists the options of a command."""
 
@@ -166,6 +168,25 @@ def _evaluate(arguments: Sequence[str]) -> None:
     )
 
 
+def _figure(arguments: Sequence[str]) -> None:
+    parser = _PlainParser(
+        prog="mermaide figure",
+        description="Repeat a figure of the paper: writes PNG and CSV files, says what came out.",
+    )
+    parser.add_argument("name", choices=list(EXPERIMENTS), help="which figure")
+    parser.add_argument("--out", type=str, default=None, help="folder, by default results/NAME")
+    parser.add_argument("--quick", action="store_true", help="in less than three minutes")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+    given = parser.parse_args(list(arguments))
+    check_number("--seed", given.seed, low=0, high=2**22 - 1)
+    out = Path(given.out or f"results/{given.name}")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file, it must be a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    print(EXPERIMENTS[given.name](out, given.quick, given.seed))
+    print(f"results: {out}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a user's mistake ends with one line and exit code 2."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -176,6 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if arguments[0] == "evaluate":
             _evaluate(arguments[1:])
+        elif arguments[0] == "figure":
+            _figure(arguments[1:])
         elif arguments[0] in _CLI.subcommands():
             sys.argv = ["mermaide", *arguments]
             _CLI(
@@ -187,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 save_config_kwargs={"overwrite": True},
             )
         else:
-            allowed = ", ".join([*_CLI.subcommands(), "evaluate"])
+            allowed = ", ".join([*_CLI.subcommands(), "evaluate", "figure"])
             sys.exit(_fail(f"unknown command '{arguments[0]}', allowed: {allowed}"))
     except (ValueError, MisconfigurationException) as error:
         if isinstance(error, ValueError) and not _raised_by_us(error):

@@ -1,0 +1,17 @@
+"""The experiments, one per file: each computes rows, writes them as CSV, and draws them.
+
+An experiment of the paper is ``run(out, quick, seed) -> str``: it writes its CSV and PNG files into
+the folder `out` and returns in one sentence what came out. `quick` takes under three minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+Experiment: TypeAlias = Callable[[Path, bool, int], str]
+"""Folder for the results, whether to be quick, and seed, to what came out."""
+
+EXPERIMENTS: dict[str, Experiment] = {}
+"""Name of each figure of the paper to its experiment."""

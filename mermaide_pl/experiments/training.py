@@ -1,0 +1,72 @@
+"""One training run of an experiment: kept, resumed where it stopped, never repeated."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.module import MermaideModule
+
+_DONE = "training.json"
+
+
+def train(
+    module: MermaideModule, data: TaskDataModule, *, folder: Path, num_epochs: int, seed: int
+) -> Path:
+    """Train a principal and keep the checkpoint with the best `val/return`.
+
+    A training that was finished in `folder` is not repeated, one that was interrupted goes on after
+    its last whole epoch.
+
+    Args:
+        module: as built after `pytorch_lightning.seed_everything`.
+        data: agents.
+        folder: gets ``best.ckpt``, ``last.ckpt``, curves for TensorBoard, and ``training.json``
+            with the seed, the agent steps and the seconds it took.
+        num_epochs: of ``data.steps_per_epoch`` training steps.
+        seed: of the run, recorded.
+
+    Returns:
+        Path of ``best.ckpt``.
+    """
+    best, last = folder / "best.ckpt", folder / "last.ckpt"
+    if (folder / _DONE).is_file() and best.is_file():
+        return best
+    started = time.perf_counter()
+    trainer = pl.Trainer(
+        max_epochs=num_epochs,
+        accelerator="cpu",
+        devices=1,
+        gradient_clip_val=1.0,
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        logger=TensorBoardLogger(folder, name="", version=""),
+        callbacks=[
+            RichProgressBar(leave=False),
+            ModelCheckpoint(
+                dirpath=folder,
+                filename="best",
+                monitor="val/return",
+                mode="max",
+                save_last=True,
+                enable_version_counter=False,
+            ),
+        ],
+    )
+    trainer.fit(module, data, ckpt_path=last if last.is_file() else None)
+    episodes = module.inner_loop.num_shots + module.num_query_episodes
+    steps = num_epochs * data.steps_per_epoch * data.meta_batch_size
+    record = {
+        "seed": seed,
+        "agent_steps": steps * episodes * module.game.num_steps,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    (folder / _DONE).write_text(json.dumps(record) + "\n")
+    return best
