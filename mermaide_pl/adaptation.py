@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import higher
 import torch
@@ -24,7 +24,7 @@ InnerLoss = Callable[[Weights], Tensor]
 """Fast weights to the loss of each task, float [M]."""
 
 
-Part: TypeAlias = Literal["recurrence", "world_model", "policy"]
+Part: TypeAlias = Literal["initial_state", "recurrence", "world_model", "policy"]
 """A part of the principal that may adapt."""
 
 
@@ -41,6 +41,9 @@ class InnerLoop(nn.Module, ABC):
 
     num_shots: int
     """K, support episodes per task."""
+
+    carries_state: ClassVar[bool] = False
+    """Whether episodes begin in the state in which the support episodes ended."""
 
     @abstractmethod
     def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
@@ -74,6 +77,42 @@ class _NoInnerLoop(InnerLoop):
 
 
 @dataclass(frozen=True)
+class RecurrentAdaptation(Adaptation):
+    """No gradient: the recurrent state is carried from the support episodes to the next ones.
+
+    The recurrence itself learns to adapt. With several support episodes, which are played side by
+    side, the mean of their last states is carried.
+
+    Source: Duan et al., "RL^2: fast reinforcement learning via slow reinforcement learning", 2016;
+    Wang et al., "Learning to reinforcement learn", 2016.
+
+    Args:
+        num_shots: K, support episodes per task.
+    """
+
+    num_shots: int = 1
+
+    def __post_init__(self) -> None:
+        check_number("RecurrentAdaptation.num_shots", self.num_shots, low=1)
+
+    def build(self, weights: Weights) -> InnerLoop:
+        """A loop of no steps that carries the state."""
+        return _RecurrentInnerLoop(self.num_shots)
+
+
+class _RecurrentInnerLoop(InnerLoop):
+    carries_state = True
+
+    def __init__(self, num_shots: int) -> None:
+        super().__init__()
+        self.num_shots = num_shots
+
+    def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
+        loss(weights)  # think about the support episodes
+        return dict(weights)
+
+
+@dataclass(frozen=True)
 class GradientAdaptation(Adaptation):
     """Gradient descent on the support episodes of each task.
 
@@ -88,7 +127,8 @@ class GradientAdaptation(Adaptation):
         learn_inner_lr: learn one inner rate per parameter tensor along with the weights.
         adapted: the parts of the principal that adapt. Without ``recurrence`` the recurrent state
             is shared by all tasks, as in Raghu et al., "Rapid learning or feature reuse? (ANIL)",
-            ICLR 2020.
+            ICLR 2020. ``initial_state`` is a context vector as in Zintgraf et al., "Fast context
+            adaptation via meta-learning (CAVIA)", ICML 2019: where the recurrence begins.
         inner_optimizer: `torch.optim.SGD` or `torch.optim.Adam`, by import path in YAML. The Adam
             of `higher` adds eps before the bias correction: in step t it acts as torch's does with
             ``eps / sqrt(1 - beta_2^t)``.
@@ -132,7 +172,7 @@ class GradientAdaptation(Adaptation):
 def part_of(name: str) -> str:
     """The part of the principal that a parameter belongs to."""
     part, dot, _ = name.partition(".")
-    return part if dot else "recurrence"
+    return part if dot or name == "initial_state" else "recurrence"
 
 
 def check_differentiable(optimizer: type[torch.optim.Optimizer], args: dict[str, Any]) -> None:

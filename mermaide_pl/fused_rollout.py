@@ -16,11 +16,13 @@ from mermaide_pl.agents import (
     UCB,
     BernoulliReward,
     BestResponse,
+    DiscountedUCB,
     EpsilonGreedy,
     GaussianReward,
     GaussianThompson,
     LearningRule,
     NoiseFreeReward,
+    RescorlaWagner,
     Softmax,
 )
 from mermaide_pl.game import FullInformation, Game, PartialInformation
@@ -47,6 +49,8 @@ _RULES: dict[type[LearningRule], tuple[str, ...]] = {
     Softmax: ("temperature",),
     EXP3: ("gamma", "reward_low", "reward_high"),
     BestResponse: (),
+    DiscountedUCB: ("beta", "discount"),
+    RescorlaWagner: ("learning_rate", "temperature", "perseveration", "initial_value"),
 }
 _REWARDS = (GaussianReward, BernoulliReward, NoiseFreeReward)
 _OBSERVATIONS = (PartialInformation, FullInformation)
@@ -169,7 +173,7 @@ def _enter_agents(
     """Rule, hyper-parameters and random numbers of every agent."""
     like = tasks.base_rewards
     rule, sizes, places = (torch.zeros(len(tasks), dtype=torch.int64) for _ in range(3))
-    parameters = like.new_zeros(len(tasks), 3)
+    parameters = like.new_zeros(len(tasks), 4)
     for family in tasks.families:
         kind = type(family.rule)
         number = family.rule.num_uniforms(game.num_arms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -40,6 +40,10 @@ class Objective:
         entropy_start: entropy bonus at the start of training; keeps the policy from collapsing to
             "always intervene", where it has no gradient left.
         entropy_end: entropy bonus at the end, reached linearly.
+        logit_penalty: weight of the mean squared level logit. A saturated policy has neither policy
+            gradient nor entropy gradient left; this one stays, and brings it back.
+        cost_warmup: share of training over which the cost rises from zero to the game's. A principal
+            that does not know yet how to steer learns from the full cost to leave agents alone.
         zero_shot_weight: weight of the unadapted principal's loss; about the ratio of support to
             query episodes, since fewer episodes make a noisier gradient.
     """
@@ -50,12 +54,14 @@ class Objective:
     critic_weight: float = 1.0
     entropy_start: float = 0.05
     entropy_end: float = 0.001
+    logit_penalty: float = 0.0
+    cost_warmup: float = 0.0
     zero_shot_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("forecast_weight", "critic_weight", "entropy_start", "entropy_end"):
-            check_number(f"Objective.{name}", getattr(self, name), low=0.0)
-        check_number("Objective.zero_shot_weight", self.zero_shot_weight, low=0.0)
+        for item in fields(self):
+            if item.type == "float":
+                check_number(f"Objective.{item.name}", getattr(self, item.name), low=0.0)
 
     def inner_loss(self, output: PrincipalOutput, behaviour: Tensor, advantages: Tensor) -> Tensor:
         """Loss of each task on its support episodes, float [M]."""
@@ -68,15 +74,20 @@ class Objective:
         self, output: PrincipalOutput, trajectory: Trajectory, progress: float
     ) -> Tensor:
         """Loss of each task on query episodes, float [M]; `progress` runs from 0 to 1."""
-        advantages = self.advantages(trajectory.rewards, output.values)
+        rewards = trajectory.rewards
+        if progress < self.cost_warmup:
+            pulls = trajectory.aligned.to(rewards.dtype)
+            rewards = pulls + progress / self.cost_warmup * (rewards - pulls)
+        advantages = self.advantages(rewards, output.values)
         behaviour = output.log_levels.detach()
-        to_go = rewards_to_go(trajectory.rewards) / trajectory.rewards.shape[-1]
+        to_go = rewards_to_go(rewards) / rewards.shape[-1]
         critic_error = (output.values - to_go).square().mean((1, 2))
         bonus = self.entropy_start + progress * (self.entropy_end - self.entropy_start)
         return (
             self.inner_loss(output, behaviour, advantages)
             + self.critic_weight * critic_error
             - bonus * entropy(output.level_logits).mean((1, 2))
+            + self.logit_penalty * output.level_logits.square().mean((1, 2, 3))
         )
 
 
@@ -113,7 +124,10 @@ def adapt(
         return objective.inner_loss(output, behaviour, advantages)
 
     weights = inner_loop(principal.weights(), loss, len(support.arms))
-    return weights, first[0][0]
+    output = first[0][0]
+    if inner_loop.carries_state:
+        weights["initial_state"] = output.last_state.mean(1)
+    return weights, output
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,23 @@ import copy
 import itertools
 import math
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import higher
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, part_of
+from mermaide_pl.adaptation import (
+    GradientAdaptation,
+    NoAdaptation,
+    RecurrentAdaptation,
+    part_of,
+)
 from mermaide_pl.agents import UCB
 from mermaide_pl.game import Game
-from mermaide_pl.objectives import (
-    LowVarianceCurvature,
-    rewards_to_go,
-)
+from mermaide_pl.meta_step import Objective, adapt
+from mermaide_pl.objectives import LowVarianceCurvature, rewards_to_go
 from mermaide_pl.principal import (
     Architecture,
     LearnedPlayer,
@@ -26,6 +29,7 @@ from mermaide_pl.principal import (
     SharedForecast,
     WorldModel,
 )
+from mermaide_pl.principal.layers import gru_sequence, linear
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Population
 from mermaide_pl.trajectory import Trajectory
@@ -33,9 +37,12 @@ from mermaide_pl.trajectory import Trajectory
 M, B, T = 3, 2, 6
 GAME = Game(num_arms=3, num_steps=T)
 SGD, Adam = torch.optim.SGD, torch.optim.Adam
+PARTS = ("initial_state", "recurrence", "world_model", "policy")
+STATE = "initial_state"
+RECURRENCE = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
 
 INNER_LOOPS = {
-    "sgd": GradientAdaptation(inner_lr=0.3),
+    "sgd": GradientAdaptation(inner_lr=0.3, adapted=PARTS),
     "fixed rate": GradientAdaptation(inner_lr=0.3, learn_inner_lr=False),
     "momentum": GradientAdaptation(
         inner_lr=0.2, num_inner_steps=3, optimizer_args={"momentum": 0.9}
@@ -52,10 +59,6 @@ INNER_LOOPS = {
         inner_lr=0.05, num_inner_steps=2, inner_optimizer=Adam, optimizer_args={"eps": 1e-3}
     ),
 }
-
-
-PARTS = ("recurrence", "world_model", "policy")
-RECURRENCE = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
 
 
 def one_task(trajectory: Trajectory, task: int) -> Trajectory:
@@ -209,7 +212,7 @@ def test_meta_gradient_equals_finite_differences(name, setup):
     leaves = [*checked.values(), inner_loop.log_rates]
     gradients = torch.autograd.grad(setup.outer(inner_loop), leaves)
 
-    width = 3e-6
+    width = 1e-6
     for leaf, gradient in zip(leaves, gradients, strict=True):
         entries, central = leaf.data.view(-1), []
         for index in range(len(entries)):
@@ -242,7 +245,11 @@ def test_meta_gradient_equals_finite_differences(name, setup):
 )
 def test_adapted_weights_equal_the_plain_optimizer(optimizer, args, setup):
     settings = GradientAdaptation(
-        inner_lr=0.1, num_inner_steps=3, inner_optimizer=optimizer, optimizer_args=args
+        inner_lr=0.1,
+        num_inner_steps=3,
+        adapted=PARTS,
+        inner_optimizer=optimizer,
+        optimizer_args=args,
     )
     adapted = setup.adapt(settings.build(setup.weights).double())
     for task in range(M):
@@ -272,7 +279,7 @@ def test_adam_adds_eps_before_the_bias_correction():
 
 
 def test_first_order_equals_the_loop_with_detached_gradients(setup):
-    settings = GradientAdaptation(inner_lr=0.3, num_inner_steps=2, first_order=True)
+    settings = GradientAdaptation(inner_lr=0.3, num_inner_steps=2, first_order=True, adapted=PARTS)
     inner_loop = inner_loop_of(settings, setup)
     log_rates = inner_loop.log_rates.detach().clone().requires_grad_()
     meta = {
@@ -300,7 +307,7 @@ def test_first_order_equals_the_loop_with_detached_gradients(setup):
     for gradient, expected_gradient in zip(gradients, expected, strict=True):
         close(gradient, expected_gradient)
 
-    second_order = GradientAdaptation(inner_lr=0.3, num_inner_steps=2)
+    second_order = replace(settings, first_order=False)
     second_loop = inner_loop_of(second_order, setup)
     second_loss = setup.outer(second_loop)
     close(second_loss, loss)  # the same steps,
@@ -322,11 +329,12 @@ def test_without_gradients_the_adapted_weights_are_the_same_numbers(name, setup)
 
 
 def test_every_parameter_is_in_one_part(setup):
-    assert GradientAdaptation().adapted == PARTS
+    assert GradientAdaptation().adapted == PARTS[1:]
     members = [{name for name in setup.weights if part_of(name) == part} for part in PARTS]
-    assert members[0] == RECURRENCE
-    assert members[1] == {name for name in setup.weights if name.startswith("world_model.")}
-    assert members[2] == {
+    assert members[0] == {"initial_state"}
+    assert members[1] == RECURRENCE
+    assert members[2] == {name for name in setup.weights if name.startswith("world_model.")}
+    assert members[3] == {
         f"policy.{layer}_{kind}"
         for layer in ("critic_in", "critic_out", "policy_in", "policy_out")
         for kind in ("weight", "bias")
@@ -335,7 +343,7 @@ def test_every_parameter_is_in_one_part(setup):
 
 
 @pytest.mark.parametrize(
-    "adapted", [parts for size in (1, 2, 3) for parts in itertools.combinations(PARTS, size)]
+    "adapted", [parts for size in (1, 2, 3, 4) for parts in itertools.combinations(PARTS, size)]
 )
 def test_only_the_named_parts_adapt(adapted, setup):
     settings = GradientAdaptation(adapted=adapted)
@@ -369,8 +377,8 @@ def test_the_order_of_the_parts_does_not_matter(learn, setup):
 )
 def test_unknown_parts_and_no_part_are_refused(adapted, got):
     message = (
-        "GradientAdaptation.adapted must hold one or more of recurrence, world_model, policy,"
-        f" got {got}"
+        "GradientAdaptation.adapted must hold one or more of initial_state, recurrence,"
+        f" world_model, policy, got {got}"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         GradientAdaptation(adapted=adapted)
@@ -417,7 +425,7 @@ def test_rates_are_reported_by_parameter(learn, setup):
     inner_loop = settings.build(setup.weights)
     assert inner_loop.num_shots == 4
     assert inner_loop.rates() == {
-        name: pytest.approx(0.25) for name in dict(setup.principal.named_parameters())
+        name: pytest.approx(0.25) for name in setup.weights if name != "initial_state"
     }
     assert len(list(inner_loop.parameters())) == learn
     assert "log_rates" in inner_loop.state_dict()
@@ -465,3 +473,27 @@ def test_optimizer_arguments_are_checked(optimizer, args, message):
 def test_settings_are_checked(field, value, allowed):
     with pytest.raises(ValueError, match=rf"GradientAdaptation\.{field} .*{allowed}"):
         GradientAdaptation(**{field: value})
+
+
+def test_recurrent_adaptation_carries_the_state_of_the_support_episodes(setup):
+    """Query losses and gradients are those of episodes begun in the mean last state, by hand."""
+    inner_loop = RecurrentAdaptation(num_shots=B).build(setup.weights)
+    assert (inner_loop.num_shots, list(inner_loop.parameters())) == (B, [])
+    weights, thought = adapt(setup.principal, inner_loop, Objective(), setup.support)
+    assert weights["initial_state"].shape == (M, 4)
+    assert all(weights[name] is weight for name, weight in setup.weights.items() if name != STATE)
+
+    principal, fast = setup.principal, dict(setup.weights)
+    features = principal.encode(setup.support)
+    projected = linear(features, fast["weight_ih"], fast["bias_ih"])
+    first = principal.first_state(fast, M, B)
+    states = gru_sequence(projected, first, fast["weight_hh"], fast["bias_hh"])
+    fast[STATE] = states[:, :, -1].mean(1)
+    close(weights[STATE], fast[STATE])
+    leaves = list(setup.weights.values())
+    losses = [setup.losses(principal, one, setup.query).sum() for one in (weights, fast)]
+    gradients = [torch.autograd.grad(loss, leaves) for loss in losses]
+    assert all(gradient.abs().max() > 1e-6 for gradient in gradients[0])
+    for gradient, expected in zip(*gradients, strict=True):
+        close(gradient, expected)
+    assert thought.last_state.requires_grad

@@ -11,10 +11,12 @@ from mermaide_pl.agents import (
     BernoulliReward,
     BestResponse,
     BetaThompson,
+    DiscountedUCB,
     EpsilonGreedy,
     GaussianReward,
     GaussianThompson,
     NoiseFreeReward,
+    RescorlaWagner,
     Softmax,
 )
 from mermaide_pl.fused_rollout import fuses
@@ -40,7 +42,7 @@ from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Interval, Population
 from mermaide_pl.trajectory import Trajectory
 
-M, T, A = 24, 50, 4
+M, T, A = 32, 50, 4
 FAMILIES = [
     AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}),
     AgentFamily(EpsilonGreedy, {"epsilon": [0.1, 0.3], "decay": 0.01}),
@@ -48,6 +50,16 @@ FAMILIES = [
     AgentFamily(Softmax, {"temperature": [0.05, 0.2]}),
     AgentFamily(EXP3, {"gamma": [0.1, 0.4], "reward_high": 2.0}),
     AgentFamily(BestResponse),
+    AgentFamily(DiscountedUCB, {"beta": Interval(0.1, 0.7), "discount": [0.9, 0.98]}),
+    AgentFamily(
+        RescorlaWagner,
+        {
+            "learning_rate": Interval(0.05, 0.5),
+            "temperature": [0.05, 0.2],
+            "perseveration": [-0.1, 0.2],
+            "initial_value": 0.3,
+        },
+    ),
 ]
 OBSERVATIONS = [
     PartialInformation(),

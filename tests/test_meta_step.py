@@ -232,6 +232,7 @@ def tiny_episode() -> tuple[PrincipalOutput, Trajectory]:
         arm_logits=torch.stack([forecast, forecast]).view(1, 1, 2, 2, 2).log(),
         log_levels=torch.tensor([[[0.75, 0.5]]], dtype=torch.float64).log(),
         log_arms=torch.tensor([[[0.5, 0.1]]], dtype=torch.float64).log(),
+        last_state=torch.zeros(1, 1, 1),
     )
     arms, rewards = torch.tensor([[[0, 1]]]), torch.tensor([[[1.0, -0.5]]], dtype=torch.float64)
     trajectory = Trajectory(
@@ -244,6 +245,7 @@ FORECAST_LOSS = -(math.log(0.5) + math.log(0.1)) / 2.0
 # to go 0.5 and -0.5, as shares of T = 2: 0.25 and -0.25, against values of 0 and 0.25
 CRITIC_LOSS = (0.25**2 + 0.5**2) / 2.0
 ENTROPY = (-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) + math.log(2.0)) / 2.0
+LOGIT_PENALTY = (math.log(0.75) ** 2 + math.log(0.25) ** 2 + 2.0 * math.log(0.5) ** 2) / 4.0
 # two advantages, normalised, are 1 and -1: the first is 1.5 - 1 lambda, the second -1
 SURROGATE_LOSS = {
     LowVarianceCurvature: 0.0,
@@ -262,10 +264,12 @@ def test_outer_loss_by_hand(surrogate, progress):
         critic_weight=3.0,
         entropy_start=0.2,
         entropy_end=0.1,
+        logit_penalty=0.3,
     )
     loss = objective.outer_loss(*tiny_episode(), progress)
     bonus = {0.0: 0.2, 0.5: 0.15, 1.0: 0.1}[progress]
     expected = SURROGATE_LOSS[surrogate] + 0.7 * FORECAST_LOSS + 3.0 * CRITIC_LOSS - bonus * ENTROPY
+    expected += 0.3 * LOGIT_PENALTY
     assert loss.shape == (1,)
     assert loss.item() == pytest.approx(expected, abs=1e-5)
 
@@ -289,6 +293,7 @@ def test_inner_loss_has_neither_critic_nor_entropy():
         "critic_weight",
         "entropy_start",
         "entropy_end",
+        "logit_penalty",
         "zero_shot_weight",
     ],
 )

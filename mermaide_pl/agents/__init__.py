@@ -3,10 +3,12 @@
 from mermaide_pl.agents.base import HyperParameter, LearningRule, hyper_parameter
 from mermaide_pl.agents.best_response import BestResponse
 from mermaide_pl.agents.beta_thompson import BetaThompson
+from mermaide_pl.agents.discounted_ucb import DiscountedUCB
 from mermaide_pl.agents.epsilon_greedy import EpsilonGreedy
 from mermaide_pl.agents.exp3 import EXP3
 from mermaide_pl.agents.gaussian_thompson import GaussianThompson
 from mermaide_pl.agents.group import AgentGroup, Family
+from mermaide_pl.agents.rescorla_wagner import RescorlaWagner
 from mermaide_pl.agents.rewards import BernoulliReward, GaussianReward, NoiseFreeReward, RewardModel
 from mermaide_pl.agents.softmax import Softmax
 from mermaide_pl.agents.ucb import UCB
@@ -18,6 +20,7 @@ __all__ = [
     "BernoulliReward",
     "BestResponse",
     "BetaThompson",
+    "DiscountedUCB",
     "EpsilonGreedy",
     "Family",
     "GaussianReward",
@@ -25,6 +28,7 @@ __all__ = [
     "HyperParameter",
     "LearningRule",
     "NoiseFreeReward",
+    "RescorlaWagner",
     "RewardModel",
     "Softmax",
     "hyper_parameter",

@@ -7,7 +7,10 @@
 namespace mermaide {
 
 enum HistoryName : i64 { LAST_STEP = 0, TALLIES = 1 };
-enum Rule : i64 { UCB, EPSILON_GREEDY, GAUSSIAN_THOMPSON, SOFTMAX, EXP3, BEST_RESPONSE };
+enum Rule : i64 {
+  UCB, EPSILON_GREEDY, GAUSSIAN_THOMPSON, SOFTMAX, EXP3, BEST_RESPONSE, DISCOUNTED_UCB,
+  RESCORLA_WAGNER
+};
 enum PlayerKind : i64 { SAMPLING, GREEDY, GIVEN, ORACLE };
 
 // What turns the past into features: history.py.
@@ -115,7 +118,7 @@ struct GameCall {
   const T* base_rewards;         // [M, A]
   const i64* target;             // [M]
   const i64* rule;               // [M]
-  const T* parameters;           // [M, 3] hyper-parameters of the rule, in its order
+  const T* parameters;           // [M, 4] hyper-parameters of the rule, in its order
   const T* const* agent_draws;   // [M] pointers to [B or 1, T, num_draws]
   const i64* num_draws;          // [M]
   i64 shared_draws;              // whether the agent's and reward's draws are those of one episode
@@ -134,9 +137,10 @@ class Agent {
  public:
   Agent(const GameCall<T>& game, i64 task, i64 num_arms)
       : rule_(game.rule[task]), A_(num_arms), target_(game.target[task]),
-        base_(game.base_rewards + task * num_arms), p_(game.parameters + task * 3),
+        base_(game.base_rewards + task * num_arms), p_(game.parameters + task * 4),
         counts_(num_arms), sums_(num_arms) {
     if (rule_ == EXP3) std::fill(sums_.begin(), sums_.end(), -std::log(T(A_)));
+    if (rule_ == RESCORLA_WAGNER) std::fill(sums_.begin(), sums_.end(), p_[3]);
   }
 
   i64 act(T bonus, const T* draws) const {
@@ -148,6 +152,17 @@ class Agent {
           return counts_[a] ? mean(a) + p_[0] * std::sqrt(log_t / counts_[a]) : infinity;
         });
       }
+      case DISCOUNTED_UCB: {
+        const T log_t = std::log1p(std::accumulate(counts_.begin(), counts_.end(), T(0)));
+        return best(draws, [&](i64 a) {
+          return counts_[a] > 0 ? mean(a) + p_[0] * std::sqrt(log_t / counts_[a]) : infinity;
+        });
+      }
+      case RESCORLA_WAGNER:
+        return best(draws, [&](i64 a) {
+          const T habit = a == last_ ? p_[2] : T(0);
+          return sums_[a] + habit - p_[1] * std::log(-std::log(draws[a]));
+        });
       case EPSILON_GREEDY: {
         const bool explores = draws[0] < p_[0] / (1 + p_[1] * (step_ - 1));
         return best(draws + 1, [&](i64 a) { return explores ? 0 : counts_[a] ? mean(a) : infinity; });
@@ -190,7 +205,12 @@ class Agent {
       T total = 0;
       for (T weight : sums_) total += std::exp(weight - top);
       for (T& weight : sums_) weight -= top + std::log(total);
+    } else if (rule_ == RESCORLA_WAGNER) {
+      sums_[arm] += p_[0] * (reward - sums_[arm]);
+      last_ = arm;
     } else {
+      if (rule_ == DISCOUNTED_UCB)
+        for (i64 a = 0; a < A_; ++a) counts_[a] *= p_[1], sums_[a] *= p_[1];
       ++counts_[arm];
       sums_[arm] += reward;
     }
@@ -213,8 +233,9 @@ class Agent {
 
   const i64 rule_, A_, target_;
   const T *base_, *p_;
-  std::vector<T> counts_, sums_;  // pulls and reward sums; for EXP3 sums_ are log weights
-  i64 step_ = 1;
+  // pulls and reward sums; sums_ are EXP3's log weights and Rescorla and Wagner's values
+  std::vector<T> counts_, sums_;
+  i64 step_ = 1, last_ = -1;
 };
 
 template <class T>

@@ -52,6 +52,7 @@ class NetworkShape:
             without_bias = self.forecast == "shared" and name in _NAMES["shared"][1:]
             weight, bias = (None, None) if name is None else (f"{name}_weight", f"{name}_bias")
             layers.append((weight, None if without_bias else bias))
+        layers.append((None, "initial_state"))
         return [name for layer in layers for name in layer]
 
     def sizes(self) -> list[tuple[int, ...]]:
@@ -64,14 +65,15 @@ class NetworkShape:
         head = (self.policy_size, sees)
         layers = [(3 * H, self.num_features), (3 * H, H)]
         layers += [(outputs, inputs), (S, self.num_per_arm), (L, S)]
-        layers += [head, (L, self.policy_size), head, (1, self.policy_size)]
+        layers += [head, (L, self.policy_size), head, (1, self.policy_size), (H, 0)]
         return [size for layer in layers for size in (layer, layer[:1])]
 
     def reached(self, by: Sequence[object]) -> list[bool]:
         """Which weights the cotangents of the outputs reach, those that are not None."""
         policy, critic = by[0] is not None or by[3] is not None, by[1] is not None
-        forecast = any(one is not None for one in by)  # policy and critic act through it
-        layers = [forecast] * 5 + [policy] * 2 + [critic] * 2
+        forecast = any(one is not None for one in by[:5])  # policy and critic act through it
+        state = forecast or by[5] is not None
+        layers = [state] * 2 + [forecast] * 3 + [policy] * 2 + [critic] * 2 + [state]
         return [layer for layer in layers for _ in range(2)]
 
 
@@ -114,9 +116,9 @@ class FeatureCall(ctypes.Structure):
     ]
 
 
-_POINTERS = ctypes.c_void_p * 18
-_STRIDES = ctypes.c_int64 * 18
-OUTPUTS = ctypes.c_void_p * 5
+_POINTERS = ctypes.c_void_p * 20
+_STRIDES = ctypes.c_int64 * 20
+OUTPUTS = ctypes.c_void_p * 6
 
 
 class NetworkCall(ctypes.Structure):

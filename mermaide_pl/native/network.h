@@ -7,7 +7,11 @@
 namespace mermaide {
 
 enum Forecast : i64 { NONE = 0, LINEAR = 1, SHARED = 2 };
-enum LayerName { IH, HH, COMMON, ARM, OUT, POLICY_IN, POLICY_OUT, CRITIC_IN, CRITIC_OUT, LAYERS };
+enum LayerName {
+  IH, HH, COMMON, ARM, OUT, POLICY_IN, POLICY_OUT, CRITIC_IN, CRITIC_OUT,
+  START,  // a bias only: the state in which an episode begins
+  LAYERS
+};
 
 // Sizes, in the order in which Python sends them.
 struct Sizes {
@@ -26,9 +30,10 @@ struct Call {
   T* grad[2 * LAYERS];      // [M, ...], null where not wanted
   const T* features;        // [M, B, T, F]
   const i64 *levels, *arms; // [M, B, T], what was recorded; its likelihood is an output
-  // level logits, values, arm logits, log-probability of the levels, log-likelihood of the arms
-  const T* cotangent[5];    // null for zero
-  T* out[5];                // values, or with a tangent their tangents; null where not wanted
+  // level logits, values, arm logits, log-probability of the levels, log-likelihood of the arms,
+  // and [M, B, H] the state in which an episode ends
+  const T* cotangent[6];    // null for zero
+  T* out[6];                // values, or with a tangent their tangents; null where not wanted
 };
 
 // Weights of one task, padded, as the products want them.
@@ -90,7 +95,10 @@ class Network {
     seen_ = Hp_ + s_.G + s_.per_arm;  // what policy and critic see of a row of z_
     const i64 zs = pad<T>(Hp_ + s_.F()) + W<T>, rows = steps * max_rows;
     shape_layers();
-    for (i64 k = 0; k < LAYERS; ++k) load_layer(k, task);
+    for (i64 k = 0; k < START; ++k) load_layer(k, task);
+    layers_[START].out_p = Hp_;
+    start_ = bias_of(call.weight, call.weight_stride, START, task);
+    start_tangent_ = bias_of(call.tangent, call.tangent_stride, START, task);
     z_ = arena.matrix<T>(rows + max_rows, zs, D);
     gates_ = arena.matrix<T>(rows, 4 * Hp_, D);
     recurrent_ = arena.matrix<T>(max_rows, 3 * Hp_, D);
@@ -112,10 +120,14 @@ class Network {
 
   static constexpr i64 CHUNK = 64;  // rows of the heads computed at once
 
-  // Start R episodes from a zero state.
+  // Start R episodes.
   void begin(i64 episodes) {
     R_ = episodes;
     clear(z_, R_);
+    for (i64 r = 0; r < R_; ++r) {
+      if (start_) std::copy_n(start_, s_.H, z_.v + r * z_.ld);
+      if (D && start_tangent_) std::copy_n(start_tangent_, s_.H, z_.d + r * z_.ld);
+    }
   }
   T* features(i64 q) { return z_.v + (q + R_) * z_.ld + Hp_; }
   void take_features(i64 task, i64 first) {
@@ -189,6 +201,11 @@ class Network {
       if (call_.out[4])
         call_.out[4][at] = log_softmax(logits_, probs_, first_arm, s_.A, call_.arms[at]);
     });
+    if (call_.out[5])
+      for (i64 r = 0; r < R_; ++r) {
+        const Mat<T> last = row((steps_ - 1) * R_ + r, 0);
+        std::copy_n(D ? last.d : last.v, s_.H, call_.out[5] + (task * s_.B + first + r) * s_.H);
+      }
   }
 
   // Gradients of sum(cotangent * outputs) by the weights, added to the layers' grads.
@@ -216,7 +233,12 @@ class Network {
         reverse_log_softmax(d_logit_, probs_, first_arm, s_.A, call_.arms[at], push[at]);
     });
     for (i64 q = 0; q < rows; q += CHUNK) reverse_heads(q, std::min(q + CHUNK, rows));
-    if (wants(IH) || wants(HH)) reverse_recurrence();
+    if (const T* push = call_.cotangent[5])
+      for (i64 r = 0; r < R_; ++r) {
+        T* to = d_hidden_.v + ((steps_ - 1) * R_ + r) * Hp_;
+        for (i64 j = 0; j < s_.H; ++j) to[j] += push[(task * s_.B + first + r) * s_.H + j];
+      }
+    if (wants(IH) || wants(HH) || wants(START)) reverse_recurrence();
   }
   void start_grads() {
     for (i64 k = 0; k < LAYERS; ++k) {
@@ -246,7 +268,7 @@ class Network {
     auto after_hidden = [&](Layer<T>& layer) {  // inputs [h, x]: h is padded
       for (i64 i = H; i < layer.in; ++i) layer.col[i] += Hp_ - H;
     };
-    layers_[IH].shape(3 * H, F), layers_[HH].shape(3 * H, H);
+    layers_[IH].shape(3 * H, F), layers_[HH].shape(3 * H, H), layers_[START].shape(H, 0);
     for (i64 o = 0; o < 3 * H; ++o) {  // torch's order is r, z, n
       layers_[HH].row[o] = o / H * Hp_ + o % H;
       layers_[IH].row[o] = (o / H + 1) % 3 * Hp_ + o % H;  // n, r, z
@@ -267,22 +289,23 @@ class Network {
       layers_[k + 1].shape(k == POLICY_IN ? s_.L : 1, s_.P);
     }
   }
+  static const T* bias_of(const T* const* from, const i64* strides, i64 k, i64 task) {
+    return from[2 * k + 1] ? from[2 * k + 1] + task * strides[2 * k + 1] : nullptr;
+  }
   void load_layer(i64 k, i64 task) {
     Layer<T>& layer = layers_[k];
     if (!call_.weight[2 * k]) return;
     layer.fit();
     const bool tangent = D && (call_.tangent[2 * k] || call_.tangent[2 * k + 1]);
     layer.allocate(arena_, tangent, D);
-    auto pick = [&](const T* const* from, const i64* strides, i64 i) {
-      return from[i] ? from[i] + task * strides[i] : nullptr;
-    };
-    layer.pack(pick(call_.weight, call_.weight_stride, 2 * k), layer.by_in.v, layer.by_out.v);
-    if (const T* bias = pick(call_.weight, call_.weight_stride, 2 * k + 1))
+    const i64 weight_of_task = task * call_.weight_stride[2 * k];
+    layer.pack(call_.weight[2 * k] + weight_of_task, layer.by_in.v, layer.by_out.v);
+    if (const T* bias = bias_of(call_.weight, call_.weight_stride, k, task))
       layer.pack_bias(bias, layer.bias.v);
     if constexpr (D) {
-      if (const T* weight = pick(call_.tangent, call_.tangent_stride, 2 * k))
-        layer.pack(weight, layer.by_in.d, layer.by_out.d);
-      if (const T* bias = pick(call_.tangent, call_.tangent_stride, 2 * k + 1))
+      if (const T* weight = call_.tangent[2 * k])
+        layer.pack(weight + task * call_.tangent_stride[2 * k], layer.by_in.d, layer.by_out.d);
+      if (const T* bias = bias_of(call_.tangent, call_.tangent_stride, k, task))
         layer.pack_bias(bias, layer.bias.d);
     }
   }
@@ -478,12 +501,14 @@ class Network {
           store(gate, 3 * Hp_ + j, dn * reset), store(back, j, dh * z);
         }
       }
-      if (t) add_product<D>(R_, Hp_, 3 * Hp_, gates_.at(t * R_, Hp_), layers_[HH].by_out, carry);
+      if (t || wants(START))
+        add_product<D>(R_, Hp_, 3 * Hp_, gates_.at(t * R_, Hp_), layers_[HH].by_out, carry);
     }
     const i64 rows = steps_ * R_;
     add_grad(IH, rows, gates_, row(0, Hp_).constant(), layers_[IH].in_p);
     add_grad(HH, rows, gates_.at(0, Hp_), row(-R_, 0), Hp_);
     add_bias_grad(IH, rows, gates_), add_bias_grad(HH, rows, gates_.at(0, Hp_));
+    add_bias_grad(START, R_, carry);
   }
 
   const Call<T>& call_;
@@ -492,7 +517,8 @@ class Network {
   Arena& arena_;
   i64 R_ = 0, Hp_, Lp_, Sp_, Pp_, LAp_, seen_, target_col_;
   Layer<T> layers_[LAYERS];
-  Mat<T> z_;  // [h, x], with R rows of the zero state in front
+  const T *start_, *start_tangent_;  // null for zero
+  Mat<T> z_;  // [h, x], with R rows of the first state in front
   Mat<T> gates_, recurrent_, policy_, levels_, level_probs_, critic_, values_;
   Mat<T> logits_, probs_, target_, units_, common_, by_arm_, arms_;
   Mat<T> d_hidden_, d_level_, d_value_, d_logit_, d_units_, d_target_;

@@ -56,7 +56,7 @@ class Recorded:
 
 def think(
     shape: NetworkShape, weights: Mapping[str, Tensor], recorded: Recorded
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor | None, Tensor]:
     """What the principal thinks before each step of recorded episodes.
 
     Args:
@@ -66,9 +66,9 @@ def think(
 
     Returns:
         Level logits [M, B, T, L], values [M, B, T], arm logits [M, B, T, L, A], log-probability of
-        the levels played [M, B, T], and log-likelihood of the arms observed by the forecast for
-        them [M, B, T]; None where the principal has no such part. Differentiable twice in the
-        weights, on the CPU, in float32 or float64.
+        the levels played [M, B, T], log-likelihood of the arms observed by the forecast for them
+        [M, B, T], and the recurrent state at the end [M, B, H]; None where the principal has no
+        such part. Differentiable twice in the weights, on the CPU, in float32 or float64.
     """
     recorded.check(shape)
     given = weights_of(shape, weights, len(recorded.levels))
@@ -130,16 +130,24 @@ def encode(
 
 
 def _outputs(
-    shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool] = (True,) * 5
+    shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool] = (True,) * 6
 ) -> list[Tensor | None]:
     """Room for the outputs of `think`."""
     levels, arms = shape.num_levels, shape.num_arms
     forecasts = shape.forecast != "none"
-    there = (True, shape.has_critic, forecasts, True, forecasts)
-    axes = ((levels,), (), (levels, arms), (), ())
+    there = (True, shape.has_critic, forecasts, True, forecasts, True)
+    every = recorded.levels.shape
+    sizes = (
+        (*every, levels),
+        every,
+        (*every, levels, arms),
+        every,
+        every,
+        (*every[:2], shape.hidden_size),
+    )
     return [
-        recorded.features.new_empty(*recorded.levels.shape, *more) if exists and wants else None
-        for more, exists, wants in zip(axes, there, wanted, strict=True)
+        recorded.features.new_empty(size) if exists and wants else None
+        for size, exists, wants in zip(sizes, there, wanted, strict=True)
     ]
 
 
@@ -202,8 +210,8 @@ class _ThinkBackward(torch.autograd.Function):
         ctx: Any, shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool], *rest: Any
     ) -> Any:
         keep: list[Tensor] = []
-        cotangents = [None if one is None else one.contiguous() for one in rest[:5]]
-        weights = rest[5:]
+        cotangents = [None if one is None else one.contiguous() for one in rest[:6]]
+        weights = rest[6:]
         call = network_call(shape, weights, recorded.levels.shape, keep)
         recorded.enter(call)
         call.cotangent = OUTPUTS(*map(pointer, cotangents))
@@ -217,17 +225,17 @@ class _ThinkBackward(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *directions: Tensor | None) -> Any:
-        cotangents, weights = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+        cotangents, weights = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
         if all(direction is None for direction in directions):
-            return (None,) * (8 + len(weights))
+            return (None,) * (9 + len(weights))
         keep: list[Tensor] = []
         call = network_call(ctx.shape, weights, ctx.recorded.levels.shape, keep)
         point_to(call.tangent, call.tangent_stride, directions, keep)
         ctx.recorded.enter(call)
-        tangents = _outputs(ctx.shape, ctx.recorded, ctx.needs_input_grad[3:8])
+        tangents = _outputs(ctx.shape, ctx.recorded, ctx.needs_input_grad[3:9])
         call.out = OUTPUTS(*map(pointer, tangents))
         call.cotangent = OUTPUTS(*map(pointer, cotangents))
-        wanted = _both(ctx.needs_input_grad[8:], ctx.shape.reached(cotangents))
+        wanted = _both(ctx.needs_input_grad[9:], ctx.shape.reached(cotangents))
         gradients = _gradients(weights, wanted, len(ctx.recorded.levels), call)
         run("think_double_backward", ctx.recorded.features.dtype, call)
         return None, None, None, *tangents, *_of_shared(weights, gradients)

@@ -65,18 +65,18 @@ def gru_step(projected: Tensor, hidden: Tensor, weight_hh: Tensor, bias_hh: Tens
     return torch.lerp(candidate, hidden.to(candidate), update)
 
 
-def gru_sequence(projected: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
-    """Run `gru_step` over a sequence from a zero state.
+def gru_sequence(projected: Tensor, hidden: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+    """Run `gru_step` over a sequence.
 
     Args:
         projected: input projections of all steps, float [M, B, T, 3H].
+        hidden: state before the first step, float [M, B, H].
         weight_hh: [3H, H] or [M, 3H, H].
         bias_hh: [3H] or [M, 3H].
 
     Returns:
         Hidden states after each input, float [M, B, T, H].
     """
-    hidden = projected.new_zeros(*projected.shape[:2], weight_hh.shape[-1])
     states = []
     for projected_t in projected.unbind(2):
         hidden = gru_step(projected_t, hidden, weight_hh, bias_hh)

@@ -64,7 +64,7 @@ class LearnedPlayer(Player):
         """Forget the past."""
         self._uniforms = table.uniforms
         shape = table.uniforms.shape[1:]
-        self._hidden = table.uniforms.new_zeros(*shape, self.weights["weight_hh"].shape[-1])
+        self._hidden = self.principal.first_state(self.weights, *shape)
         self._past = Past.empty(table.uniforms, self.principal.game, *shape)
 
     def act(self, step: int) -> Tensor:

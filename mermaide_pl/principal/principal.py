@@ -67,6 +67,7 @@ class PrincipalOutput:
     arm_logits: Tensor | None  # [M, ..., L, A] float, logits of p(a_t | history, u)
     log_levels: Tensor  # [M, ...] float, log-probability of the level played
     log_arms: Tensor | None  # [M, ...] float, log-likelihood of the arm observed, given the level
+    last_state: Tensor  # [M, B, H] float, recurrent state at the end of each episode
 
 
 class Principal(nn.Module):
@@ -92,6 +93,7 @@ class Principal(nn.Module):
         self.weight_hh = nn.Parameter(torch.empty(3 * hidden, hidden))
         self.bias_ih = nn.Parameter(torch.zeros(3 * hidden))
         self.bias_hh = nn.Parameter(torch.zeros(3 * hidden))
+        self.initial_state = nn.Parameter(torch.zeros(hidden))
         for gate in range(3):
             rows = slice(gate * hidden, (gate + 1) * hidden)
             nn.init.xavier_uniform_(self.weight_ih.data[rows])
@@ -142,7 +144,8 @@ class Principal(nn.Module):
                 values = features.new_zeros(features.shape[:-1])
             return PrincipalOutput(logits, values, *others)  # type: ignore[arg-type]
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
-        hidden = gru_sequence(projected, weights["weight_hh"], weights["bias_hh"])
+        first = self.first_state(weights, *levels.shape[:2])
+        hidden = gru_sequence(projected, first, weights["weight_hh"], weights["bias_hh"])
         state, arm_logits = self._state(weights, hidden, features)
         level_logits = self.policy.level_logits(weights, state)
         log_arms = None
@@ -154,7 +157,15 @@ class Principal(nn.Module):
             arm_logits,
             log_probabilities(level_logits, levels),
             log_arms,
+            hidden[:, :, -1],
         )
+
+    @staticmethod
+    def first_state(weights: Weights, num_tasks: int, num_episodes: int) -> Tensor:
+        """Recurrent state in which episodes begin, float [M, B, H]."""
+        state = weights["initial_state"]
+        state = state.unsqueeze(1) if state.dim() == 2 else state
+        return state.expand(num_tasks, num_episodes, -1)
 
     def encode(self, trajectory: Trajectory) -> Tensor:
         """Features of every step of recorded episodes, float [M, B, T, G + A * P]."""
@@ -187,7 +198,7 @@ class Principal(nn.Module):
 
         Args:
             weights: meta weights, or fast weights of the M tasks.
-            hidden: float [M, B, H], zeros before the first step.
+            hidden: float [M, B, H], `first_state` before the first step.
             past: what was seen before this step, axes [M, B].
 
         Returns:

@@ -71,16 +71,18 @@ class Twin:
     def reference(self, *weights):
         named = dict(zip(self.names, weights, strict=True))
         projected = linear(self.features, named["weight_ih"], named["bias_ih"])
-        hidden = gru_sequence(projected, named["weight_hh"], named["bias_hh"])
+        first = self.principal.first_state(named, *self.levels.shape[:2])
+        hidden = gru_sequence(projected, first, named["weight_hh"], named["bias_hh"])
+        last = hidden[:, :, -1]
         state, arm_logits = self.principal._state(named, hidden, self.features)
         outputs = [self.principal.policy.level_logits(named, state)]
         if self.shape.has_critic:
             outputs.append(self.principal.policy.values(named, state))
         log_levels = log_probabilities(outputs[0], self.levels)
         if arm_logits is None:
-            return *outputs, log_levels
+            return *outputs, log_levels, last
         log_arms = forecast_log_likelihood(arm_logits, self.levels, self.arms)
-        return *outputs, arm_logits, log_levels, log_arms
+        return *outputs, arm_logits, log_levels, log_arms, last
 
 
 def close(actual, expected):
@@ -184,7 +186,9 @@ def test_not_a_number_stays_not_a_number():
     twin = Twin()
     weights = [weight.detach().clone() for weight in twin.weights]
     weights[twin.names.index("weight_hh")][0, 0] = torch.nan
-    for output in twin.native(*weights):
+    *steps, last = twin.native(*weights)
+    assert last.isnan().all()
+    for output in steps:
         assert output[:, :, 1:].isnan().all()
 
 
@@ -244,13 +248,15 @@ def test_what_the_kernel_would_read_wrongly_is_refused(changed):
 def test_a_weight_that_nothing_depends_on_has_no_gradient():
     """As in PyTorch: an inner optimizer with weight decay would move it if it were zero."""
     twin = Twin()
-    outputs = dict(zip(("levels", "values"), twin.native(*twin.weights), strict=False))
-    for name, other in (("levels", "critic"), ("values", "policy.policy")):
+    levels, values, *_, last = twin.native(*twin.weights)
+    heads = ("policy", "world_model")
+    outputs = (levels, "policy.critic"), (values, "policy.policy"), (last, heads)
+    for output, others in outputs:
         gradients = torch.autograd.grad(
-            outputs[name].sum(), twin.weights, allow_unused=True, retain_graph=True
+            output.sum(), twin.weights, allow_unused=True, retain_graph=True
         )
         absent = [n for n, g in zip(twin.names, gradients, strict=True) if g is None]
-        assert absent == [n for n in twin.names if other in n]
+        assert absent == [n for n in twin.names if n.startswith(others)]
 
 
 def test_features_of_part_of_an_episode_are_those_of_the_history():

@@ -26,19 +26,19 @@ def reference():
 
 
 def test_gru_sequence_equals_pytorch(reference):
-    inputs = randn(M, B, T, I)
+    inputs, start = randn(M, B, T, I), randn(M, B, H)
     projected = linear(inputs, reference.weight_ih_l0, reference.bias_ih_l0)
-    states = gru_sequence(projected, reference.weight_hh_l0, reference.bias_hh_l0)
-    expected, _ = reference(inputs.flatten(0, 1))
+    states = gru_sequence(projected, start, reference.weight_hh_l0, reference.bias_hh_l0)
+    expected, _ = reference(inputs.flatten(0, 1), start.view(1, M * B, H))
     assert states.shape == (M, B, T, H)
     close(states, expected.view(M, B, T, H))
 
 
 def test_gru_sequence_has_the_gradients_of_pytorch(reference):
     inputs, weights = randn(M, B, T, I), list(reference.parameters())
-    scale = randn(M, B, T, H)
+    scale, start = randn(M, B, T, H), torch.zeros(M, B, H).double()
     weight_ih, weight_hh, bias_ih, bias_hh = weights
-    states = gru_sequence(linear(inputs, weight_ih, bias_ih), weight_hh, bias_hh)
+    states = gru_sequence(linear(inputs, weight_ih, bias_ih), start, weight_hh, bias_hh)
     gradients = torch.autograd.grad((scale * states).sum(), weights)
     expected = (scale * reference(inputs.flatten(0, 1))[0].view(M, B, T, H)).sum()
     for gradient, other in zip(gradients, torch.autograd.grad(expected, weights), strict=True):
@@ -55,9 +55,11 @@ def test_gru_step_equals_pytorch(reference):
 
 def test_gru_sequence_with_fast_weights_equals_a_loop_over_tasks():
     projected, weight, bias = randn(M, B, T, 3 * H), randn(M, 3 * H, H), randn(M, 3 * H)
-    stacked = gru_sequence(projected, weight, bias)
+    start = randn(M, B, H)
+    stacked = gru_sequence(projected, start, weight, bias)
     for task in range(M):
-        alone = gru_sequence(projected[task : task + 1], weight[task], bias[task])
+        one = slice(task, task + 1)
+        alone = gru_sequence(projected[one], start[one], weight[task], bias[task])
         close(stacked[task], alone[0])
 
 
@@ -93,11 +95,11 @@ def double_check(function, *inputs: Tensor) -> None:
 
 
 def test_gru_sequence_can_be_differentiated_twice():
-    double_check(gru_sequence, randn(1, 2, 3, 6), randn(6, 2), randn(6))
+    double_check(gru_sequence, randn(1, 2, 3, 6), randn(1, 2, 2), randn(6, 2), randn(6))
 
 
 def test_gru_sequence_with_fast_weights_can_be_differentiated_twice():
-    double_check(gru_sequence, randn(2, 1, 3, 6), randn(2, 6, 2), randn(2, 6))
+    double_check(gru_sequence, randn(2, 1, 3, 6), randn(2, 1, 2), randn(2, 6, 2), randn(2, 6))
 
 
 def test_gru_step_can_be_differentiated_twice():
