@@ -17,6 +17,7 @@ from rich.table import Table as RichTable
 
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
+from mermaide_pl.game import Game
 from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
@@ -25,7 +26,7 @@ from mermaide_pl.rollout import rollout
 from mermaide_pl.spec import rebuild
 from mermaide_pl.tasks import Population, TaskBatch
 from mermaide_pl.trajectory import Trajectory
-from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
+from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 NUM_TUNING_AGENTS = 300
 _CHUNK = 250  # agents played at once, bounds the memory
@@ -106,11 +107,7 @@ def evaluate(
     if out is not None:
         _make_place(Path(out))
     console = Console()
-    grids = {
-        "periodic": periodic_grid(module.game),
-        "burst": burst_grid(module.game),
-        "random": random_grid(module.game),
-    }
+    grids = schedule_grids(module.game)
     tuning_steps = sum(map(len, grids.values())) + len(populations) * len(oracle_grid(module.game))
     with Progress(console=console, transient=True) as progress:
         tuning = progress.add_task("tuning schedules and oracles", total=tuning_steps)
@@ -155,6 +152,39 @@ def evaluate(
     return rows
 
 
+def unseen_agents(population: Population, num_agents: int, seed: int) -> list[TaskBatch]:
+    """The agents on which principals are scored, in chunks that bound the memory."""
+    return [
+        population.sample(range(first, min(first + _CHUNK, num_agents)), split="test", seed=seed)
+        for first in range(0, num_agents, _CHUNK)
+    ]
+
+
+def play_unseen(
+    player_for: Callable[[TaskBatch], Player],
+    chunks: Sequence[TaskBatch],
+    game: Game,
+    num_episodes: int,
+    kernel: Kernel = "auto",
+) -> Scores:
+    """Play scored episodes; all principals meet the same random numbers.
+
+    Args:
+        player_for: the principal for some of the agents.
+        chunks: agents.
+        game: the rules.
+        num_episodes: with each agent.
+        kernel: what computes.
+    """
+    options: dict[str, Any] = {"stream": "query", "num_episodes": num_episodes, "kernel": kernel}
+    return Scores.of([rollout(tasks, player_for(tasks), game, **options) for tasks in chunks])
+
+
+def adapted_player(module: MermaideModule, shots: int) -> Callable[[TaskBatch], Player]:
+    """The learned principal for some agents, after `shots` support episodes with each."""
+    return lambda tasks: GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))
+
+
 def _make_place(out: Path) -> None:
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder, it must be a file")
@@ -175,33 +205,15 @@ def _score_population(
     num_episodes: int,
     seed: int,
 ) -> list[Row]:
-    chunks = [
-        population.sample(range(first, min(first + _CHUNK, num_agents)), split="test", seed=seed)
-        for first in range(0, num_agents, _CHUNK)
-    ]
-
-    def play(player_for: Callable[[TaskBatch], Player]) -> Scores:
-        played = [
-            rollout(
-                tasks,
-                player_for(tasks),
-                module.game,
-                stream="query",
-                num_episodes=num_episodes,
-                kernel=module.principal.kernel,
-            )
-            for tasks in chunks
-        ]
-        return Scores.of(played)
-
-    def learned(number: int) -> Scores:
-        def adapted(tasks: TaskBatch) -> Player:
-            return GreedyPlayer(module.principal, module.adapted_weights(tasks, number))
-
-        return play(adapted)
+    chunks = unseen_agents(population, num_agents, seed)
+    kernel = module.principal.kernel
 
     def known(player: Player) -> Scores:
-        return play(lambda _: player)
+        return play_unseen(lambda _: player, chunks, module.game, num_episodes, kernel)
+
+    def learned(number: int) -> Scores:
+        adapted = adapted_player(module, number)
+        return play_unseen(adapted, chunks, module.game, num_episodes, kernel)
 
     scores = [(method, 0, known(player)) for method, player in fixed.items()]
     best = max((score.returns for _, _, score in scores), key=np.mean)

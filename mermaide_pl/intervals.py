@@ -1,7 +1,8 @@
-"""Bootstrap intervals over agents."""
+"""Bootstrap intervals, over agents and over runs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -45,3 +46,59 @@ def _resample(num_agents: int, seed: int) -> np.ndarray:
         num_agents, np.full(num_agents, 1.0 / num_agents), size=_NUM_RESAMPLES
     )
     return counts / num_agents
+
+
+def interquartile_mean(scores: np.ndarray) -> float:
+    """Mean of the middle half of all scores, a quarter cut off at each end (rounded down).
+
+    Source: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice",
+    NeurIPS 2021, section 4.3.
+
+    Args:
+        scores: of all runs on all tasks, [runs, tasks].
+    """
+    ordered = np.sort(scores, axis=None)
+    cut = len(ordered) // 4
+    return float(ordered[cut : len(ordered) - cut].mean())
+
+
+def stratified_interval(
+    statistic: Callable[..., float], *scores: np.ndarray, seed: int = 0
+) -> tuple[float, float, float]:
+    """A statistic of several runs and its 95% stratified percentile bootstrap interval.
+
+    Runs are drawn again with replacement, for every task and every method on its own.
+
+    Source: Agarwal et al. 2021, section 4.1.
+
+    Args:
+        statistic: of one or more score matrices.
+        scores: of each method, [runs, tasks].
+        seed: of the resampling.
+
+    Returns:
+        Statistic, low, high.
+    """
+    generator = np.random.default_rng(seed)
+
+    def again(matrix: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(
+            matrix, generator.integers(len(matrix), size=matrix.shape), axis=0
+        )
+
+    resampled = [statistic(*map(again, scores)) for _ in range(_NUM_RESAMPLES)]
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return statistic(*scores), float(low), float(high)
+
+
+def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Chance that a run of ours beats one of theirs on a task drawn at random; ties count half.
+
+    Source: Agarwal et al. 2021, section 4.3.
+
+    Args:
+        ours: [runs, tasks].
+        theirs: [runs, tasks].
+    """
+    difference = np.sign(ours[:, None] - theirs[None])
+    return float((0.5 * (difference + 1.0)).mean())

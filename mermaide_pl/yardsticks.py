@@ -31,6 +31,15 @@ def random_grid(game: Game) -> list[Player]:
     return [RandomlyIntervene(tenth / 10) for tenth in range(1, 10)]
 
 
+def schedule_grids(game: Game) -> dict[str, list[Player]]:
+    """The grids by the name of the schedule that is chosen from each."""
+    return {
+        "periodic": periodic_grid(game),
+        "burst": burst_grid(game),
+        "random": random_grid(game),
+    }
+
+
 def oracle_grid(game: Game) -> list[Player]:
     """Multiples of ``delta * T``, with head starts of up to a third of an episode."""
     head_starts = [part * game.num_steps * game.bonuses[-1] for part in (0.025, 0.075, 0.15, 0.3)]
