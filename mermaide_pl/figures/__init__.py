@@ -6,6 +6,7 @@ from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.pull_maps import draw_pull_maps
 from mermaide_pl.figures.tensorboard import FigureLogger
+from mermaide_pl.figures.timing import draw_timing
 
 __all__ = [
     "FigureLogger",
@@ -14,4 +15,5 @@ __all__ = [
     "draw_intervention_rate",
     "draw_learning_curves",
     "draw_pull_maps",
+    "draw_timing",
 ]
