@@ -21,7 +21,7 @@ from mermaide_pl.figures.style import (
 
 _PANELS_IN_A_LINE = 3
 _LINES = (  # the wider one below, so that both are seen where they are the same
-    ("alignment", "target pulled", GREEN, 2 * LINE_WIDTH),
+    ("alignment", "target pulled", GREEN, 1.8 * LINE_WIDTH),
     ("intervention_rate", "intervention", VERMILLION, LINE_WIDTH),
 )
 
@@ -58,7 +58,7 @@ def draw_timing(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_ylim(-0.03, 1.03)
     for axes in panels.flat[len(populations) :]:
         axes.set_axis_off()
-    panels[0, 0].xaxis.set_major_locator(MaxNLocator(2))
+    panels[0, 0].xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
     figure.supxlabel("step t", fontsize=FONT_SIZE)
     figure.supylabel("share of episodes", fontsize=FONT_SIZE)
     legend_above(figure, panels[0, 0])
