@@ -15,6 +15,7 @@ from mermaide_pl.agents import (
 from mermaide_pl.tasks import (
     AgentFamily,
     FixedRewards,
+    FixedTarget,
     GapTarget,
     Interval,
     NormalRewards,
@@ -237,6 +238,14 @@ def test_second_best_target_by_hand():
     assert target.tolist() == [2, 2]
 
 
+def test_fixed_target_by_hand():
+    base_rewards = torch.tensor([[0.1, 0.9, 0.5], [0.7, 0.2, 0.3]])
+    same, target = FixedTarget(1).choose(base_rewards, torch.zeros(2, 2))
+    assert same is base_rewards
+    assert target.dtype == torch.int64
+    assert target.tolist() == [1, 1]
+
+
 def test_gap_target_moves_the_target_to_the_drawn_distance():
     base_rewards = torch.tensor([[0.125, 1.0, 0.5], [0.75, 0.25, 0.375]])
     uniforms = torch.tensor([[0.25, 0.0], [0.75, 0.5]])
@@ -307,6 +316,11 @@ def test_fixed_rewards_are_the_same_for_every_agent():
         (lambda: NormalRewards(scale=0.0), r"NormalRewards\.scale .*above 0"),
         (lambda: NormalRewards(low=1.0, high=0.0), r"NormalRewards\.high .*above 1"),
         (lambda: FixedRewards((0.1, math.inf)), r"FixedRewards\.values .*finite"),
+        (lambda: FixedTarget(-1), r"FixedTarget\.arm .*at least 0, got -1"),
+        (
+            lambda: Population([AgentFamily(UCB)], num_arms=3, target=FixedTarget(3)),
+            r"FixedTarget\.arm .*at most 2, got 3",
+        ),
         (lambda: GapTarget(-0.1, 0.5), r"GapTarget\.low .*at least 0"),
         (lambda: GapTarget(0.5, 0.1), r"GapTarget\.high .*at least 0\.5"),
         (lambda: Population([]), r"Population\.families is empty"),

@@ -10,8 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from mermaide_pl.experiments import fixed_schedules, intervention_timing
+
 Experiment: TypeAlias = Callable[[Path, bool, int], str]
 """Folder for the results, whether to be quick, and seed, to what came out."""
 
-EXPERIMENTS: dict[str, Experiment] = {}
+EXPERIMENTS: dict[str, Experiment] = {
+    "fig4": fixed_schedules.fig4,
+    "fig5": fixed_schedules.fig5,
+    "fig6": intervention_timing.run,
+}
 """Name of each figure of the paper to its experiment."""

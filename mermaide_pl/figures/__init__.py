@@ -1,8 +1,19 @@
 """Figures of recorded results: functions that return a matplotlib figure, and their logger."""
 
+from mermaide_pl.figures.alignment_curves import draw_alignment_curves
 from mermaide_pl.figures.episode import draw_episode
 from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
+from mermaide_pl.figures.pull_maps import draw_pull_maps
 from mermaide_pl.figures.tensorboard import FigureLogger
+from mermaide_pl.figures.timing import draw_timing
 
-__all__ = ["FigureLogger", "draw_episode", "draw_intervention_rate", "draw_learning_curves"]
+__all__ = [
+    "FigureLogger",
+    "draw_alignment_curves",
+    "draw_episode",
+    "draw_intervention_rate",
+    "draw_learning_curves",
+    "draw_pull_maps",
+    "draw_timing",
+]

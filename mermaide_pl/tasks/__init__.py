@@ -3,12 +3,19 @@
 from mermaide_pl.tasks.base_rewards import BaseRewards, FixedRewards, NormalRewards, UniformRewards
 from mermaide_pl.tasks.batch import TaskBatch
 from mermaide_pl.tasks.population import AgentFamily, Interval, Population, Split, task_seed
-from mermaide_pl.tasks.targets import GapTarget, SecondBestTarget, TargetRule, UniformTarget
+from mermaide_pl.tasks.targets import (
+    FixedTarget,
+    GapTarget,
+    SecondBestTarget,
+    TargetRule,
+    UniformTarget,
+)
 
 __all__ = [
     "AgentFamily",
     "BaseRewards",
     "FixedRewards",
+    "FixedTarget",
     "GapTarget",
     "Interval",
     "NormalRewards",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mermaide_pl.checks import check_number
@@ -45,6 +46,22 @@ class SecondBestTarget(TargetRule):
     def choose(self, base_rewards: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
         """Take rank two."""
         return base_rewards, base_rewards.argsort(dim=1, descending=True)[:, 1]
+
+
+@dataclass(frozen=True)
+class FixedTarget(TargetRule):
+    """The same arm for every agent, in agent labels; it may be the agent's best."""
+
+    arm: int
+
+    def __post_init__(self) -> None:
+        check_number("FixedTarget.arm", self.arm, low=0)
+
+    def choose(self, base_rewards: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+        """The arm, for every task."""
+        num_tasks, num_arms = base_rewards.shape
+        check_number("FixedTarget.arm", self.arm, high=num_arms - 1)
+        return base_rewards, torch.full((num_tasks,), self.arm, device=base_rewards.device)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,149 @@
+"""Figure 6: when a trained principal intervenes, with every population and in one episode.
+
+Our source does not describe the paper's figure; this is what we take it to be. The principal plays
+its most probable level, without adaptation (0 shots).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.experiments.populations import POPULATIONS
+from mermaide_pl.experiments.records import Row, read_rows, write_rows
+from mermaide_pl.figures import draw_episode, draw_timing
+from mermaide_pl.figures.intervention_rate import mean_and_interval
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.objectives import factual_arm_logits
+from mermaide_pl.principal import GreedyPlayer
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import Population, TaskBatch
+from mermaide_pl.trajectory import Trajectory
+
+_CHECKPOINT = Path("logs/quickstart/checkpoints/best.ckpt")
+_SHOWN = "unseen_ucb"  # population of the annotated episode
+
+
+def run(out: Path, quick: bool, seed: int) -> str:
+    """Play with every population, write two tables, and draw them.
+
+    The annotated episode is the one with the median return, neither a good nor a bad one.
+
+    Args:
+        out: folder of the results.
+        quick: whether to play with 100 agents of each population, else 500.
+        seed: of the agents.
+
+    Returns:
+        How often the principal intervenes early and late, in one sentence.
+    """
+    module = _principal(quick)
+    num_agents = 100 if quick else 500
+    played = {
+        name: play(module, population.sample(range(num_agents), split="test", seed=seed))
+        for name, population in POPULATIONS.items()
+    }
+    write_rows(out / "fig6_rates.csv", _rate_rows(played))
+    rates = read_rows(out / "fig6_rates.csv")
+    draw_timing(rates).savefig(out / "fig6.png")
+    number = median_agent(played[_SHOWN])
+    episode, arm_logits = episode_of(module, POPULATIONS[_SHOWN], number, seed)
+    write_rows(out / "fig6_episode.csv", _episode_rows(episode, arm_logits))
+    draw_episode(episode, arm_logits).savefig(out / "fig6_episode.png")
+    phases = ", ".join(
+        f"{name} {' '.join(f'{rate:.2f}' for rate in rates_by_quarter(trajectory))}"
+        for name, trajectory in played.items()
+    )
+    return (
+        f"fig6: intervention rate by quarters of the episode: {phases} ({num_agents} agents each)."
+    )
+
+
+def _principal(quick: bool) -> MermaideModule:
+    """The principal that is shown.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not _CHECKPOINT.is_file():
+        raise ValueError(f"fig6 needs a trained principal: {_CHECKPOINT} (`make quickstart`)")
+    return MermaideModule.load_from_checkpoint(_CHECKPOINT).eval()
+
+
+def play(module: MermaideModule, tasks: TaskBatch) -> Trajectory:
+    """One episode with each task, at 0 shots, axes [M, 1, T]."""
+    player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 0))
+    return rollout(tasks, player, module.game, stream="query", num_episodes=1)
+
+
+def median_agent(played: Trajectory) -> int:
+    """Number of the agent with the median return, the lower one of two, from [M, B, T]."""
+    returns = played.returns.double().mean(1)
+    return int(returns.argsort(stable=True)[(len(returns) - 1) // 2])
+
+
+def episode_of(
+    module: MermaideModule, population: Population, number: int, seed: int
+) -> tuple[Trajectory, Tensor | None]:
+    """The episode with one agent, and what was foreseen in it.
+
+    Args:
+        module: the principal.
+        population: of the agent.
+        number: of the agent in the test split.
+        seed: of the agents.
+
+    Returns:
+        The episode, axes [1, 1, T], and forecasts, float [1, 1, T, L, A], principal labels; None
+        without a world model.
+    """
+    tasks = population.sample([number], split="test", seed=seed)
+    played = play(module, tasks)
+    with torch.no_grad():
+        return played, module.principal(module.adapted_weights(tasks, 0), played).arm_logits
+
+
+def rates_by_quarter(played: Trajectory) -> list[float]:
+    """Share of episodes with an intervention in each quarter of the steps, from [M, B, T]."""
+    return [
+        quarter.double().mean().item() for quarter in (played.levels > 0).tensor_split(4, dim=2)
+    ]
+
+
+def _rate_rows(played: dict[str, Trajectory]) -> list[Row]:
+    rows = []
+    for name, trajectory in played.items():
+        quantities = {
+            "intervention_rate": trajectory.levels > 0,
+            "alignment": trajectory.aligned,
+        }
+        columns = {
+            f"{quantity}_{bound}": values
+            for quantity, happened in quantities.items()
+            for bound, values in zip(
+                ("mean", "low", "high"), mean_and_interval(happened), strict=True
+            )
+        }
+        for step in range(trajectory.levels.shape[-1]):
+            row: Row = {"population": name, "step": step + 1}
+            rows.append(row | {name: round(v[step].item(), 4) for name, v in columns.items()})
+    return rows
+
+
+def _episode_rows(played: Trajectory, arm_logits: Tensor | None) -> list[Row]:
+    forecast = torch.full_like(played.rewards[0, 0], torch.nan)
+    if arm_logits is not None:
+        forecast = factual_arm_logits(arm_logits[0, 0], played.levels[0, 0]).softmax(-1)[:, 0]
+    columns = {
+        "arm": played.arms[0, 0],
+        "aligned": played.aligned[0, 0].long(),
+        "level": played.levels[0, 0],
+    }
+    return [
+        {"step": step + 1}
+        | {name: int(values[step]) for name, values in columns.items()}
+        | {"forecast_of_target": round(forecast[step].item(), 4)}
+        for step in range(len(forecast))
+    ]

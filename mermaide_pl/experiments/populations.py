@@ -1,0 +1,43 @@
+"""The populations of the experiments by name, the same as the files in ``conf/population``.
+
+An experiment needs no configuration files: they are not installed with the package.
+"""
+
+from __future__ import annotations
+
+from mermaide_pl.agents import (
+    EXP3,
+    UCB,
+    BestResponse,
+    EpsilonGreedy,
+    GaussianThompson,
+    LearningRule,
+    NoiseFreeReward,
+    Softmax,
+)
+from mermaide_pl.tasks import AgentFamily, NormalRewards, Population
+from mermaide_pl.tasks.population import HyperParameterRange
+
+_TRAIN_BETAS: HyperParameterRange = [0.17, 0.27, 0.42, 0.5, 0.67]
+
+
+def _one(rule: type[LearningRule], **hyper_parameters: HyperParameterRange) -> list[AgentFamily]:
+    return [AgentFamily(rule, hyper_parameters)]
+
+
+POPULATIONS: dict[str, Population] = {
+    "train_ucb": Population(_one(UCB, beta=_TRAIN_BETAS)),
+    "val_ucb": Population(_one(UCB, beta=[0.08, 0.12, 0.34, 0.78, 0.95, 1.2])),
+    "unseen_ucb": Population(_one(UCB, beta=[0.05, 0.1, 0.85, 1.0, 1.4])),
+    "unseen_rewards": Population(
+        _one(UCB, beta=_TRAIN_BETAS), base_rewards=NormalRewards(0.5, 0.2)
+    ),
+    "epsilon_greedy": Population(_one(EpsilonGreedy, epsilon=[0.05, 0.1, 0.2])),
+    "exp3": Population(_one(EXP3, gamma=[0.1, 0.2], reward_low=0.0, reward_high=2.0)),
+    "softmax": Population(_one(Softmax, temperature=[0.05, 0.1, 0.2])),
+    "thompson": Population(
+        _one(GaussianThompson, prior_mean=0.5, prior_scale=[0.3, 0.6], noise_scale=[0.1, 0.2])
+    ),
+    "best_response": Population(_one(BestResponse), reward_model=NoiseFreeReward()),
+}
+"""Base rewards are uniform on [0, 1], rewards Gaussian with scale 0.1, unless said otherwise."""

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import pytest
+
+from mermaide_pl.cli import load_population
+from mermaide_pl.experiments.populations import POPULATIONS
+
+FOLDER = Path(__file__).parents[2] / "conf" / "population"
+
+
+def test_there_is_one_for_every_file():
+    assert set(POPULATIONS) == {path.stem for path in FOLDER.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_a_population_is_that_of_its_file(name):
+    assert POPULATIONS[name] == load_population(FOLDER / f"{name}.yaml")
