@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mermaide_pl.checks import check_probability
+from mermaide_pl.checks import check_number, check_probability
 from mermaide_pl.objectives import (
     advantage_noise_scale,
     generalised_advantages,
@@ -38,22 +38,28 @@ class GeneralisedAdvantages(Advantages):
 
     `generalised_advantages`, minus the mean over the task's other episodes at the same step (what
     the critic cannot know of this agent), each measured by its own noise (`advantage_noise_scale`),
-    then normalised for each task (`normalise_per_task`).
+    then divided by `unit`, or normalised for each task (`normalise_per_task`).
 
     Args:
         gae_lambda: 0 (one step) to 1 (all later rewards).
+        unit: reward units, the same for all tasks, so that an agent counts by how much is at stake
+            with it; None counts all agents alike, those too that nothing can be done about.
     """
 
     gae_lambda: float = 0.995
+    unit: float | None = None
 
     def __post_init__(self) -> None:
         check_probability("GeneralisedAdvantages.gae_lambda", self.gae_lambda)
+        if self.unit is not None:
+            check_number("GeneralisedAdvantages.unit", self.unit, above=0.0)
 
     def __call__(self, rewards: Tensor, values: Tensor) -> Tensor:
         """See the base class."""
         raw = generalised_advantages(rewards, values.detach() * rewards.shape[-1], self.gae_lambda)
         scale = advantage_noise_scale(raw, self.gae_lambda)
-        return normalise_per_task(_less_the_mean(raw) / scale)
+        centred = _less_the_mean(raw) / scale
+        return normalise_per_task(centred) if self.unit is None else centred / self.unit
 
 
 @dataclass(frozen=True)

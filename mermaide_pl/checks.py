@@ -44,3 +44,8 @@ def check_precision(precision: str | int | None) -> None:
             f"precision {precision} is not supported (half precision: the inner gradients are not"
             " scaled and would underflow), allowed: 32-true, 64-true, bf16-mixed"
         )
+
+
+def one_line(message: object) -> str:
+    """A message without line breaks."""
+    return " ".join(str(message).split())

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-import yaml
 from jsonargparse import ArgumentParser
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from mermaide_pl import agents
 from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import check_number, check_precision
+from mermaide_pl.checks import check_number, check_precision, one_line
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.experiments import EXPERIMENTS
+from mermaide_pl.experiments.comparison import compare
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel
-from mermaide_pl.tasks import AgentFamily, Population
+from mermaide_pl.population_files import POPULATION_HINT, load_population
+from mermaide_pl.tasks import Population
 
 _USAGE = """usage: mermaide COMMAND [options]
 
@@ -35,25 +35,10 @@ commands:
   validate  score it while developing:    mermaide validate --config CONFIG --ckpt_path CKPT
   test      score it on the test agents:  mermaide test --config CONFIG --ckpt_path CKPT
   evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
+  compare   train and score many:         mermaide compare --config conf/experiment/table.yaml
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
 
 `mermaide COMMAND --help` lists the options of a command."""
-
-
-_RULES = [
-    f"mermaide_pl.agents.{name}"
-    for name, rule in vars(agents).items()
-    if isinstance(rule, type) and issubclass(rule, agents.LearningRule) and is_dataclass(rule)
-    if not rule.__abstractmethods__
-]
-_POPULATION_HINT = (
-    f"; allowed: {', '.join(item.name for item in fields(Population))}; in a family:"
-    f" {', '.join(item.name for item in fields(AgentFamily))}; as a rule: {', '.join(_RULES)}"
-)
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
 
 
 class _Parser(LightningArgumentParser):
@@ -61,7 +46,7 @@ class _Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if "_population" in message:
-            message += _POPULATION_HINT
+            message += POPULATION_HINT
         elif "Problems parsing config" in message:
             message += f" (of {', '.join(one for one in sys.argv if one.endswith('.yaml'))})"
         else:
@@ -92,7 +77,7 @@ class _PlainParser(ArgumentParser):
 
 
 def _fail(message: object) -> int:
-    print(f"mermaide: error: {_one_line(message)}", file=sys.stderr)
+    print(f"mermaide: error: {one_line(message)}", file=sys.stderr)
     return 2
 
 
@@ -113,29 +98,6 @@ class _CLI(LightningCLI):
         check_precision(given.trainer.precision)
         if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
             read_checkpoint(given.ckpt_path)
-
-
-def load_population(path: str | Path) -> Population:
-    """Read a population from YAML.
-
-    Raises:
-        ValueError: one line that says what is wrong with the file.
-    """
-    if not Path(path).is_file():
-        raise ValueError(f"population {path} does not exist")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Population)
-    try:
-        yaml.safe_load(Path(path).read_text())
-        given = parser.parse_path(path)
-    except yaml.YAMLError as error:
-        raise ValueError(f"population {path} is not YAML: {_one_line(error)}") from None
-    except Exception as error:
-        raise ValueError(f"population {path}: {_one_line(error)}{_POPULATION_HINT}") from None
-    try:
-        return Population(**parser.instantiate(given).as_dict())
-    except ValueError as error:
-        raise ValueError(f"population {path}: {_one_line(error)}") from None
 
 
 def _evaluate(arguments: Sequence[str]) -> None:
@@ -168,6 +130,17 @@ def _evaluate(arguments: Sequence[str]) -> None:
     )
 
 
+def _compare(arguments: Sequence[str]) -> None:
+    parser = _PlainParser(prog="mermaide compare", description=compare.__doc__)
+    parser.add_argument("--config", type=str, required=True, help="what to compare")
+    parser.add_argument("--out", type=str, default=None, help="folder, by default results/CONFIG")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="budget: no training begins after it"
+    )
+    given = parser.parse_args(list(arguments))
+    compare(given.config, given.out or f"results/{Path(given.config).stem}", minutes=given.minutes)
+
+
 def _figure(arguments: Sequence[str]) -> None:
     parser = _PlainParser(
         prog="mermaide figure",
@@ -197,6 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if arguments[0] == "evaluate":
             _evaluate(arguments[1:])
+        elif arguments[0] == "compare":
+            _compare(arguments[1:])
         elif arguments[0] == "figure":
             _figure(arguments[1:])
         elif arguments[0] in _CLI.subcommands():
@@ -210,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 save_config_kwargs={"overwrite": True},
             )
         else:
-            allowed = ", ".join([*_CLI.subcommands(), "evaluate", "figure"])
+            allowed = ", ".join([*_CLI.subcommands(), "evaluate", "compare", "figure"])
             sys.exit(_fail(f"unknown command '{arguments[0]}', allowed: {allowed}"))
     except (ValueError, MisconfigurationException) as error:
         if isinstance(error, ValueError) and not _raised_by_us(error):

@@ -42,8 +42,8 @@ class Objective:
         entropy_end: entropy bonus at the end, reached linearly.
         logit_penalty: weight of the mean squared level logit. A saturated policy has neither policy
             gradient nor entropy gradient left; this one stays, and brings it back.
-        cost_warmup: share of training over which the cost rises from zero to the game's. A principal
-            that does not know yet how to steer learns from the full cost to leave agents alone.
+        cost_warmup: share of training over which the cost rises from zero to the game's. A
+            principal that cannot steer yet learns from the full cost to leave agents alone.
         zero_shot_weight: weight of the unadapted principal's loss; about the ratio of support to
             query episodes, since fewer episodes make a noisier gradient.
     """

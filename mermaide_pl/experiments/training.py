@@ -27,15 +27,16 @@ def train(
     Args:
         module: as built after `pytorch_lightning.seed_everything`.
         data: agents.
-        folder: gets ``best.ckpt``, ``last.ckpt``, curves for TensorBoard, and ``training.json``
-            with the seed, the agent steps and the seconds it took.
+        folder: gets ``checkpoints/best.ckpt`` and ``last.ckpt``, curves for TensorBoard, and
+            ``training.json`` with the seed, the agent steps and the seconds it took.
         num_epochs: of ``data.steps_per_epoch`` training steps.
         seed: of the run, recorded.
 
     Returns:
-        Path of ``best.ckpt``.
+        Path of the best checkpoint.
     """
-    best, last = folder / "best.ckpt", folder / "last.ckpt"
+    checkpoints = folder / "checkpoints"
+    best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
     if (folder / _DONE).is_file() and best.is_file():
         return best
     started = time.perf_counter()
@@ -51,7 +52,7 @@ def train(
         callbacks=[
             RichProgressBar(leave=False),
             ModelCheckpoint(
-                dirpath=folder,
+                dirpath=checkpoints,
                 filename="best",
                 monitor="val/return",
                 mode="max",

@@ -2,6 +2,8 @@
 
 from mermaide_pl.figures.alignment_curves import draw_alignment_curves
 from mermaide_pl.figures.episode import draw_episode
+from mermaide_pl.figures.family_matrix import draw_family_matrix
+from mermaide_pl.figures.frontier import draw_frontier
 from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.pull_maps import draw_pull_maps
@@ -12,6 +14,8 @@ __all__ = [
     "FigureLogger",
     "draw_alignment_curves",
     "draw_episode",
+    "draw_family_matrix",
+    "draw_frontier",
     "draw_intervention_rate",
     "draw_learning_curves",
     "draw_pull_maps",

@@ -1,0 +1,338 @@
+"""Many methods, trained and scored under the same conditions: what a table is made of."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from jsonargparse import ArgumentParser
+
+from mermaide_pl.adaptation import Adaptation, GradientAdaptation
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checks import check_number, one_line
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.evaluation import (
+    NUM_TUNING_AGENTS,
+    Scores,
+    adapted_player,
+    play_unseen,
+    unseen_agents,
+)
+from mermaide_pl.experiments.comparison_table import SCORES, report
+from mermaide_pl.experiments.records import Row, write_rows
+from mermaide_pl.experiments.training import train
+from mermaide_pl.game import Game, Observation, PartialInformation
+from mermaide_pl.meta_step import Objective
+from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
+from mermaide_pl.population_files import load_population
+from mermaide_pl.principal import AlwaysIntervene, Architecture, NoIntervention, Player
+from mermaide_pl.rollout import rollout
+from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
+
+_LOGGER = logging.getLogger(__name__)
+YARDSTICKS = "yardsticks"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A learned principal.
+
+    Args:
+        architecture: sizes and slots of the principal.
+        adaptation: its inner loop. A method without one is fine-tuned by plain gradient steps when
+            it is scored at one or more shots, at the rate that is best for it on validation agents.
+        meta_lr: outer rate.
+    """
+
+    architecture: Architecture = Architecture()
+    adaptation: Adaptation = GradientAdaptation()
+    meta_lr: float = 5e-3
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What all methods of one block of the table have in common."""
+
+    trained_on: str
+    observation: str
+    cost: float
+
+    @property
+    def name(self) -> str:
+        """As a folder is named."""
+        return f"{self.trained_on}-{self.observation}-cost{self.cost:g}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared: every method under every condition with every seed.
+
+    A seed is that of a training and of the agents it is scored on, so intervals over seeds hold
+    both. Yardsticks meet the same agents; schedules are tuned on the training population, the
+    oracle on each population. Every method plays the same number of agent steps in training.
+
+    Args:
+        methods: name to learned principal, ours first.
+        train_populations: name to population file, beside the configuration.
+        val_population: population file to choose checkpoints and fine-tuning rates by.
+        test_populations: population files.
+        game: the rules; observation and cost are those of the condition.
+        observations: name to what the principal sees.
+        costs: of the interventions.
+        seeds: of the trainings.
+        objective: of all methods.
+        agent_steps: played in a training, support and query.
+        num_validations: times a principal is validated in a training.
+        num_val_tasks: agents of a validation.
+        num_query_episodes: B of the query rollouts.
+        meta_batch_size: M.
+        shots: numbers of support episodes to score at.
+        num_agents: agents of each test population.
+        fine_tuning_rates: candidates for methods without adaptation; zero leaves them as they are.
+    """
+
+    methods: dict[str, Method]
+    train_populations: dict[str, str]
+    val_population: str
+    test_populations: list[str]
+    game: Game = Game()
+    observations: dict[str, Observation] = field(
+        default_factory=lambda: {"partial": PartialInformation()}
+    )
+    costs: list[float] = field(default_factory=lambda: [0.5])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
+    objective: Objective = Objective()
+    agent_steps: float = 5e7
+    num_validations: int = 20
+    num_val_tasks: int = 240
+    num_query_episodes: int = 8
+    meta_batch_size: int = 16
+    shots: list[int] = field(default_factory=lambda: [0, 1])
+    num_agents: int = 500
+    fine_tuning_rates: list[float] = field(
+        default_factory=lambda: [0.0, 0.003, 0.01, 0.03, 0.1, 0.3]
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("methods", "train_populations", "test_populations", "seeds", "shots", "costs"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty, it needs at least one entry")
+        if YARDSTICKS in self.methods:
+            raise ValueError(f"a method cannot be named {YARDSTICKS}")
+        for name in ("num_validations", "num_val_tasks", "num_query_episodes", "meta_batch_size"):
+            check_number(name, getattr(self, name), low=1)
+        check_number("agent_steps", self.agent_steps, above=0.0)
+        check_number("num_agents", self.num_agents, low=2)
+        for rate in self.fine_tuning_rates:
+            check_number("fine_tuning_rates", rate, low=0.0)
+
+    def conditions(self) -> list[Condition]:
+        """All of them, in the order in which they are run."""
+        return [
+            Condition(trained_on, observation, cost)
+            for trained_on in self.train_populations
+            for observation in self.observations
+            for cost in self.costs
+        ]
+
+    def game_of(self, condition: Condition) -> Game:
+        """The rules under a condition."""
+        observation = self.observations[condition.observation]
+        return replace(self.game, cost=condition.cost, observation=observation)
+
+
+def load_comparison(path: str | Path) -> Comparison:
+    """Read a comparison from YAML; its population files are found beside it.
+
+    Raises:
+        ValueError: one line that says what is wrong with the file.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"configuration {path} does not exist")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Comparison)
+    try:
+        given = Comparison(**parser.instantiate(parser.parse_path(path)).as_dict())
+    except Exception as error:  # of the parser, of YAML, or of a constructor
+        raise ValueError(f"configuration {path}: {one_line(error)}") from None
+    beside = Path(path).parent
+    return replace(
+        given,
+        train_populations={name: str(beside / at) for name, at in given.train_populations.items()},
+        val_population=str(beside / given.val_population),
+        test_populations=[str(beside / at) for at in given.test_populations],
+    )
+
+
+def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
+    """Train and score every method under every condition, then write tables and figures.
+
+    What is finished is kept in `out` and not repeated: stop it at any time, and go on with the same
+    command. Trainings in progress are kept in ``logs/NAME``, by the name of `out`.
+
+    Args:
+        config: YAML file of a `Comparison`.
+        out: folder for scores, principals, tables and figures.
+        minutes: budget; no training begins after it.
+
+    Raises:
+        ValueError: one line that says which input is wrong.
+    """
+    check_number("--minutes", min(minutes, 1e9), low=0.0)
+    given = load_comparison(config)
+    runs = _Runs(given, Path(out))
+    started, left = time.monotonic(), [run for run in runs.all() if not run.is_done]
+    for number, run in enumerate(left, start=1):
+        spent = (time.monotonic() - started) / 60.0
+        if spent > minutes:
+            _LOGGER.info("budget spent; the same command goes on")
+            break
+        _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
+        runs.finish(run)
+    report(Path(out), list(given.methods))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One method under one condition with one seed."""
+
+    condition: Condition
+    seed: int
+    method: str
+    folder: Path
+
+    @property
+    def is_done(self) -> bool:
+        return (self.folder / SCORES).is_file()
+
+    @property
+    def title(self) -> str:
+        return f"{self.condition.name}, seed {self.seed}: {self.method}"
+
+
+class _Runs:
+    """The runs of a comparison."""
+
+    def __init__(self, comparison: Comparison, out: Path) -> None:
+        self._given, self._out, self._logs = comparison, out, Path("logs") / out.name
+        self._train = {
+            name: load_population(path) for name, path in comparison.train_populations.items()
+        }
+        self._val = load_population(comparison.val_population)
+        self._test = {
+            Path(path).stem: load_population(path) for path in comparison.test_populations
+        }
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"--out {out} is a file, it must be a folder")
+
+    def all(self) -> Iterator[_Run]:
+        """Seed by seed, so that what is there after a while holds every method."""
+        for condition in self._given.conditions():
+            for seed in self._given.seeds:
+                for method in (YARDSTICKS, *self._given.methods):
+                    folder = self._out / condition.name / f"seed{seed}" / method
+                    yield _Run(condition, seed, method, folder)
+
+    def finish(self, run: _Run) -> None:
+        """Train and score one method, or score the yardsticks."""
+        if run.method == YARDSTICKS:
+            rows = list(self._yardsticks(run))
+        else:
+            module = self._trained(run)
+            rows = list(self._learned(run, module))
+        columns = {
+            "trained_on": run.condition.trained_on,
+            "observation": run.condition.observation,
+            "cost": run.condition.cost,
+            "seed": run.seed,
+        }
+        write_rows(run.folder / SCORES, [columns | row for row in rows])
+
+    def _trained(self, run: _Run) -> MermaideModule:
+        given, method = self._given, self._given.methods[run.method]
+        pl.seed_everything(run.seed, verbose=False)
+        module = MermaideModule(
+            given.game_of(run.condition),
+            method.architecture,
+            method.adaptation,
+            given.objective,
+            num_query_episodes=given.num_query_episodes,
+            meta_lr=method.meta_lr,
+        )
+        episodes = module.inner_loop.num_shots + given.num_query_episodes
+        per_step = given.meta_batch_size * episodes * given.game.num_steps
+        data = TaskDataModule(
+            self._train[run.condition.trained_on],
+            self._val,
+            meta_batch_size=given.meta_batch_size,
+            steps_per_epoch=max(1, round(given.agent_steps / per_step / given.num_validations)),
+            num_val_tasks=given.num_val_tasks,
+            seed=run.seed,
+        )
+        logs = self._logs / run.condition.name / f"seed{run.seed}" / run.method
+        best = train(module, data, folder=logs, num_epochs=given.num_validations, seed=run.seed)
+        checkpoint = read_checkpoint(best)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        slim = {key: checkpoint[key] for key in ("state_dict", CHECKPOINT_KEY, "TaskDataModule")}
+        torch.save(slim, run.folder / "principal.ckpt")
+        shutil.copy(logs / "training.json", run.folder)
+        return MermaideModule.from_checkpoint(checkpoint, best).eval()
+
+    def _yardsticks(self, run: _Run) -> Iterator[Row]:
+        game, seed = self._given.game_of(run.condition), run.seed
+        tune = range(NUM_TUNING_AGENTS)
+        train_agents = self._train[run.condition.trained_on].sample(tune, split="tune", seed=seed)
+        players: dict[str, Player] = {"none": NoIntervention(), "always": AlwaysIntervene()}
+        for name, grid in schedule_grids(game).items():
+            players[name] = best_of(grid, train_agents, game)
+        for population, agents in self._test.items():
+            own = agents.sample(tune, split="tune", seed=seed)
+            players["oracle"] = best_of(oracle_grid(game), own, game)
+            chunks = unseen_agents(agents, self._given.num_agents, seed)
+            for name, player in players.items():
+                scores = play_unseen(lambda _, player=player: player, chunks, game, 2)
+                yield _row(name, population, 0, scores)
+
+    def _learned(self, run: _Run, module: MermaideModule) -> Iterator[Row]:
+        if module.inner_loop.num_shots == 0:
+            self._choose_fine_tuning(module, run.seed)
+        for population, agents in self._test.items():
+            chunks = unseen_agents(agents, self._given.num_agents, run.seed)
+            for shots in self._given.shots:
+                player = adapted_player(module, shots)
+                yield _row(
+                    run.method, population, shots, play_unseen(player, chunks, module.game, 2)
+                )
+
+    def _choose_fine_tuning(self, module: MermaideModule, seed: int) -> None:
+        """Give a principal without adaptation the inner rate that suits it on validation agents."""
+        agents = self._val.sample(range(self._given.num_val_tasks), split="val", seed=seed)
+        weights, unchanged = module.principal.weights(), module.inner_loop
+        loops = [
+            GradientAdaptation(rate, learn_inner_lr=False).build(weights) if rate else unchanged
+            for rate in self._given.fine_tuning_rates
+        ]
+        returns = []
+        for module.inner_loop in loops:
+            player = adapted_player(module, 1)(agents)
+            played = rollout(agents, player, module.game, stream="query", num_episodes=2)
+            returns.append(played.returns.mean().item())
+        module.inner_loop = loops[returns.index(max(returns))]
+
+
+def _row(method: str, population: str, shots: int, scores: Scores) -> Row:
+    return {
+        "method": method,
+        "population": population,
+        "shots": shots,
+        "num_agents": len(scores.returns),
+        "return": float(scores.returns.mean()),
+        "alignment": float(scores.alignment.mean()),
+        "intervention_rate": float(scores.intervention_rate.mean()),
+    }

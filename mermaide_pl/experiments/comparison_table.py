@@ -1,0 +1,202 @@
+"""From the scores of many runs to tables with intervals, and to their figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from mermaide_pl.experiments.records import Row, read_rows, write_rows
+from mermaide_pl.figures import draw_family_matrix, draw_frontier
+from mermaide_pl.intervals import (
+    interquartile_mean,
+    probability_of_improvement,
+    stratified_interval,
+)
+
+SCORES = "scores.csv"
+_CONDITION = ("trained_on", "observation", "cost")
+_QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")
+ALL = "all"
+LEAST_GAIN = 0.05
+"""Gain of the oracle over no intervention below which a normalised return says nothing."""
+
+
+def read_scores(out: Path) -> list[Row]:
+    """The scores of all runs in a folder, with the normalised return of each.
+
+    Normalised return of a run on a population: ``(return - none) / (oracle - none)``, with the
+    returns of no intervention and of the oracle on the same agents; nan on agents with which the
+    oracle gains less than 0.05.
+    """
+    rows = [row for path in sorted(out.glob(f"*/seed*/*/{SCORES}")) for row in read_rows(path)]
+
+    def agents(row: Row) -> tuple[Any, ...]:
+        return *(row[name] for name in _CONDITION), row["seed"], row["population"]
+
+    returns = {(agents(row), row["method"]): row["return"] for row in rows}
+    found = []
+    for row in rows:
+        none, oracle = (returns.get((agents(row), name)) for name in ("none", "oracle"))
+        if none is not None and oracle is not None:
+            possible = oracle - none
+            normalised = (row["return"] - none) / possible if possible >= LEAST_GAIN else math.nan
+            found.append({**row, "normalised_return": normalised})
+    return found
+
+
+class Scores:
+    """Scores of one condition as matrices of runs and populations."""
+
+    def __init__(self, rows: Sequence[Row], populations: Sequence[str]) -> None:
+        self.populations = list(populations)
+        self._values = {
+            (row["method"], row["shots"], row["seed"], row["population"]): row for row in rows
+        }
+        self._seeds: dict[tuple[str, int], list[int]] = {}
+        for row in rows:
+            seeds = self._seeds.setdefault((row["method"], row["shots"]), [])
+            if row["seed"] not in seeds:
+                seeds.append(row["seed"])
+
+    def methods(self, order: Sequence[str]) -> list[tuple[str, int]]:
+        """Methods with their shots, in the order given."""
+        return sorted(self._seeds, key=lambda one: (order.index(one[0]), one[1]))
+
+    def shots_of(self, method: str, shots: int) -> int:
+        """Fixed principals have no shots: theirs are those at zero."""
+        return shots if (method, shots) in self._seeds else 0
+
+    def matrix(self, method: str, shots: int, quantity: str, population: str = ALL) -> np.ndarray:
+        """Scores [runs, populations], or of one population [runs, 1]."""
+        columns = self.populations if population == ALL else [population]
+        matrix = np.array(
+            [
+                [self._values[method, shots, seed, column][quantity] for column in columns]
+                for seed in self._seeds[method, shots]
+            ]
+        )
+        return matrix if population != ALL else matrix[:, ~np.isnan(matrix).any(0)]
+
+
+def table_rows(
+    condition: Row, scores: Scores, order: Sequence[str], populations: Sequence[str]
+) -> list[Row]:
+    """Interquartile mean over runs of every quantity, with its stratified bootstrap interval."""
+    rows: list[Row] = []
+    for method, shots in scores.methods(order):
+        for population in populations:
+            row = {**condition, "method": method, "shots": shots, "population": population}
+            for quantity in _QUANTITIES:
+                matrix = scores.matrix(method, shots, quantity, population)
+                row["num_runs"] = len(matrix)
+                interval = stratified_interval(interquartile_mean, matrix)
+                for bound, value in zip(("iqm", "low", "high"), interval, strict=True):
+                    row[f"{quantity}_{bound}"] = value
+            rows.append(row)
+    return rows
+
+
+def improvement_rows(
+    condition: Row, scores: Scores, ours: str, order: Sequence[str], populations: Sequence[str]
+) -> list[Row]:
+    """Probability that a run of ours has the higher return, against each other method."""
+    rows: list[Row] = []
+    methods = dict.fromkeys(method for method, _ in scores.methods(order))
+    if ours not in methods:
+        return rows
+    for shots in [shots for method, shots in scores.methods(order) if method == ours]:
+        for method in methods:
+            if method == ours:
+                continue
+            for population in populations:
+                pair = (
+                    scores.matrix(name, scores.shots_of(name, shots), "return", population)
+                    for name in (ours, method)
+                )
+                interval = stratified_interval(probability_of_improvement, *pair)
+                row: Row = {**condition, "method": ours, "shots": shots, "over": method}
+                row["population"] = population
+                for bound, value in zip(("probability", "low", "high"), interval, strict=True):
+                    row[bound] = value
+                rows.append(row)
+    return rows
+
+
+def report(out: Path, methods: Sequence[str], console: Console | None = None) -> None:
+    """Write the tables and figures of all runs in a folder, and print the tables.
+
+    ``scores.csv`` has a row for each run, ``table.csv`` interquartile means with intervals,
+    ``improvement.csv`` the probabilities of improvement of the first method over each other.
+    Over several costs ``frontier.png`` is drawn, over several training populations
+    ``families.png``.
+
+    Args:
+        out: folder of a comparison.
+        methods: learned ones in the order in which they are shown, ours first.
+        console: where to print.
+    """
+    found, console = read_scores(out), console or Console()
+    if not found:
+        return
+    write_rows(out / SCORES, found)
+    learned = [*methods[1:], methods[0]]
+    fixed = [row["method"] for row in found if row["method"] not in methods]
+    order = [*dict.fromkeys(name for name in fixed if name != "oracle"), *learned, "oracle"]
+    table: list[Row] = []
+    improvement: list[Row] = []
+    for condition in {tuple(row[name] for name in _CONDITION): None for row in found}:
+        rows = [row for row in found if tuple(row[name] for name in _CONDITION) == condition]
+        names = dict(zip(_CONDITION, condition, strict=True))
+        populations = list(dict.fromkeys(row["population"] for row in rows))
+        scores, columns = Scores(rows, populations), [*populations, ALL]
+        table += table_rows(names, scores, order, columns)
+        improvement += improvement_rows(names, scores, methods[0], order, columns)
+    write_rows(out / "table.csv", table)
+    if improvement:
+        write_rows(out / "improvement.csv", improvement)
+    _print(table, console)
+    pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [
+        ("frontier.png", "cost", draw_frontier),
+        ("families.png", "trained_on", draw_family_matrix),
+    ]
+    for name, over, draw in pictures:
+        if len({row[over] for row in table}) > 1:
+            draw(table).savefig(out / name)
+    console.print(f"results: {out}")
+
+
+def _print(table: Sequence[Row], console: Console) -> None:
+    for condition in {tuple(row[name] for name in _CONDITION): None for row in table}:
+        rows = [row for row in table if tuple(row[name] for name in _CONDITION) == condition]
+        trained_on, observation, cost = condition
+        picture = RichTable(
+            title=f"trained on {trained_on}, {observation} information, cost {cost}:"
+            " normalised return, interquartile mean ± half of the 95% interval over"
+            f" {min(row['num_runs'] for row in rows)} runs or more",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+            title_justify="left",
+        )
+        picture.add_column("method", no_wrap=True)
+        for population in dict.fromkeys(row["population"] for row in rows):
+            picture.add_column(population.replace("_", "\n"), justify="right", no_wrap=True)
+        for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
+            cells = [_cell(row) for row in rows if (row["method"], row["shots"]) == (method, shots)]
+            picture.add_row(f"{method} {shots}-shot", *cells)
+        console.print(picture)
+
+
+def _cell(row: Row) -> str:
+    mean = row["normalised_return_iqm"]
+    if math.isnan(mean):
+        return "-"
+    half = (row["normalised_return_high"] - row["normalised_return_low"]) / 2.0
+    return f"{mean:.2f}±{half:.2f}".replace("0.", ".") if abs(mean) < 10.0 else f"{mean:.0f}"

@@ -1,0 +1,48 @@
+"""Populations in YAML files."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from mermaide_pl import agents
+from mermaide_pl.checks import one_line
+from mermaide_pl.tasks import AgentFamily, Population
+
+_RULES = [
+    f"mermaide_pl.agents.{name}"
+    for name, rule in vars(agents).items()
+    if isinstance(rule, type) and issubclass(rule, agents.LearningRule) and is_dataclass(rule)
+    if not rule.__abstractmethods__
+]
+POPULATION_HINT = (
+    f"; allowed: {', '.join(item.name for item in fields(Population))}; in a family:"
+    f" {', '.join(item.name for item in fields(AgentFamily))}; as a rule: {', '.join(_RULES)}"
+)
+"""What a population may be made of, for messages."""
+
+
+def load_population(path: str | Path) -> Population:
+    """Read a population from YAML.
+
+    Raises:
+        ValueError: one line that says what is wrong with the file.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"population {path} does not exist")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Population)
+    try:
+        yaml.safe_load(Path(path).read_text())
+        given = parser.parse_path(path)
+    except yaml.YAMLError as error:
+        raise ValueError(f"population {path} is not YAML: {one_line(error)}") from None
+    except Exception as error:
+        raise ValueError(f"population {path}: {one_line(error)}{POPULATION_HINT}") from None
+    try:
+        return Population(**parser.instantiate(given).as_dict())
+    except ValueError as error:
+        raise ValueError(f"population {path}: {one_line(error)}") from None
