@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mermaide_pl.checks import check_number, check_probability
@@ -16,20 +17,27 @@ from mermaide_pl.objectives import (
 )
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the levels played, without gradient."""
+
+    pulls: Tensor  # [M, B, T] float, 1 where the target arm was pulled, else 0
+    costs: Tensor  # [M, B, T] float, of the levels played
+    mean_costs: Tensor  # [M, B, T] float, of the policy, before its level was drawn
+    values: Tensor  # [M, B, T] float, the critic's, as a share of T
+
+    @property
+    def rewards(self) -> Tensor:
+        """Principal's rewards, float [M, B, T]."""
+        return self.pulls - self.costs
+
+
 class Advantages(ABC):
     """Slot for the estimator of the advantages in the policy gradient."""
 
     @abstractmethod
-    def __call__(self, rewards: Tensor, values: Tensor) -> Tensor:
-        """Advantages of the levels played, without gradient.
-
-        Args:
-            rewards: float [M, B, T].
-            values: the critic's, as a share of T, float [M, B, T].
-
-        Returns:
-            float [M, B, T].
-        """
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """Advantages of the levels played, without gradient, float [M, B, T]."""
 
 
 @dataclass(frozen=True)
@@ -38,37 +46,79 @@ class GeneralisedAdvantages(Advantages):
 
     `generalised_advantages`, minus the mean over the task's other episodes at the same step (what
     the critic cannot know of this agent), each measured by its own noise (`advantage_noise_scale`),
-    then divided by `unit`, or normalised for each task (`normalise_per_task`).
+    then normalised for each task (`normalise_per_task`).
 
     Args:
         gae_lambda: 0 (one step) to 1 (all later rewards).
-        unit: reward units, the same for all tasks, so that an agent counts by how much is at stake
-            with it; None counts all agents alike, those too that nothing can be done about.
     """
 
     gae_lambda: float = 0.995
-    unit: float | None = None
 
     def __post_init__(self) -> None:
         check_probability("GeneralisedAdvantages.gae_lambda", self.gae_lambda)
-        if self.unit is not None:
-            check_number("GeneralisedAdvantages.unit", self.unit, above=0.0)
 
-    def __call__(self, rewards: Tensor, values: Tensor) -> Tensor:
+    def __call__(self, outcome: Outcome) -> Tensor:
         """See the base class."""
-        raw = generalised_advantages(rewards, values.detach() * rewards.shape[-1], self.gae_lambda)
+        raw = _generalised(outcome, self.gae_lambda)
         scale = advantage_noise_scale(raw, self.gae_lambda)
-        centred = _less_the_mean(raw) / scale
-        return normalise_per_task(centred) if self.unit is None else centred / self.unit
+        return normalise_per_task(_less_the_mean(raw) / scale)
+
+
+@dataclass(frozen=True)
+class HindsightAdvantages(Advantages):
+    r"""Advantages for agents that do not see the bonus, given the arm they went on to pull.
+
+    Such an agent's arm does not depend on the level of the same step, so a baseline may depend on
+    it and leaves the policy gradient unbiased. Where the target was not pulled the bonus went to
+    nobody, nothing later depends on it, and the advantage is known without noise; where it was
+    pulled, the generalised advantage is compared with those of the task's other episodes that
+    pulled it at the same step.
+
+    Equation:
+        A_t = mean_costs_t - costs_t                          if the target was not pulled,
+        A_t = GAE_t - mean of the other episodes' GAE_t       if it was pulled,
+
+    both divided by the noise ``s_t`` of `advantage_noise_scale` and by `unit`.
+
+    Source: this project's; baselines that depend on what does not depend on the action are those of
+    Mesnard et al., "Counterfactual credit assignment in model-free reinforcement learning", ICML
+    2021.
+
+    Args:
+        gae_lambda: 0 (one step) to 1 (all later rewards).
+        unit: reward units. The same for all tasks: an agent counts by how much is at stake with it.
+    """
+
+    gae_lambda: float = 0.995
+    unit: float = 0.4
+
+    def __post_init__(self) -> None:
+        check_probability("HindsightAdvantages.gae_lambda", self.gae_lambda)
+        check_number("HindsightAdvantages.unit", self.unit, above=0.0)
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """See the base class."""
+        raw, pulls = _generalised(outcome, self.gae_lambda), outcome.pulls
+        if raw.shape[1] > 1:
+            others = (pulls.sum(1, keepdim=True) - pulls).clamp(min=1.0)
+            raw = raw - ((raw * pulls).sum(1, keepdim=True) - raw * pulls) / others
+        known = outcome.mean_costs - outcome.costs
+        scale = self.unit * advantage_noise_scale(raw, self.gae_lambda)
+        return torch.where(pulls > 0, raw, known) / scale
 
 
 @dataclass(frozen=True)
 class CentredRewardsToGo(Advantages):
     """Rewards to go, minus their mean over the task's episodes at the same step; no critic."""
 
-    def __call__(self, rewards: Tensor, values: Tensor) -> Tensor:
+    def __call__(self, outcome: Outcome) -> Tensor:
         """See the base class."""
-        return _less_the_mean(rewards_to_go(rewards))
+        return _less_the_mean(rewards_to_go(outcome.rewards))
+
+
+def _generalised(outcome: Outcome, gae_lambda: float) -> Tensor:
+    values = outcome.values * outcome.values.shape[-1]
+    return generalised_advantages(outcome.rewards, values, gae_lambda)
 
 
 def _less_the_mean(raw: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from mermaide_pl.agents import (
     GaussianThompson,
     LearningRule,
     NoiseFreeReward,
+    NoisyUCB,
     RescorlaWagner,
     Softmax,
 )
@@ -51,6 +52,7 @@ _RULES: dict[type[LearningRule], tuple[str, ...]] = {
     BestResponse: (),
     DiscountedUCB: ("beta", "discount"),
     RescorlaWagner: ("learning_rate", "temperature", "perseveration", "initial_value"),
+    NoisyUCB: ("beta", "lapse_rate", "temperature"),
 }
 _REWARDS = (GaussianReward, BernoulliReward, NoiseFreeReward)
 _OBSERVATIONS = (PartialInformation, FullInformation)

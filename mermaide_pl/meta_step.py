@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.adaptation import InnerLoop
-from mermaide_pl.advantages import Advantages, GeneralisedAdvantages
+from mermaide_pl.advantages import Advantages, GeneralisedAdvantages, Outcome
 from mermaide_pl.checks import check_number
+from mermaide_pl.game import Game
 from mermaide_pl.objectives import (
     LowVarianceCurvature,
     Surrogate,
@@ -42,8 +43,6 @@ class Objective:
         entropy_end: entropy bonus at the end, reached linearly.
         logit_penalty: weight of the mean squared level logit. A saturated policy has neither policy
             gradient nor entropy gradient left; this one stays, and brings it back.
-        cost_warmup: share of training over which the cost rises from zero to the game's. A
-            principal that cannot steer yet learns from the full cost to leave agents alone.
         zero_shot_weight: weight of the unadapted principal's loss; about the ratio of support to
             query episodes, since fewer episodes make a noisier gradient.
     """
@@ -55,7 +54,6 @@ class Objective:
     entropy_start: float = 0.05
     entropy_end: float = 0.001
     logit_penalty: float = 0.0
-    cost_warmup: float = 0.0
     zero_shot_weight: float = 0.1
 
     def __post_init__(self) -> None:
@@ -71,16 +69,12 @@ class Objective:
         return loss
 
     def outer_loss(
-        self, output: PrincipalOutput, trajectory: Trajectory, progress: float
+        self, output: PrincipalOutput, trajectory: Trajectory, game: Game, progress: float
     ) -> Tensor:
         """Loss of each task on query episodes, float [M]; `progress` runs from 0 to 1."""
-        rewards = trajectory.rewards
-        if progress < self.cost_warmup:
-            pulls = trajectory.aligned.to(rewards.dtype)
-            rewards = pulls + progress / self.cost_warmup * (rewards - pulls)
-        advantages = self.advantages(rewards, output.values)
+        advantages = self.advantages(outcome_of(output, trajectory.aligned, trajectory, game))
         behaviour = output.log_levels.detach()
-        to_go = rewards_to_go(rewards) / rewards.shape[-1]
+        to_go = rewards_to_go(trajectory.rewards) / game.num_steps
         critic_error = (output.values - to_go).square().mean((1, 2))
         bonus = self.entropy_start + progress * (self.entropy_end - self.entropy_start)
         return (
@@ -89,6 +83,17 @@ class Objective:
             - bonus * entropy(output.level_logits).mean((1, 2))
             + self.logit_penalty * output.level_logits.square().mean((1, 2, 3))
         )
+
+
+def outcome_of(
+    output: PrincipalOutput, pulls: Tensor, trajectory: Trajectory, game: Game
+) -> Outcome:
+    """What came of the levels played, if `pulls` [M, B, T] are those of the target arm."""
+    costs = game.cost * game.bonus_of(trajectory.levels, output.values)
+    each = torch.arange(game.num_levels, device=costs.device)
+    policy = output.level_logits.detach().softmax(-1)
+    mean_costs = policy @ (game.cost * game.bonus_of(each, policy))
+    return Outcome(pulls.to(costs.dtype), costs, mean_costs, output.values.detach())
 
 
 def adapt(
@@ -109,17 +114,16 @@ def adapt(
         Fast weights [M, ...], and what the unadapted principal thought in the support episodes;
         both carry the graph back to the meta weights if gradients are on.
     """
-    game = principal.game
-    offered = game.bonus_of(support.levels, support.rewards)
     # the agent is unseen: what the principal did not see it cannot learn from
-    seen_rewards = game.principal_rewards(support.observed_arms == 0, offered)
+    seen_pulls = support.observed_arms == 0
     first: list[tuple[PrincipalOutput, Tensor, Tensor]] = []  # filled by the first inner step
 
     def loss(weights: Weights) -> Tensor:
         output = principal(weights, support)
         if not first:
             behaviour = output.log_levels.detach()
-            first.append((output, behaviour, objective.advantages(seen_rewards, output.values)))
+            outcome = outcome_of(output, seen_pulls, support, principal.game)
+            first.append((output, behaviour, objective.advantages(outcome)))
         _, behaviour, advantages = first[0]
         return objective.inner_loss(output, behaviour, advantages)
 
@@ -174,7 +178,7 @@ def meta_step(
         )
         weights, unadapted = adapt(principal, inner_loop, objective, support)
         if objective.zero_shot_weight:
-            zero_shot = objective.outer_loss(unadapted, support, progress).mean()
+            zero_shot = objective.outer_loss(unadapted, support, game, progress).mean()
             loss = loss + objective.zero_shot_weight * zero_shot
     query = rollout(
         tasks,
@@ -185,5 +189,5 @@ def meta_step(
         same_luck=True,  # the episodes are each other's baseline
     )
     output = principal(weights, query)
-    loss = loss + objective.outer_loss(output, query, progress).mean()
+    loss = loss + objective.outer_loss(output, query, game, progress).mean()
     return MetaStep(loss, support, query, output)

@@ -16,6 +16,7 @@ from mermaide_pl.agents import (
     GaussianReward,
     GaussianThompson,
     NoiseFreeReward,
+    NoisyUCB,
     RescorlaWagner,
     Softmax,
 )
@@ -42,7 +43,7 @@ from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Interval, Population
 from mermaide_pl.trajectory import Trajectory
 
-M, T, A = 32, 50, 4
+M, T, A = 36, 50, 4
 FAMILIES = [
     AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}),
     AgentFamily(EpsilonGreedy, {"epsilon": [0.1, 0.3], "decay": 0.01}),
@@ -51,6 +52,10 @@ FAMILIES = [
     AgentFamily(EXP3, {"gamma": [0.1, 0.4], "reward_high": 2.0}),
     AgentFamily(BestResponse),
     AgentFamily(DiscountedUCB, {"beta": Interval(0.1, 0.7), "discount": [0.9, 0.98]}),
+    AgentFamily(
+        NoisyUCB,
+        {"beta": Interval(0.1, 0.7), "lapse_rate": [0.0, 0.3], "temperature": [0.0, 0.1]},
+    ),
     AgentFamily(
         RescorlaWagner,
         {

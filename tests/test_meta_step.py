@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
-from mermaide_pl.advantages import GeneralisedAdvantages
+from mermaide_pl.advantages import GeneralisedAdvantages, Outcome
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.meta_step import MetaStep, Objective, adapt, meta_step
@@ -155,8 +155,8 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
     for item in fields(PrincipalOutput):
         expected, same = getattr(thoughts, item.name), getattr(unadapted, item.name)
         torch.testing.assert_close(same, expected, rtol=0.0, atol=1e-12)
-    zero_shot = objective.outer_loss(thoughts, support, 0.3).mean()
-    adapted = objective.outer_loss(principal(fast, query), query, 0.3).mean()
+    zero_shot = objective.outer_loss(thoughts, support, GAME, 0.3).mean()
+    adapted = objective.outer_loss(principal(fast, query), query, GAME, 0.3).mean()
     loss = 0.25 * zero_shot + adapted
     torch.testing.assert_close(step.loss, loss, rtol=0.0, atol=1e-12)
     leaves = list(learner.parameters.values())
@@ -209,8 +209,10 @@ def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
     with torch.no_grad():
         before = principal(weights, support)
         behaviour = log_probabilities(before.level_logits, support.levels)
-        seen = (support.observed_arms == 0).double() - 0.5 * support.levels
-        advantages = objective.advantages(seen, before.values)
+        costs = 0.5 * support.levels.double()
+        mean_costs = 0.5 * before.level_logits.softmax(-1)[..., 1]
+        seen = (support.observed_arms == 0).double()
+        advantages = objective.advantages(Outcome(seen, costs, mean_costs, before.values))
 
     def loss(fast: dict) -> torch.Tensor:
         output = principal(fast, support)
@@ -266,7 +268,7 @@ def test_outer_loss_by_hand(surrogate, progress):
         entropy_end=0.1,
         logit_penalty=0.3,
     )
-    loss = objective.outer_loss(*tiny_episode(), progress)
+    loss = objective.outer_loss(*tiny_episode(), Game(2, 2), progress)
     bonus = {0.0: 0.2, 0.5: 0.15, 1.0: 0.1}[progress]
     expected = SURROGATE_LOSS[surrogate] + 0.7 * FORECAST_LOSS + 3.0 * CRITIC_LOSS - bonus * ENTROPY
     expected += 0.3 * LOGIT_PENALTY

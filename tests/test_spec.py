@@ -7,13 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from mermaide_pl.adaptation import Adaptation, GradientAdaptation, NoAdaptation
+from mermaide_pl.adaptation import Adaptation, GradientAdaptation, NoAdaptation, RecurrentAdaptation
+from mermaide_pl.advantages import (
+    CentredRewardsToGo,
+    GeneralisedAdvantages,
+    HindsightAdvantages,
+)
 from mermaide_pl.agents import (
     EXP3,
     UCB,
     BernoulliReward,
     BestResponse,
     BetaThompson,
+    DiscountedUCB,
     EpsilonGreedy,
     GaussianReward,
     GaussianThompson,
@@ -74,7 +80,10 @@ OBJECTS = [
     PlainMAML(),
     DiCE(),
     LowVarianceCurvature(),
-    Objective(DiCE(), 0.9, 2.0, 3.0, 0.4, 0.1, 0.7),
+    GeneralisedAdvantages(0.9),
+    CentredRewardsToGo(),
+    RecurrentAdaptation(2),
+    Objective(DiCE(), HindsightAdvantages(0.9, 2.0), 3.0, 0.4, 0.1, 0.7),
     NoiseFreeReward(),
     BernoulliReward(),
     GaussianReward(scale=0.2),
@@ -87,7 +96,15 @@ OBJECTS = [
     Interval(0.1, 0.4),
     *(
         AgentFamily(rule, weight=2.0)
-        for rule in (UCB, EpsilonGreedy, Softmax, EXP3, GaussianThompson, BetaThompson)
+        for rule in (
+            UCB,
+            DiscountedUCB,
+            EpsilonGreedy,
+            Softmax,
+            EXP3,
+            GaussianThompson,
+            BetaThompson,
+        )
     ),
     Population(
         [

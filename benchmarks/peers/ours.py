@@ -92,7 +92,8 @@ class _Ours:
         """Gradient of the outer loss on given episodes."""
         weights, _ = adapt(self.principal, self.inner_loop, OBJECTIVE, self._recorded(support))
         played = self._recorded(query)
-        loss = OBJECTIVE.outer_loss(self.principal(weights, played), played, progress=0.0).mean()
+        output = self.principal(weights, played)
+        loss = OBJECTIVE.outer_loss(output, played, self.principal.game, progress=0.0).mean()
         own = self.principal.weights()
         gradients = torch.autograd.grad(loss, list(own.values()))
         return {name: part.cpu().numpy() for name, part in zip(own, gradients, strict=True)}

@@ -8,6 +8,7 @@ from mermaide_pl.agents.epsilon_greedy import EpsilonGreedy
 from mermaide_pl.agents.exp3 import EXP3
 from mermaide_pl.agents.gaussian_thompson import GaussianThompson
 from mermaide_pl.agents.group import AgentGroup, Family
+from mermaide_pl.agents.noisy_ucb import NoisyUCB
 from mermaide_pl.agents.rescorla_wagner import RescorlaWagner
 from mermaide_pl.agents.rewards import BernoulliReward, GaussianReward, NoiseFreeReward, RewardModel
 from mermaide_pl.agents.softmax import Softmax
@@ -28,6 +29,7 @@ __all__ = [
     "HyperParameter",
     "LearningRule",
     "NoiseFreeReward",
+    "NoisyUCB",
     "RescorlaWagner",
     "RewardModel",
     "Softmax",

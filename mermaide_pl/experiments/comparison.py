@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
 from mermaide_pl.population_files import load_population
 from mermaide_pl.principal import AlwaysIntervene, Architecture, NoIntervention, Player
 from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 _LOGGER = logging.getLogger(__name__)
@@ -296,8 +297,11 @@ class _Runs:
             players["oracle"] = best_of(oracle_grid(game), own, game)
             chunks = unseen_agents(agents, self._given.num_agents, seed)
             for name, player in players.items():
-                scores = play_unseen(lambda _, player=player: player, chunks, game, 2)
-                yield _row(name, population, 0, scores)
+                yield _row(name, population, 0, self._played(player, chunks, game))
+
+    @staticmethod
+    def _played(player: Player, chunks: Sequence[TaskBatch], game: Game) -> Scores:
+        return play_unseen(lambda _: player, chunks, game, num_episodes=2)
 
     def _learned(self, run: _Run, module: MermaideModule) -> Iterator[Row]:
         if module.inner_loop.num_shots == 0:

@@ -9,7 +9,7 @@ namespace mermaide {
 enum HistoryName : i64 { LAST_STEP = 0, TALLIES = 1 };
 enum Rule : i64 {
   UCB, EPSILON_GREEDY, GAUSSIAN_THOMPSON, SOFTMAX, EXP3, BEST_RESPONSE, DISCOUNTED_UCB,
-  RESCORLA_WAGNER
+  RESCORLA_WAGNER, NOISY_UCB
 };
 enum PlayerKind : i64 { SAMPLING, GREEDY, GIVEN, ORACLE };
 
@@ -150,6 +150,15 @@ class Agent {
         const T log_t = std::log(double(step_));
         return best(draws, [&](i64 a) {
           return counts_[a] ? mean(a) + p_[0] * std::sqrt(log_t / counts_[a]) : infinity;
+        });
+      }
+      case NOISY_UCB: {
+        const T log_t = std::log(double(step_));
+        const bool lapses = draws[0] < p_[1];
+        return best(draws + 1, [&](i64 a) {
+          if (!counts_[a] || lapses) return lapses ? T(0) : infinity;
+          const T noise = p_[2] > 0 ? -p_[2] * std::log(-std::log(draws[1 + a])) : T(0);
+          return mean(a) + p_[0] * std::sqrt(log_t / counts_[a]) + noise;
         });
       }
       case DISCOUNTED_UCB: {

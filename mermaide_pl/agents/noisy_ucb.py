@@ -1,0 +1,53 @@
+"""Upper confidence bounds with a trembling hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.agents.base import (
+    HyperParameter,
+    MeanTrackingRule,
+    PullTally,
+    hyper_parameter,
+    random_argmax,
+)
+
+
+@dataclass
+class NoisyUCB(MeanTrackingRule):
+    r"""Upper confidence bounds, followed loosely: noise in the bounds, and lapses.
+
+    In a lapse any arm, uniformly. Otherwise, after every arm once in random order,
+    ``argmax_a mean_a + beta * sqrt(ln t / n_a) + temperature * g_a`` with ``g_a`` standard Gumbel
+    numbers, as in `Softmax`. Without noise and lapses this is `UCB`. A principal that learns with
+    such agents cannot rely on the rhythm of exact ones.
+
+    Source: this project's. Lapses are those of psychophysics: Wichmann, Hill, "The psychometric
+    function: I. Fitting, sampling, and goodness of fit", Perception & Psychophysics 63 (2001).
+
+    Args:
+        beta: exploration coefficient in reward units, at least 0.
+        lapse_rate: share of lapses, 0 to 1.
+        temperature: of the noise in the bounds, in reward units, at least 0.
+    """
+
+    beta: HyperParameter = hyper_parameter(0.5, low=0.0)
+    lapse_rate: HyperParameter = hyper_parameter(0.05, low=0.0, high=1.0)
+    temperature: HyperParameter = hyper_parameter(0.05, low=0.0)
+
+    def num_uniforms(self, num_arms: int) -> int:
+        """One for the lapse, one per arm."""
+        return 1 + num_arms
+
+    def act(self, state: PullTally, bonus: Tensor, uniforms: Tensor) -> Tensor:
+        """The arm with the highest noisy bound, or any."""
+        lapses, per_arm = uniforms[..., :1] < self.lapse_rate, uniforms[..., 1:]
+        width = torch.sqrt(math.log(state.step) / state.counts.clamp(min=1.0))
+        noise = self.temperature * per_arm.log().neg().log()
+        bound = state.means() + self.beta * width - noise
+        bound = bound.masked_fill(state.counts == 0, torch.inf).masked_fill(lapses, 0.0)
+        return random_argmax(bound, per_arm)
