@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import higher
 import torch
@@ -42,7 +42,7 @@ class InnerLoop(nn.Module, ABC):
     num_shots: int
     """K, support episodes per task."""
 
-    carries_state: ClassVar[bool] = False
+    carries_state: bool = False
     """Whether episodes begin in the state in which the support episodes ended."""
 
     @abstractmethod
@@ -133,6 +133,8 @@ class GradientAdaptation(Adaptation):
             of `higher` adds eps before the bias correction: in step t it acts as torch's does with
             ``eps / sqrt(1 - beta_2^t)``.
         optimizer_args: further arguments of the inner optimizer, e.g. ``{momentum: 0.9}``.
+        carries_state: whether the next episodes begin, besides, in the recurrent state in which the
+            support episodes ended, as in `RecurrentAdaptation`.
     """
 
     inner_lr: float = 0.1
@@ -143,6 +145,7 @@ class GradientAdaptation(Adaptation):
     adapted: tuple[Part, ...] = ("recurrence", "world_model", "policy")
     inner_optimizer: type[torch.optim.Optimizer] = torch.optim.SGD
     optimizer_args: dict[str, Any] = field(default_factory=dict)
+    carries_state: bool = False
 
     def __post_init__(self) -> None:
         check_number("GradientAdaptation.inner_lr", self.inner_lr, above=0.0)
@@ -213,6 +216,7 @@ class GradientInnerLoop(InnerLoop):
     def __init__(self, settings: GradientAdaptation, names: Sequence[str]) -> None:
         super().__init__()
         self.num_shots = settings.num_shots
+        self.carries_state = settings.carries_state
         self._settings = settings
         self._names = list(names)
         log_rates = torch.full((len(self._names),), settings.inner_lr).log()

@@ -27,16 +27,19 @@ from mermaide_pl.trajectory import Trajectory
 class Objective:
     """What the inner and the outer loop minimise.
 
-    Inner loss of a task: ``surrogate + forecast_weight * cross-entropy`` on its support episodes,
-    with what the principal observed. Outer loss: the same on the query episodes with the adapted
-    weights and the rewards that truly came, plus critic error, minus the entropy bonus; plus
-    `zero_shot_weight` times the same on the support episodes with the meta weights, so that the
-    principal is trained for its first episode with an agent too.
+    Inner loss of a task: ``inner_policy_weight * surrogate + forecast_weight * cross-entropy`` on
+    its support episodes, with what the principal observed. Outer loss: ``surrogate +
+    forecast_weight * cross-entropy`` on the query episodes with the adapted weights and the rewards
+    that truly came, plus critic error, minus the entropy bonus; plus `zero_shot_weight` times the
+    same on the support episodes with the meta weights, so that the principal is trained for its
+    first episode with an agent too.
 
     Args:
         surrogate: policy-gradient estimator.
         advantages: estimator of the advantages.
         forecast_weight: weight of the world model's cross-entropy.
+        inner_policy_weight: weight of the surrogate in the inner loop. One episode says little
+            about the policy, but gives T labelled forecasts.
         critic_weight: weight of the critic's squared error.
         entropy_start: entropy bonus at the start of training; keeps the policy from collapsing to
             "always intervene", where it has no gradient left.
@@ -50,6 +53,7 @@ class Objective:
     surrogate: Surrogate = LowVarianceCurvature()
     advantages: Advantages = GeneralisedAdvantages()
     forecast_weight: float = 1.0
+    inner_policy_weight: float = 1.0
     critic_weight: float = 1.0
     entropy_start: float = 0.05
     entropy_end: float = 0.001
@@ -63,10 +67,13 @@ class Objective:
 
     def inner_loss(self, output: PrincipalOutput, behaviour: Tensor, advantages: Tensor) -> Tensor:
         """Loss of each task on its support episodes, float [M]."""
-        loss = self.surrogate(output.log_levels, behaviour, advantages)
-        if output.log_arms is not None:
-            loss = loss - self.forecast_weight * output.log_arms.mean((1, 2))
-        return loss
+        surrogate = self.surrogate(output.log_levels, behaviour, advantages)
+        return self.inner_policy_weight * surrogate + self._forecast_loss(output)
+
+    def _forecast_loss(self, output: PrincipalOutput) -> Tensor | float:
+        if output.log_arms is None:
+            return 0.0
+        return -self.forecast_weight * output.log_arms.mean((1, 2))
 
     def outer_loss(
         self, output: PrincipalOutput, trajectory: Trajectory, game: Game, progress: float
@@ -78,7 +85,8 @@ class Objective:
         critic_error = (output.values - to_go).square().mean((1, 2))
         bonus = self.entropy_start + progress * (self.entropy_end - self.entropy_start)
         return (
-            self.inner_loss(output, behaviour, advantages)
+            self.surrogate(output.log_levels, behaviour, advantages)
+            + self._forecast_loss(output)
             + self.critic_weight * critic_error
             - bonus * entropy(output.level_logits).mean((1, 2))
             + self.logit_penalty * output.level_logits.square().mean((1, 2, 3))

@@ -263,6 +263,7 @@ def test_outer_loss_by_hand(surrogate, progress):
         surrogate=surrogate(),
         advantages=GeneralisedAdvantages(1.0),
         forecast_weight=0.7,
+        inner_policy_weight=9.0,  # of the inner loop only
         critic_weight=3.0,
         entropy_start=0.2,
         entropy_end=0.1,
@@ -280,11 +281,12 @@ def test_inner_loss_has_neither_critic_nor_entropy():
     output, trajectory = tiny_episode()
     behaviour = torch.zeros_like(trajectory.rewards)
     advantages = torch.tensor([[[2.0, -4.0]]], dtype=torch.float64)
-    loss = Objective(forecast_weight=0.7).inner_loss(output, behaviour, advantages)
-    surrogate = -(0.75 * 2.0 - 0.5 * 4.0) / 2.0
+    objective = Objective(forecast_weight=0.7, inner_policy_weight=0.4)
+    loss = objective.inner_loss(output, behaviour, advantages)
+    surrogate = -0.4 * (0.75 * 2.0 - 0.5 * 4.0) / 2.0
     assert loss.item() == pytest.approx(surrogate + 0.7 * FORECAST_LOSS, abs=1e-12)
     without = replace(output, log_arms=None)
-    loss = Objective(forecast_weight=0.7).inner_loss(without, behaviour, advantages)
+    loss = objective.inner_loss(without, behaviour, advantages)
     assert loss.item() == pytest.approx(surrogate, abs=1e-12)
 
 
@@ -295,6 +297,7 @@ def test_inner_loss_has_neither_critic_nor_entropy():
         "critic_weight",
         "entropy_start",
         "entropy_end",
+        "inner_policy_weight",
         "logit_penalty",
         "zero_shot_weight",
     ],

@@ -25,6 +25,8 @@ from mermaide_pl.agents import (
     GaussianThompson,
     LearningRule,
     NoiseFreeReward,
+    NoisyUCB,
+    RescorlaWagner,
     RewardModel,
     Softmax,
 )
@@ -46,6 +48,7 @@ from mermaide_pl.tasks import (
     AgentFamily,
     BaseRewards,
     FixedRewards,
+    FixedTarget,
     GapTarget,
     Interval,
     NormalRewards,
@@ -83,7 +86,7 @@ OBJECTS = [
     GeneralisedAdvantages(0.9),
     CentredRewardsToGo(),
     RecurrentAdaptation(2),
-    Objective(DiCE(), HindsightAdvantages(0.9, 2.0), 3.0, 0.4, 0.1, 0.7),
+    Objective(DiCE(), HindsightAdvantages(0.9, 2.0), 3.0, 0.4, 0.1, 0.7, 0.3, 0.2),
     NoiseFreeReward(),
     BernoulliReward(),
     GaussianReward(scale=0.2),
@@ -93,12 +96,15 @@ OBJECTS = [
     UniformTarget(),
     SecondBestTarget(),
     GapTarget(0.2, 0.3),
+    FixedTarget(1),
     Interval(0.1, 0.4),
     *(
         AgentFamily(rule, weight=2.0)
         for rule in (
             UCB,
             DiscountedUCB,
+            NoisyUCB,
+            RescorlaWagner,
             EpsilonGreedy,
             Softmax,
             EXP3,
