@@ -6,4 +6,14 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.tasks import AgentFamily, Population
 
-__all__ = ["AgentFamily", "Game", "MermaideModule", "Population", "TaskDataModule", "evaluate"]
+load_pretrained = MermaideModule.pretrained
+
+__all__ = [
+    "AgentFamily",
+    "Game",
+    "MermaideModule",
+    "Population",
+    "TaskDataModule",
+    "evaluate",
+    "load_pretrained",
+]

@@ -8,13 +8,38 @@ from typing import Any
 import torch
 
 
+PRETRAINED = Path(__file__).parent / "pretrained"
+_PREFIX = "pretrained:"
+
+
+def pretrained_names() -> list[str]:
+    """Names of the principals that come with the package."""
+    return sorted(path.stem for path in PRETRAINED.glob("*.ckpt"))
+
+
+def checkpoint_path(path: str | Path) -> Path:
+    """The file of a checkpoint, or of a principal of the package named ``pretrained:NAME``.
+
+    Raises:
+        ValueError: one line with the names there are.
+    """
+    if not str(path).startswith(_PREFIX):
+        return Path(path)
+    name = str(path).removeprefix(_PREFIX)
+    if name not in pretrained_names():
+        raise ValueError(
+            f"there is no pretrained principal '{name}', allowed: {', '.join(pretrained_names())}"
+        )
+    return PRETRAINED / f"{name}.ckpt"
+
+
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint without running code from it.
+    """Read a checkpoint, or ``pretrained:NAME``, without running code from it.
 
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
-    path = Path(path)
+    path = checkpoint_path(path)
     if not path.is_file():
         raise ValueError(f"checkpoint {path} does not exist")
     try:

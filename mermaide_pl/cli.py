@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.checks import check_number, check_precision, one_line
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
@@ -98,11 +98,14 @@ class _CLI(LightningCLI):
         check_precision(given.trainer.precision)
         if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
             read_checkpoint(given.ckpt_path)
+            given.ckpt_path = str(checkpoint_path(given.ckpt_path))
 
 
 def _evaluate(arguments: Sequence[str]) -> None:
     parser = _PlainParser(prog="mermaide evaluate", description=evaluate.__doc__)
-    parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of a principal")
+    parser.add_argument(
+        "--ckpt_path", type=str, required=True, help="checkpoint of a principal, or pretrained:NAME"
+    )
     parser.add_argument(
         "--population", type=str, nargs="+", required=True, help="population files, one or more"
     )

@@ -116,6 +116,18 @@ class MermaideModule(pl.LightningModule):
             raise ValueError(f"{path} is not a checkpoint of this version: {reason}") from None
         return module
 
+    @classmethod
+    def pretrained(cls, name: str) -> Self:
+        """A principal that comes with the package, ready to play.
+
+        Args:
+            name: as ``pretrained/NAME.md`` in the package, its model card, is named.
+
+        Raises:
+            ValueError: one line with the names there are.
+        """
+        return cls.load_from_checkpoint(f"pretrained:{name}").eval()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the settings, as plain data."""
         checkpoint[CHECKPOINT_KEY] = self._spec

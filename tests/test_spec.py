@@ -55,6 +55,7 @@ from mermaide_pl.tasks import (
     Population,
     SecondBestTarget,
     TargetRule,
+    SpreadRewards,
     UniformRewards,
     UniformTarget,
 )
@@ -91,6 +92,7 @@ OBJECTS = [
     BernoulliReward(),
     GaussianReward(scale=0.2),
     UniformRewards(0.1, 0.8),
+    SpreadRewards(0.4, 0.2, 0.9),
     NormalRewards(0.4, 0.3, 0.1, 0.9),
     FixedRewards((0.1, 0.9, 0.5)),
     UniformTarget(),

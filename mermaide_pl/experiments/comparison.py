@@ -48,11 +48,13 @@ class Method:
         architecture: sizes and slots of the principal.
         adaptation: its inner loop. A method without one is fine-tuned by plain gradient steps when
             it is scored at one or more shots, at the rate that is best for it on validation agents.
+        objective: what is minimised.
         meta_lr: outer rate.
     """
 
     architecture: Architecture = Architecture()
     adaptation: Adaptation = GradientAdaptation()
+    objective: Objective = Objective()
     meta_lr: float = 5e-3
 
 
@@ -87,7 +89,6 @@ class Comparison:
         observations: name to what the principal sees.
         costs: of the interventions.
         seeds: of the trainings.
-        objective: of all methods.
         agent_steps: played in a training, support and query.
         num_validations: times a principal is validated in a training.
         num_val_tasks: agents of a validation.
@@ -108,7 +109,6 @@ class Comparison:
     )
     costs: list[float] = field(default_factory=lambda: [0.5])
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
-    objective: Objective = Objective()
     agent_steps: float = 5e7
     num_validations: int = 20
     num_val_tasks: int = 240
@@ -262,7 +262,7 @@ class _Runs:
             given.game_of(run.condition),
             method.architecture,
             method.adaptation,
-            given.objective,
+            method.objective,
             num_query_episodes=given.num_query_episodes,
             meta_lr=method.meta_lr,
         )

@@ -1,6 +1,12 @@
 """Populations of agents and the tasks drawn from them."""
 
-from mermaide_pl.tasks.base_rewards import BaseRewards, FixedRewards, NormalRewards, UniformRewards
+from mermaide_pl.tasks.base_rewards import (
+    BaseRewards,
+    FixedRewards,
+    NormalRewards,
+    SpreadRewards,
+    UniformRewards,
+)
 from mermaide_pl.tasks.batch import TaskBatch
 from mermaide_pl.tasks.population import AgentFamily, Interval, Population, Split, task_seed
 from mermaide_pl.tasks.targets import (
@@ -22,6 +28,7 @@ __all__ = [
     "Population",
     "SecondBestTarget",
     "Split",
+    "SpreadRewards",
     "TargetRule",
     "TaskBatch",
     "UniformRewards",

@@ -1,0 +1,197 @@
+"""A comparison small enough to be run: two methods, two costs, two seeds."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from mermaide_pl.adaptation import GradientAdaptation
+from mermaide_pl.evaluation import adapted_player, play_unseen, unseen_agents
+from mermaide_pl.experiments import comparison
+from mermaide_pl.experiments.comparison import Comparison, Method, compare, load_comparison
+from mermaide_pl.experiments.comparison_table import read_scores
+from mermaide_pl.experiments.records import read_rows
+from mermaide_pl.intervals import interquartile_mean, stratified_interval
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.population_files import load_population
+
+CONF = Path(__file__).parent.parent.parent / "conf"
+SMALL = {"hidden_size": 4, "policy_size": 4}
+CONFIG = {
+    "methods": {
+        "ours": {"architecture": SMALL},
+        "plain": {
+            "architecture": SMALL,
+            "adaptation": {"class_path": "mermaide_pl.adaptation.NoAdaptation"},
+        },
+    },
+    "train_populations": {"ucb": "population/train_ucb.yaml"},
+    "val_population": "population/val_ucb.yaml",
+    "test_populations": ["population/unseen_ucb.yaml", "population/softmax.yaml"],
+    "game": {"num_steps": 12},
+    "costs": [0.5, 0.25],
+    "seeds": [0, 1],
+    "agent_steps": 2 * 4 * 9 * 12 * 2,
+    "num_validations": 2,
+    "num_val_tasks": 8,
+    "meta_batch_size": 4,
+    "num_agents": 12,
+    "fine_tuning_rates": [0.0, 0.5],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where the comparison was run, to its end, once."""
+    folder = tmp_path_factory.mktemp("comparison")
+    shutil.copytree(CONF / "population", folder / "population")
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(comparison, "NUM_TUNING_AGENTS", 10)
+        compare("config.yaml", "out", minutes=10.0)
+    return folder
+
+
+def test_every_run_is_scored_on_every_population(folder):
+    scores = read_scores(folder / "out")
+    learned = [row for row in scores if row["method"] in ("ours", "plain")]
+    assert len(learned) == 2 * 2 * 2 * 2 * 2  # methods, shots, populations, costs, seeds
+    fixed = {"none", "always", "periodic", "burst", "random", "oracle"}
+    assert {row["method"] for row in scores} == {"ours", "plain"} | fixed
+    assert all(row["num_agents"] == 12 for row in scores)
+
+
+def test_normalised_returns_are_zero_for_none_and_one_for_the_oracle(folder):
+    for row in read_scores(folder / "out"):
+        expected = {"none": 0.0, "oracle": 1.0}.get(row["method"])
+        if expected is not None and not np.isnan(row["normalised_return"]):
+            assert row["normalised_return"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_method_plays_the_same_number_of_agent_steps(folder):
+    records = list((folder / "out").glob("*/seed*/*/training.json"))
+    assert len(records) == 8
+    steps = [json.loads(path.read_text())["agent_steps"] for path in records]
+    # as near as whole training steps of 9 and of 8 episodes allow
+    assert {round(number / CONFIG["agent_steps"], 1) for number in steps} <= {0.9, 1.0, 1.1}
+
+
+def test_a_score_is_that_of_the_principal_kept(folder):
+    place = folder / "out" / "ucb-partial-cost0.25" / "seed1" / "ours"
+    module = MermaideModule.load_from_checkpoint(place / "principal.ckpt").eval()
+    assert module.game.cost == 0.25
+    agents = load_population(folder / "population" / "softmax.yaml")
+    chunks = unseen_agents(agents, 12, seed=1)
+    expected = play_unseen(adapted_player(module, 1), chunks, module.game, 2)
+    (row,) = (
+        row
+        for row in read_rows(place / "scores.csv")
+        if (row["population"], row["shots"]) == ("softmax", 1)
+    )
+    assert row["return"] == pytest.approx(expected.returns.mean(), abs=1e-6)
+
+
+def test_table_holds_interquartile_means_over_the_seeds(folder):
+    table = read_rows(folder / "out" / "table.csv")
+    chosen = {"method": "plain", "shots": 1, "population": "unseen_ucb", "cost": 0.5}
+    (row,) = (row for row in table if chosen.items() <= row.items())
+    scores = [one for one in read_scores(folder / "out") if chosen.items() <= one.items()]
+    returns = np.array([[one["return"]] for one in scores])
+    expected = stratified_interval(interquartile_mean, returns)
+    found = [row[f"return_{bound}"] for bound in ("iqm", "low", "high")]
+    assert found == pytest.approx(list(expected), abs=1e-5)
+    assert row["num_runs"] == 2
+
+
+def test_improvement_is_that_of_the_first_method_over_each_other(folder):
+    rows = read_rows(folder / "out" / "improvement.csv")
+    assert {row["method"] for row in rows} == {"ours"}
+    assert {row["over"] for row in rows} >= {"plain", "none", "always", "oracle"}
+    assert all(0.0 <= row["low"] <= row["probability"] <= row["high"] <= 1.0 for row in rows)
+
+
+def test_several_costs_make_a_frontier(folder):
+    assert (folder / "out" / "frontier.png").stat().st_size > 10_000
+    assert not (folder / "out" / "families.png").exists()
+
+
+def test_what_is_finished_is_not_repeated(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(comparison, "train", None)  # would fail if it were called
+    before = (folder / "out" / "table.csv").read_bytes()
+    compare("config.yaml", "out", minutes=10.0)
+    assert (folder / "out" / "table.csv").read_bytes() == before
+    assert "unseen" in capsys.readouterr().out
+
+
+def test_no_training_begins_after_the_budget(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(comparison, "train", None)
+    monkeypatch.setattr(comparison.time, "monotonic", iter([0.0, 61.0]).__next__)
+    compare("config.yaml", "other", minutes=1.0)
+    assert not (folder / "other").exists()
+
+
+def test_fine_tuning_is_chosen_on_validation_agents(folder, monkeypatch):
+    """A rate that ruins a principal is not taken; the one that helps most is."""
+    monkeypatch.chdir(folder)
+    runs = comparison._Runs(load_comparison("config.yaml"), Path("out"))
+    place = folder / "out" / "ucb-partial-cost0.5" / "seed0" / "plain" / "principal.ckpt"
+    module = MermaideModule.load_from_checkpoint(place).eval()
+    returns = {}
+    for rate in (0.0, 0.5):
+        other = MermaideModule.load_from_checkpoint(place).eval()
+        if rate:
+            settings = GradientAdaptation(rate, learn_inner_lr=False)
+            other.inner_loop = settings.build(other.principal.weights())
+        agents = load_population("population/val_ucb.yaml").sample(range(8), split="val")
+        player = adapted_player(other, 1)(agents)
+        played = comparison.rollout(agents, player, other.game, stream="query", num_episodes=2)
+        returns[rate] = played.returns.mean().item()
+    runs._choose_fine_tuning(module, 0)
+    assert (module.inner_loop.num_shots > 0) == (returns[0.5] > returns[0.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": {}}, "methods is empty"),
+        ({"seeds": []}, "seeds is empty"),
+        ({"num_agents": 1}, "num_agents must be .*at least 2"),
+        ({"agent_steps": 0}, "agent_steps must be .*above 0"),
+        ({"fine_tuning_rates": [-1.0]}, "fine_tuning_rates must be .*at least 0"),
+        ({"methods": {"yardsticks": {}}}, "cannot be named yardsticks"),
+        ({"colour": "blue"}, "colour"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_refused_in_one_line(tmp_path, change, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({**CONFIG, **change}))
+    with pytest.raises(ValueError, match=message) as caught:
+        load_comparison(path)
+    assert str(caught.value).startswith(f"configuration {path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_configuration_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"configuration .*nowhere\.yaml does not exist"):
+        load_comparison(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_comparison_shipped_can_be_read(path):
+    loaded = load_comparison(path)
+    assert isinstance(loaded, Comparison)
+    assert all(isinstance(method, Method) for method in loaded.methods.values())
+    for population in (*loaded.train_populations.values(), *loaded.test_populations):
+        load_population(population)
+    torch.manual_seed(0)
+    for condition in loaded.conditions():
+        for method in loaded.methods.values():
+            MermaideModule(loaded.game_of(condition), method.architecture, method.adaptation)
