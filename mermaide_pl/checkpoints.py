@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-
 PRETRAINED = Path(__file__).parent / "pretrained"
 _PREFIX = "pretrained:"
 

@@ -159,6 +159,7 @@ def meta_step(
     tasks: TaskBatch,
     *,
     num_query_episodes: int,
+    num_zero_shot_episodes: int = 0,
     progress: float = 0.0,
 ) -> MetaStep:
     """Play, adapt, play again, and compute the outer loss.
@@ -169,12 +170,22 @@ def meta_step(
         objective: inner and outer loss.
         tasks: M tasks.
         num_query_episodes: B of the query rollout.
+        num_zero_shot_episodes: B of the rollout that the loss before adaptation is taken on; with
+            zero it is taken on the support episodes.
         progress: share of training gone by, for schedules.
 
     Returns:
         The loss, differentiable to the meta weights and the inner rates, and the episodes.
     """
     game, weights = principal.game, principal.weights()
+
+    def play(weights: Weights, stream: str, num_episodes: int) -> Trajectory:
+        player = LearnedPlayer(principal, weights)
+        # with the same luck the episodes are each other's baseline
+        return rollout(
+            tasks, player, game, stream=stream, num_episodes=num_episodes, same_luck=True
+        )
+
     support, loss = None, torch.zeros((), device=tasks.base_rewards.device)
     if inner_loop.num_shots:
         support = rollout(
@@ -186,16 +197,13 @@ def meta_step(
         )
         weights, unadapted = adapt(principal, inner_loop, objective, support)
         if objective.zero_shot_weight:
-            zero_shot = objective.outer_loss(unadapted, support, game, progress).mean()
+            first = support
+            if num_zero_shot_episodes:
+                first = play(principal.weights(), "zero_shot", num_zero_shot_episodes)
+                unadapted = principal(principal.weights(), first)
+            zero_shot = objective.outer_loss(unadapted, first, game, progress).mean()
             loss = loss + objective.zero_shot_weight * zero_shot
-    query = rollout(
-        tasks,
-        LearnedPlayer(principal, weights),
-        game,
-        stream="query",
-        num_episodes=num_query_episodes,
-        same_luck=True,  # the episodes are each other's baseline
-    )
+    query = play(weights, "query", num_query_episodes)
     output = principal(weights, query)
     loss = loss + objective.outer_loss(output, query, game, progress).mean()
     return MetaStep(loss, support, query, output)

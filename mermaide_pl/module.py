@@ -46,6 +46,8 @@ class MermaideModule(pl.LightningModule):
         adaptation: the inner loop, or `NoAdaptation`.
         objective: what is minimised.
         num_query_episodes: B of the query rollouts in training.
+        num_zero_shot_episodes: B of the rollouts that the loss before adaptation is taken on in
+            training; with zero it is taken on the support episodes.
         num_eval_episodes: B of the scored episodes in validation and test.
         meta_lr: rate of the outer Adam in the beginning; falls linearly to zero over the run.
         inner_rates_lr: rate of the outer Adam for the logarithms of the inner rates.
@@ -60,6 +62,7 @@ class MermaideModule(pl.LightningModule):
         adaptation: Adaptation = GradientAdaptation(),
         objective: Objective = Objective(),
         num_query_episodes: int = 8,
+        num_zero_shot_episodes: int = 0,
         num_eval_episodes: int = 2,
         meta_lr: float = 2e-3,
         inner_rates_lr: float = 1e-2,
@@ -67,6 +70,7 @@ class MermaideModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         check_number("num_query_episodes", num_query_episodes, low=1)
+        check_number("num_zero_shot_episodes", num_zero_shot_episodes, low=0)
         check_number("num_eval_episodes", num_eval_episodes, low=1)
         check_number("meta_lr", meta_lr, above=0.0)
         check_number("inner_rates_lr", inner_rates_lr, above=0.0)
@@ -79,6 +83,7 @@ class MermaideModule(pl.LightningModule):
         self.game = game
         self.objective = objective
         self.num_query_episodes = num_query_episodes
+        self.num_zero_shot_episodes = num_zero_shot_episodes
         self.num_eval_episodes = num_eval_episodes
         self.meta_lr = meta_lr
         self.inner_rates_lr = inner_rates_lr
@@ -150,6 +155,13 @@ class MermaideModule(pl.LightningModule):
         }
 
     @property
+    def num_episodes(self) -> int:
+        """Episodes with each task in a training step."""
+        shots = self.inner_loop.num_shots
+        first = self.num_zero_shot_episodes if shots else 0
+        return shots + first + self.num_query_episodes
+
+    @property
     def progress(self) -> float:
         """Share of the training steps gone by; 0 if their number is not known."""
         total = self.trainer.estimated_stepping_batches
@@ -175,6 +187,7 @@ class MermaideModule(pl.LightningModule):
                 self.objective,
                 self._on_device(tasks),
                 num_query_episodes=self.num_query_episodes,
+                num_zero_shot_episodes=self.num_zero_shot_episodes,
                 progress=self.progress,
             )
         logged = {

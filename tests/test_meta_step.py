@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
 from mermaide_pl.advantages import GeneralisedAdvantages, Outcome
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.game import FullInformation, Game
@@ -37,6 +37,8 @@ ADAPTATIONS = {
     "heads only": GradientAdaptation(adapted=("policy",)),
     "adam": GradientAdaptation(inner_lr=0.01, inner_optimizer=torch.optim.Adam),
     "weight decay": GradientAdaptation(num_inner_steps=2, optimizer_args={"weight_decay": 0.1}),
+    "with memory": GradientAdaptation(inner_lr=0.5, carries_state=True),
+    "memory alone": RecurrentAdaptation(num_shots=2),
     "no adaptation": NoAdaptation(),
 }
 
@@ -163,6 +165,27 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
     expected = torch.autograd.grad(loss, leaves)
     for gradient, other in zip(torch.autograd.grad(step.loss, leaves), expected, strict=True):
         torch.testing.assert_close(gradient, other, rtol=0.0, atol=1e-10)
+
+
+def test_the_loss_before_adaptation_may_be_taken_on_episodes_of_its_own():
+    learner = Learner(GradientAdaptation(inner_lr=0.5), zero_shot_weight=0.25)
+    principal, objective, tasks = learner.principal, learner.objective, sample(range(3))
+    options = {"num_query_episodes": 2, "progress": 0.3}
+    step = meta_step(
+        principal, learner.inner_loop, objective, tasks, num_zero_shot_episodes=5, **options
+    )
+    first = rollout(
+        tasks,
+        LearnedPlayer(principal, principal.weights()),
+        GAME,
+        stream="zero_shot",
+        num_episodes=5,
+        same_luck=True,
+    )
+    before = objective.outer_loss(principal(principal.weights(), first), first, GAME, 0.3)
+    without = replace(objective, zero_shot_weight=0.0)
+    rest = meta_step(principal, learner.inner_loop, without, tasks, **options).loss
+    torch.testing.assert_close(step.loss, 0.25 * before.mean() + rest, rtol=0.0, atol=1e-12)
 
 
 def test_without_adaptation_there_is_no_support():

@@ -54,8 +54,8 @@ from mermaide_pl.tasks import (
     NormalRewards,
     Population,
     SecondBestTarget,
-    TargetRule,
     SpreadRewards,
+    TargetRule,
     UniformRewards,
     UniformTarget,
 )

@@ -49,12 +49,16 @@ class Method:
         adaptation: its inner loop. A method without one is fine-tuned by plain gradient steps when
             it is scored at one or more shots, at the rate that is best for it on validation agents.
         objective: what is minimised.
+        num_query_episodes: B of the query rollouts.
+        num_zero_shot_episodes: B of the rollouts for the loss before adaptation.
         meta_lr: outer rate.
     """
 
     architecture: Architecture = Architecture()
     adaptation: Adaptation = GradientAdaptation()
     objective: Objective = Objective()
+    num_query_episodes: int = 8
+    num_zero_shot_episodes: int = 0
     meta_lr: float = 5e-3
 
 
@@ -83,8 +87,9 @@ class Comparison:
     Args:
         methods: name to learned principal, ours first.
         train_populations: name to population file, beside the configuration.
-        val_population: population file to choose checkpoints and fine-tuning rates by.
         test_populations: population files.
+        val_population: population file to choose checkpoints and fine-tuning rates by; None for
+            unseen agents of the training population.
         game: the rules; observation and cost are those of the condition.
         observations: name to what the principal sees.
         costs: of the interventions.
@@ -92,7 +97,6 @@ class Comparison:
         agent_steps: played in a training, support and query.
         num_validations: times a principal is validated in a training.
         num_val_tasks: agents of a validation.
-        num_query_episodes: B of the query rollouts.
         meta_batch_size: M.
         shots: numbers of support episodes to score at.
         num_agents: agents of each test population.
@@ -101,8 +105,8 @@ class Comparison:
 
     methods: dict[str, Method]
     train_populations: dict[str, str]
-    val_population: str
     test_populations: list[str]
+    val_population: str | None = None
     game: Game = Game()
     observations: dict[str, Observation] = field(
         default_factory=lambda: {"partial": PartialInformation()}
@@ -112,7 +116,6 @@ class Comparison:
     agent_steps: float = 5e7
     num_validations: int = 20
     num_val_tasks: int = 240
-    num_query_episodes: int = 8
     meta_batch_size: int = 16
     shots: list[int] = field(default_factory=lambda: [0, 1])
     num_agents: int = 500
@@ -126,7 +129,7 @@ class Comparison:
                 raise ValueError(f"{name} is empty, it needs at least one entry")
         if YARDSTICKS in self.methods:
             raise ValueError(f"a method cannot be named {YARDSTICKS}")
-        for name in ("num_validations", "num_val_tasks", "num_query_episodes", "meta_batch_size"):
+        for name in ("num_validations", "num_val_tasks", "meta_batch_size"):
             check_number(name, getattr(self, name), low=1)
         check_number("agent_steps", self.agent_steps, above=0.0)
         check_number("num_agents", self.num_agents, low=2)
@@ -166,7 +169,7 @@ def load_comparison(path: str | Path) -> Comparison:
     return replace(
         given,
         train_populations={name: str(beside / at) for name, at in given.train_populations.items()},
-        val_population=str(beside / given.val_population),
+        val_population=given.val_population and str(beside / given.val_population),
         test_populations=[str(beside / at) for at in given.test_populations],
     )
 
@@ -225,7 +228,10 @@ class _Runs:
         self._train = {
             name: load_population(path) for name, path in comparison.train_populations.items()
         }
-        self._val = load_population(comparison.val_population)
+        val = comparison.val_population
+        self._val = {
+            name: load_population(val) if val else train for name, train in self._train.items()
+        }
         self._test = {
             Path(path).stem: load_population(path) for path in comparison.test_populations
         }
@@ -263,14 +269,14 @@ class _Runs:
             method.architecture,
             method.adaptation,
             method.objective,
-            num_query_episodes=given.num_query_episodes,
+            num_query_episodes=method.num_query_episodes,
+            num_zero_shot_episodes=method.num_zero_shot_episodes,
             meta_lr=method.meta_lr,
         )
-        episodes = module.inner_loop.num_shots + given.num_query_episodes
-        per_step = given.meta_batch_size * episodes * given.game.num_steps
+        per_step = given.meta_batch_size * module.num_episodes * given.game.num_steps
         data = TaskDataModule(
             self._train[run.condition.trained_on],
-            self._val,
+            self._val[run.condition.trained_on],
             meta_batch_size=given.meta_batch_size,
             steps_per_epoch=max(1, round(given.agent_steps / per_step / given.num_validations)),
             num_val_tasks=given.num_val_tasks,
@@ -305,7 +311,7 @@ class _Runs:
 
     def _learned(self, run: _Run, module: MermaideModule) -> Iterator[Row]:
         if module.inner_loop.num_shots == 0:
-            self._choose_fine_tuning(module, run.seed)
+            self._choose_fine_tuning(module, run)
         for population, agents in self._test.items():
             chunks = unseen_agents(agents, self._given.num_agents, run.seed)
             for shots in self._given.shots:
@@ -314,9 +320,10 @@ class _Runs:
                     run.method, population, shots, play_unseen(player, chunks, module.game, 2)
                 )
 
-    def _choose_fine_tuning(self, module: MermaideModule, seed: int) -> None:
+    def _choose_fine_tuning(self, module: MermaideModule, run: _Run) -> None:
         """Give a principal without adaptation the inner rate that suits it on validation agents."""
-        agents = self._val.sample(range(self._given.num_val_tasks), split="val", seed=seed)
+        population, tasks = self._val[run.condition.trained_on], range(self._given.num_val_tasks)
+        agents = population.sample(tasks, split="val", seed=run.seed)
         weights, unchanged = module.principal.weights(), module.inner_loop
         loops = [
             GradientAdaptation(rate, learn_inner_lr=False).build(weights) if rate else unchanged

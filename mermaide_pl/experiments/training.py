@@ -62,11 +62,10 @@ def train(
         ],
     )
     trainer.fit(module, data, ckpt_path=last if last.is_file() else None)
-    episodes = module.inner_loop.num_shots + module.num_query_episodes
     steps = num_epochs * data.steps_per_epoch * data.meta_batch_size
     record = {
         "seed": seed,
-        "agent_steps": steps * episodes * module.game.num_steps,
+        "agent_steps": steps * module.num_episodes * module.game.num_steps,
         "seconds": round(time.perf_counter() - started, 1),
     }
     (folder / _DONE).write_text(json.dumps(record) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,8 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]]) -> Figure:
             drawn, without the population "all".
 
     Returns:
-        The figure, one panel per number of shots; colours are cut at 0 and 1, numbers are not.
+        The figure, one panel per number of shots; colours are cut at 0 and 1, numbers are not;
+        nan is a dash.
     """
     methods = [row["method"] for row in rows if row["shots"] > 0]
     chosen = [row for row in rows if row["method"] == methods[0] and row["population"] != "all"]
@@ -63,12 +65,13 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]]) -> Figure:
 def _write_numbers(axes: Axes, matrix: Sequence[Sequence[float]]) -> None:
     for row, line in enumerate(matrix):
         for column, value in enumerate(line):
+            number = f"{value:.2f}" if abs(value) < 10.0 else f"{value:.0f}"
             axes.text(
                 column,
                 row,
-                f"{value:.2f}" if abs(value) < 10.0 else f"{value:.0f}",
+                "–" if math.isnan(value) else number,
                 ha="center",
                 va="center",
                 fontsize=SMALL_FONT_SIZE - 1.0,
-                color="black" if value > 0.6 else "white",
+                color="white" if value <= 0.6 else "black",
             )

@@ -43,8 +43,8 @@ class UniformRewards(BaseRewards):
 class SpreadRewards(BaseRewards):
     """Independent and uniform on an interval whose width differs from agent to agent.
 
-    The width is uniform on [low, high], the middle is `centre`. An agent whose arms are nearly alike
-    explores like one with a larger exploration coefficient.
+    The width is uniform on [low, high], the middle is `centre`. An agent whose arms are nearly
+    alike explores like one with a larger exploration coefficient.
     """
 
     centre: float = 0.5

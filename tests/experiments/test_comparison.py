@@ -153,7 +153,8 @@ def test_fine_tuning_is_chosen_on_validation_agents(folder, monkeypatch):
         player = adapted_player(other, 1)(agents)
         played = comparison.rollout(agents, player, other.game, stream="query", num_episodes=2)
         returns[rate] = played.returns.mean().item()
-    runs._choose_fine_tuning(module, 0)
+    run = next(one for one in runs.all() if one.method == "plain")
+    runs._choose_fine_tuning(module, run)
     assert (module.inner_loop.num_shots > 0) == (returns[0.5] > returns[0.0])
 
 
