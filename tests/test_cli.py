@@ -307,6 +307,20 @@ MISTAKES = {
         r"data\.meta_batchsize'.*allowed.*meta_batch_size",
     ),
     "typo on top": ("fit --config fit_typo_on_top.yaml", r"trainers.*allowed.*trainer\b"),
+    "unknown figure": ("figure fig9", r"fig9.*fig4.*mermaide figure --help"),
+    "file for a figure's folder": (
+        "figure fig4 --out fit.yaml",
+        r"--out fit\.yaml is a file, it must be a folder",
+    ),
+    "seed of a figure": ("figure fig4 --seed -1", r"--seed .*at least 0 .*got -1"),
+    "nothing to compare": ("compare", r"required.*config"),
+    "missing comparison": ("compare --config none.yaml", r"none\.yaml does not exist"),
+    "not a comparison": ("compare --config fit.yaml", r"configuration fit\.yaml: .*"),
+    "budget": ("compare --config fit.yaml --minutes -1", r"--minutes .*at least 0"),
+    "unknown pretrained principal": (
+        "evaluate --ckpt_path pretrained:nobody --population population.yaml",
+        r"no pretrained principal 'nobody', allowed:",
+    ),
     "malformed config": ("fit --config fit_malformed.yaml", r"(?=.*fit_malformed\.yaml).*line \d+"),
 }
 OTHER_FOLDER = pytest.mark.filterwarnings("ignore:The dirpath has changed")
@@ -349,8 +363,8 @@ def test_help_names_every_command(arguments, capsys):
     main(arguments)
     captured = capsys.readouterr()
     assert captured.err == ""
-    for command in ("fit", "validate", "test", "evaluate"):
-        assert re.search(rf"^  {command} .*mermaide {command} --", captured.out, re.MULTILINE)
+    for command in ("fit", "validate", "test", "evaluate", "compare", "figure"):
+        assert re.search(rf"^  {command} .*mermaide {command} ", captured.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", ["fit", "validate", "test"])

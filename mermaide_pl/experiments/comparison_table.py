@@ -129,6 +129,49 @@ def improvement_rows(
     return rows
 
 
+def findings(table: Sequence[Row], ours: str) -> list[str]:
+    """Where our method stands in one condition, one sentence each.
+
+    One method is above another where its interquartile mean of the return is, clearly above where
+    the two intervals are disjoint besides.
+    """
+    found = {(row["method"], row["shots"], row["population"]): row for row in table}
+    populations = [
+        name for name in dict.fromkeys(row["population"] for row in table) if name != ALL
+    ]
+    most = max(row["shots"] for row in table if row["method"] == ours)
+
+    def above(one: Row, other: Row, *, clearly: bool = False) -> bool:
+        bounds = ("low", "high") if clearly else ("iqm", "iqm")
+        return bool(one[f"return_{bounds[0]}"] > other[f"return_{bounds[1]}"])
+
+    def count(test: Callable[[str], bool]) -> str:
+        yes = [name for name in populations if test(name)]
+        no = [name for name in populations if name not in yes]
+        return f"{len(yes)} of {len(populations)}" + (f" (not {', '.join(no)})" if no else "")
+
+    lines = []
+    for shots in sorted({0, most}):
+        mean = found[ours, shots, ALL]["normalised_return_iqm"]
+        lines.append(f"{ours} at {shots} shots: normalised return {mean:.3f} over all populations")
+    for method in dict.fromkeys(row["method"] for row in table):
+        if method in (ours, "oracle"):
+            continue
+        shots = most if (method, most, ALL) in found else 0
+
+        def better(name: str, method: str = method, shots: int = shots) -> bool:
+            return above(found[ours, most, name], found[method, shots, name])
+
+        def clearly(name: str, method: str = method, shots: int = shots) -> bool:
+            return above(found[ours, most, name], found[method, shots, name], clearly=True)
+
+        lines.append(f"above {method}: on {count(better)}; clearly: on {count(clearly)}")
+    if most:
+        gains = count(lambda name: above(found[ours, most, name], found[ours, 0, name]))
+        lines.append(f"{most} shots above 0 shots: on {gains}")
+    return lines
+
+
 def report(out: Path, methods: Sequence[str], console: Console | None = None) -> None:
     """Write the tables and figures of all runs in a folder, and print the tables.
 
@@ -161,7 +204,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     write_rows(out / "table.csv", table)
     if improvement:
         write_rows(out / "improvement.csv", improvement)
-    _print(table, console)
+    _print(table, methods[0], console)
     pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [
         ("frontier.png", "cost", draw_frontier),
         ("families.png", "trained_on", draw_family_matrix),
@@ -172,7 +215,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     console.print(f"results: {out}")
 
 
-def _print(table: Sequence[Row], console: Console) -> None:
+def _print(table: Sequence[Row], ours: str, console: Console) -> None:
     for condition in {tuple(row[name] for name in _CONDITION): None for row in table}:
         rows = [row for row in table if tuple(row[name] for name in _CONDITION) == condition]
         trained_on, observation, cost = condition
@@ -192,6 +235,9 @@ def _print(table: Sequence[Row], console: Console) -> None:
             cells = [_cell(row) for row in rows if (row["method"], row["shots"]) == (method, shots)]
             picture.add_row(f"{method} {shots}-shot", *cells)
         console.print(picture)
+        if any(row["method"] == ours for row in rows):
+            for line in findings(rows, ours):
+                console.print(f"- {line}", soft_wrap=True, highlight=False)
 
 
 def _cell(row: Row) -> str:
