@@ -21,7 +21,6 @@ from mermaide_pl.tasks import (
     NormalRewards,
     Population,
     SecondBestTarget,
-    SpreadRewards,
     TaskBatch,
     UniformRewards,
     UniformTarget,
@@ -268,18 +267,6 @@ def test_gap_target_deltas_are_uniform_on_their_range():
 def test_uniform_rewards_stretch_to_their_range():
     uniforms = torch.tensor([[0.0, 0.5, 1.0]])
     assert UniformRewards(-1.0, 3.0).draw(uniforms).tolist() == [[-1.0, 1.0, 3.0]]
-
-
-def test_spread_rewards_differ_in_width_from_agent_to_agent():
-    uniforms = torch.tensor([[0.0, 0.0, 0.5, 1.0], [1.0, 0.0, 0.25, 1.0]])
-    rewards = SpreadRewards(0.5, 0.2, 0.8)
-    assert rewards.num_uniforms(3) == 4
-    expected = torch.tensor([[0.4, 0.5, 0.6], [0.1, 0.3, 0.9]])
-    torch.testing.assert_close(rewards.draw(uniforms), expected)
-    drawn = Population([AgentFamily(UCB)], base_rewards=rewards).sample(range(500), split="val")
-    widths = drawn.base_rewards.amax(1) - drawn.base_rewards.amin(1)
-    assert widths.max() <= 0.8
-    assert widths.min() < 0.3
 
 
 def test_normal_rewards_are_truncated_normal():

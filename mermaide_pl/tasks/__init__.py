@@ -4,7 +4,6 @@ from mermaide_pl.tasks.base_rewards import (
     BaseRewards,
     FixedRewards,
     NormalRewards,
-    SpreadRewards,
     UniformRewards,
 )
 from mermaide_pl.tasks.batch import TaskBatch
@@ -28,7 +27,6 @@ __all__ = [
     "Population",
     "SecondBestTarget",
     "Split",
-    "SpreadRewards",
     "TargetRule",
     "TaskBatch",
     "UniformRewards",

@@ -14,13 +14,9 @@ from mermaide_pl.checks import check_number
 class BaseRewards(ABC):
     """Distribution of the base rewards of one agent."""
 
-    def num_uniforms(self, num_arms: int) -> int:
-        """How many uniform numbers `draw` reads per agent; by default one per arm."""
-        return num_arms
-
     @abstractmethod
     def draw(self, uniforms: Tensor) -> Tensor:
-        """Base rewards in reward units, float [M, A], from uniform numbers [M, num_uniforms]."""
+        """Base rewards in reward units, float [M, A], from uniform numbers [M, A]."""
 
 
 @dataclass(frozen=True)
@@ -37,33 +33,6 @@ class UniformRewards(BaseRewards):
     def draw(self, uniforms: Tensor) -> Tensor:
         """Stretch the uniform numbers."""
         return self.low + (self.high - self.low) * uniforms
-
-
-@dataclass(frozen=True)
-class SpreadRewards(BaseRewards):
-    """Independent and uniform on an interval whose width differs from agent to agent.
-
-    The width is uniform on [low, high], the middle is `centre`. An agent whose arms are nearly
-    alike explores like one with a larger exploration coefficient.
-    """
-
-    centre: float = 0.5
-    low: float = 0.3
-    high: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_number("SpreadRewards.centre", self.centre)
-        check_number("SpreadRewards.low", self.low, above=0.0)
-        check_number("SpreadRewards.high", self.high, low=self.low)
-
-    def num_uniforms(self, num_arms: int) -> int:
-        """One for the width, one per arm."""
-        return 1 + num_arms
-
-    def draw(self, uniforms: Tensor) -> Tensor:
-        """Draw the width, then stretch the other numbers."""
-        width = self.low + (self.high - self.low) * uniforms[:, :1]
-        return self.centre + width * (uniforms[:, 1:] - 0.5)
 
 
 @dataclass(frozen=True)

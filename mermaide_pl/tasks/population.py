@@ -112,8 +112,7 @@ class Population:
             raise ValueError("Population.families is empty, it needs at least one family")
         # the lowest, the highest, and one drawn agent: whatever can go wrong does so here
         for extreme in (2.0**-25, 1.0 - 2.0**-24):
-            num_uniforms = self.base_rewards.num_uniforms(self.num_arms)
-            rewards = self.base_rewards.draw(torch.full((1, num_uniforms), extreme))
+            rewards = self.base_rewards.draw(torch.full((1, self.num_arms), extreme))
             moved, _ = self.target.choose(rewards, torch.full((1, 2), 1.0 - 2.0**-24))
             self.reward_model.check(moved)
         self.sample(range(1), split="train")
@@ -131,9 +130,10 @@ class Population:
         """
         seeds = [task_seed(index, split, seed) for index in indices]
         num_hyper = max(len(family.hyper_parameters) for family in self.families)
-        num_rewards = self.base_rewards.num_uniforms(self.num_arms)
-        uniforms = task_uniforms(seeds, "task", (3 + num_hyper + num_rewards,))
-        which, target, hyper, rewards = torch.split(uniforms, [1, 2, num_hyper, num_rewards], dim=1)
+        uniforms = task_uniforms(seeds, "task", (3 + num_hyper + self.num_arms,))
+        which, target, hyper, rewards = torch.split(
+            uniforms, [1, 2, num_hyper, self.num_arms], dim=1
+        )
         base_rewards, target_arm = self.target.choose(self.base_rewards.draw(rewards), target)
         self.reward_model.check(base_rewards)
         weights = torch.tensor([family.weight for family in self.families])
