@@ -31,9 +31,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_rows(path: Path) -> list[Row]:
     """Read what `write_rows` wrote; what looks like a number becomes one."""
     with path.open(newline="") as file:
-        return [
-            {name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)
-        ]
+        return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
 def _text(value: Any) -> str:
