@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from mermaide_pl.experiments import single_round
+from mermaide_pl.experiments import multi_round, single_round
 
 Experiment: TypeAlias = Callable[[Path, bool, int], str]
 """Folder for the results, whether to be quick, and seed, to what came out."""
 
 EXPERIMENTS: dict[str, Experiment] = {
     "fig2": single_round.run,
+    "fig3": multi_round.run,
 }
 """Name of each figure of the paper to its experiment."""

@@ -31,7 +31,7 @@ _LOOKS = {
 }
 
 
-def draw_single_round(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def draw_adaptation_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the payoff of every method, between nothing and the equilibrium.
 
     Args:
@@ -40,7 +40,7 @@ def draw_single_round(rows: Sequence[Mapping[str, Any]]) -> Figure:
             ``equilibrium``, and ``episodes_needed``, inf if there are never enough.
 
     Returns:
-        The figure, one panel per noise; a ring marks the episodes that MAML needs.
+        The figure, one panel per noise; a ring marks when MAML has come near the equilibrium.
     """
     noises = sorted({row["noise"] for row in rows})
     num_lines = -(-len(noises) // _COLUMNS)
@@ -50,7 +50,7 @@ def draw_single_round(rows: Sequence[Mapping[str, Any]]) -> Figure:
     panels = figure.subplots(num_lines, _COLUMNS, sharex=True, sharey=True, squeeze=False)
     for axes, noise in zip(panels.flat, noises, strict=False):
         _draw_panel(axes, [row for row in rows if row["noise"] == noise])
-        title = f"arm seen wrongly: {noise:.0%}" if noise else "no noise"
+        title = f"wrong arm seen: {noise:.0%}" if noise else "no noise"
         axes.set_title(title, fontsize=SMALL_FONT_SIZE, pad=3)
     for axes in panels.flat[len(noises) :]:
         axes.set_axis_off()
@@ -76,6 +76,8 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         line = sorted(
             (row for row in rows if row["method"] == method), key=lambda row: row["episodes"]
         )
+        if not line:
+            continue
         episodes, mean, low, high = (
             [row[name] for row in line]
             for name in ("episodes", "payoff", "payoff_low", "payoff_high")
@@ -90,10 +92,19 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             markersize=2.5,
             linewidth=LINE_WIDTH,
         )
-        needed = line[0]["episodes_needed"] if line else math.inf
+        needed = line[0]["episodes_needed"]
         if method == "MAML" and needed < math.inf:
             ring = mean[episodes.index(needed)]
             axes.plot(needed, ring, "o", markersize=7, mfc="none", mec=colour, mew=LINE_WIDTH)
+            axes.text(
+                0.97,
+                0.06,
+                f"within 10% after {needed:g}",
+                transform=axes.transAxes,
+                ha="right",
+                color=colour,
+                fontsize=SMALL_FONT_SIZE,
+            )
     axes.set_xscale("symlog", linthresh=1.0, linscale=0.5)  # zero has its place
     axes.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
     axes.xaxis.set_minor_locator(NullLocator())
