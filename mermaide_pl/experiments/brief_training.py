@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -22,7 +23,8 @@ def train_briefly(
 ) -> MermaideModule:
     """Train for one epoch in silence, without validation, and keep the last weights.
 
-    A training that has its checkpoint is not repeated.
+    A training that has its checkpoint is not repeated, unless that is of another game, principal,
+    objective or population.
 
     Args:
         module: as built after `torch.manual_seed`.
@@ -33,8 +35,9 @@ def train_briefly(
     Returns:
         The trained principal.
     """
-    if path.is_file():
-        checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path) if path.is_file() else {}
+    settings = _settings(module, data)
+    if checkpoint and settings == {name: checkpoint.get(name) for name in settings}:
         for callback in callbacks:
             callback.load_state_dict(checkpoint["callbacks"][callback.state_key])
         return MermaideModule.from_checkpoint(checkpoint, path)
@@ -59,3 +62,10 @@ def train_briefly(
         speaker.setLevel(level)
     trainer.save_checkpoint(path)
     return module
+
+
+def _settings(module: MermaideModule, data: TaskDataModule) -> dict[str, Any]:
+    """What a checkpoint says of how it came to be."""
+    settings: dict[str, Any] = {type(data).__name__: data.state_dict()}
+    module.on_save_checkpoint(settings)
+    return settings

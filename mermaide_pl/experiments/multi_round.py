@@ -131,8 +131,8 @@ def build(method: str) -> MermaideModule:
     return MermaideModule(
         game=GAME,
         architecture=Architecture(
-            hidden_size=16,
-            policy_size=16,
+            hidden_size=32,
+            policy_size=32,
             world_model=SharedForecast() if meta_learns else NoWorldModel(),
         ),
         adaptation=GradientAdaptation(inner_lr=1.0) if meta_learns else NoAdaptation(),

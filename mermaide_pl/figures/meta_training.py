@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mermaide_pl.figures.style import (
@@ -42,23 +43,26 @@ def draw_meta_training(landscape: Rows, rows: Rows) -> Figure:
     Returns:
         The figure, the panels one above the other.
     """
-    figure = Figure(figsize=(COLUMN_WIDTH, 6.2), dpi=DOTS_PER_INCH, layout="constrained")
-    top, middle, bottom = figure.subplots(3, height_ratios=(1.5, 1.0, 1.0))
+    figure = Figure(figsize=(COLUMN_WIDTH, 5.9), dpi=DOTS_PER_INCH, layout="constrained")
+    # apart, so that the colour bar takes no room from the panels below
+    parts: Any = figure.subfigures(2, height_ratios=(1.0, 1.35))
+    above, below = parts
+    top = above.subplots()
+    middle, bottom = below.subplots(2, sharex=True)
     for axes, letter in zip((top, middle, bottom), "abc", strict=True):
         axes.set_title(f"({letter})", loc="left", fontsize=FONT_SIZE, pad=3)
         axes.tick_params(labelsize=SMALL_FONT_SIZE, length=2.5)
-    _draw_landscape(figure, top, landscape)
+    _draw_landscape(above, top, landscape)
     _draw_progress(middle, rows, "payoff")
     _draw_progress(bottom, rows, "rate")
-    middle.sharex(bottom)
-    middle.tick_params(labelbottom=False)
     label_axes(middle, y="payoff\n(reward units per step)")
     label_axes(bottom, x="agent steps of meta-training", y="interventions / T")
+    below.align_ylabels()
     middle.legend(fontsize=SMALL_FONT_SIZE, frameon=False, loc="lower right")
     return figure
 
 
-def _draw_landscape(figure: Figure, axes: Axes, landscape: Rows) -> None:
+def _draw_landscape(figure: SubFigure, axes: Axes, landscape: Rows) -> None:
     grid = [row for row in landscape if row["kind"] == "grid"]
     path = [row for row in landscape if row["kind"] == "path"]
     num_lines = len({row["y"] for row in grid})
@@ -83,13 +87,14 @@ def _draw_landscape(figure: Figure, axes: Axes, landscape: Rows) -> None:
             place,
             xytext=(5, 5),
             textcoords="offset points",
-            color="white",
+            color="black",
             fontsize=SMALL_FONT_SIZE,
+            path_effects=[withStroke(linewidth=1.5, foreground="white")],
         )
     label_axes(
         axes,
         x=f"first principal direction ({path[0]['share_x']:.0%} of variance)",
-        y=f"second ({path[0]['share_y']:.0%})",
+        y=f"second direction ({path[0]['share_y']:.0%})",
     )
 
 
@@ -98,10 +103,11 @@ def _draw_progress(axes: Axes, rows: Rows, quantity: str) -> None:
     axes.axhline(equilibrium, color=GREY, linestyle=":", linewidth=LINE_WIDTH)
     axes.annotate(
         "equilibrium",
-        (0.0, equilibrium),
+        (1.0, equilibrium),
         xycoords=axes.get_yaxis_transform(),
-        xytext=(2, 1.5),
+        xytext=(0, 2.5),
         textcoords="offset points",
+        ha="right",
         color=GREY,
         fontsize=SMALL_FONT_SIZE,
     )

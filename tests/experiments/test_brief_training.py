@@ -12,17 +12,17 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture
 
 
-def untrained(seed: int = 0) -> MermaideModule:
+def untrained(seed: int = 0, cost: float = 0.5) -> MermaideModule:
     torch.manual_seed(seed)
     return MermaideModule(
-        game=Game(num_arms=NUM_ARMS, num_steps=2),
+        game=Game(num_arms=NUM_ARMS, num_steps=2, cost=cost),
         architecture=Architecture(hidden_size=4, policy_size=4),
         adaptation=NoAdaptation(),
     )
 
 
-def agents() -> TaskDataModule:
-    return TaskDataModule(followers(1.0), meta_batch_size=4, steps_per_epoch=6)
+def agents(largest_delta: float = 1.0) -> TaskDataModule:
+    return TaskDataModule(followers(largest_delta), meta_batch_size=4, steps_per_epoch=6)
 
 
 def weights(module: MermaideModule) -> list[list[float]]:
@@ -47,6 +47,16 @@ def test_what_was_trained_is_not_trained_again(tmp_path, monkeypatch):
     assert weights(second) == weights(first)
     assert kept.steps == [0, 3, 6]
     assert [point.tolist() for point in kept.points] == [point.tolist() for point in path.points]
+
+
+@pytest.mark.parametrize(("cost", "largest_delta"), [(0.25, 1.0), (0.5, 2.0)])
+def test_a_training_with_other_settings_is_replaced(tmp_path, cost, largest_delta):
+    first = train_briefly(untrained(), agents(), path=tmp_path / "a.ckpt")
+    data = agents(largest_delta)
+    second = train_briefly(untrained(cost=cost), data, path=tmp_path / "a.ckpt")
+    assert second.game.cost == cost
+    assert weights(second) != weights(first)
+    assert weights(MermaideModule.load_from_checkpoint(tmp_path / "a.ckpt")) == weights(second)
 
 
 def test_equal_seeds_train_equal_principals(tmp_path):
