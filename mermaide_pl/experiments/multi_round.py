@@ -39,6 +39,7 @@ from mermaide_pl.experiments.followers import (
 from mermaide_pl.experiments.parameter_path import ParameterPath, Plane
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_meta_training
+from mermaide_pl.figures.style import shots_label
 from mermaide_pl.game import Game
 from mermaide_pl.intervals import student_mean
 from mermaide_pl.meta_step import Objective
@@ -280,5 +281,5 @@ def say(rows: Sequence[Row]) -> str:
             last[f"{quantity}_mean"] / last[f"equilibrium_{quantity}"]
             for quantity in ("payoff", "rate")
         )
-        parts.append(f"{method} at {shots} shots {payoff:.0%} and {rate:.0%}")
+        parts.append(f"{method} at {shots_label(shots)} {payoff:.0%} and {rate:.0%}")
     return f"fig3: payoff and intervention rate, of the equilibrium's: {', '.join(parts)}."
