@@ -7,7 +7,9 @@ best level for all of them gets 0.4 of the equilibrium's payoff.
 
 The principal remembers what happened in an episode, so it may find out within its first one (0
 shots); after one gradient step on that (1 shot) it should know from the first step on. *REINFORCE*
-has the same memory, but neither a world model nor meta-learning. All play their likeliest level.
+has the same memory, but neither a world model nor meta-learning; no weak rival, for in a hundred
+rounds memory alone can do it (in figure 2 there is nothing to remember). All play their likeliest
+level.
 
 The landscape shows the payoff after one episode, which is what meta-training climbs, of principals
 that sample from their policy: it has no cliffs where another level becomes the likeliest.
@@ -65,7 +67,7 @@ class Effort:
     num_records: int = 30  # of its parameters, besides the start
     num_agents: int = 500  # unseen ones to score on
     grid_size: int = 25  # points of the landscape in each direction
-    num_grid_agents: int = 100  # unseen ones at each point
+    num_grid_agents: int = 200  # unseen ones at each point
 
 
 QUICK = Effort(
@@ -220,6 +222,7 @@ def landscape(
     )
     grid = torch.cartesian_prod(ys, xs).flip(1)
     share_x, share_y = plane.explained
+    equilibrium = mean_equilibrium(tasks, GAME)
 
     def row(kind: str, coordinates: Tensor, point: Tensor) -> Row:
         vector_to_parameters(point.float(), module.parameters())
@@ -230,6 +233,7 @@ def landscape(
             "x": x,
             "y": y,
             "payoff": payoff,
+            "equilibrium_payoff": equilibrium,
             "share_x": share_x,
             "share_y": share_y,
         }

@@ -34,8 +34,9 @@ def draw_meta_training(landscape: Rows, rows: Rows) -> Figure:
 
     Args:
         landscape: one for every point of the plane (``kind`` grid, line by line) and of the path
-            (``kind`` path, from start to end), with ``x``, ``y``, ``payoff`` (reward units per
-            step), and the shares of variance ``share_x`` and ``share_y``.
+            (``kind`` path, from start to end), with ``x``, ``y``, ``payoff`` and
+            ``equilibrium_payoff`` (reward units per step), and the shares of variance ``share_x``
+            and ``share_y``.
         rows: one for every ``method``, number of ``shots`` and of ``agent_steps`` trained on, with
             ``_mean``, ``_low`` and ``_high`` of ``payoff`` and ``rate`` (95% intervals over
             seeds), and ``equilibrium_payoff`` and ``equilibrium_rate``.
@@ -66,14 +67,15 @@ def _draw_landscape(figure: SubFigure, axes: Axes, landscape: Rows) -> None:
     grid = [row for row in landscape if row["kind"] == "grid"]
     path = [row for row in landscape if row["kind"] == "path"]
     num_lines = len({row["y"] for row in grid})
-    x, y, payoff = (
+    x, y, payoff, best = (
         np.array([row[name] for row in grid]).reshape(num_lines, -1)
-        for name in ("x", "y", "payoff")
+        for name in ("x", "y", "payoff", "equilibrium_payoff")
     )
-    filled = axes.contourf(x, y, payoff, levels=12, cmap="cividis")
-    axes.contour(x, y, payoff, levels=filled.levels, colors="white", linewidths=0.3, alpha=0.6)
+    share = payoff / best
+    filled = axes.contourf(x, y, share, levels=12, cmap="cividis")
+    axes.contour(x, y, share, levels=filled.levels, colors="white", linewidths=0.3, alpha=0.6)
     bar = figure.colorbar(filled, ax=axes, ticks=MaxNLocator(6))
-    bar.set_label("payoff after 1 episode\n(reward units per step)", fontsize=FONT_SIZE)
+    bar.set_label("payoff after 1 episode\n(share of the equilibrium's)", fontsize=FONT_SIZE)
     bar.ax.tick_params(labelsize=SMALL_FONT_SIZE, length=2.5)
     along = [row["x"] for row in path], [row["y"] for row in path]
     axes.plot(*along, color="white", marker=".", markersize=3, linewidth=LINE_WIDTH)

@@ -81,11 +81,12 @@ def test_scores_are_those_of_the_principal_at_each_point(walked):
     assert rows[0]["payoff"] != rows[-2]["payoff"] or rows[0]["rate"] != rows[-2]["rate"]
 
 
-def test_the_landscape_holds_the_path_and_its_middle_line(walked):
+def test_the_landscape_holds_the_path_and_ends_where_it_ends(walked):
     module, path = walked
     rows = list(landscape(module, path, UNSEEN, 5))
     grid, along = rows[:25], rows[25:]
     assert {row["kind"] for row in grid} == {"grid"}
+    assert {row["equilibrium_payoff"] for row in rows} == {mean_equilibrium(UNSEEN, GAME)}
     assert [row["kind"] for row in along] == ["path"] * 3
     # line by line, from the lower left
     places = [(row["y"], row["x"]) for row in grid]

@@ -24,7 +24,7 @@ def rows(noise: float, method: str, payoffs: dict[int, float], needed: float) ->
     ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def figure() -> Any:
     return draw_adaptation_curves(
         rows(0.2, "MAML", {10: 0.3, 1: 0.2}, math.inf)

@@ -7,7 +7,8 @@ from mermaide_pl.figures import draw_meta_training
 
 def landscape() -> list[dict]:
     def point(kind: str, x: float, y: float, payoff: float) -> dict:
-        return {"kind": kind, "x": x, "y": y, "payoff": payoff, "share_x": 0.75, "share_y": 0.2}
+        place = {"kind": kind, "x": x, "y": y, "share_x": 0.75, "share_y": 0.2}
+        return place | {"payoff": payoff, "equilibrium_payoff": 0.5}
 
     # payoff grows to the right only
     grid = [point("grid", x, y, x / 10.0) for y in (-1.0, 0.0, 1.0) for x in (-3.0, -1.0, 1.0, 3.0)]
@@ -43,7 +44,7 @@ def progress() -> list[dict]:
     ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def panels() -> dict[str, Any]:
     figure = draw_meta_training(landscape(), progress())
     figure.draw_without_rendering()
@@ -61,10 +62,10 @@ def test_the_path_runs_from_start_to_end(panels) -> None:
     assert texts == {"start": (-2.0, -0.5), "end": (0.0, 0.0)}
 
 
-def test_contours_follow_the_payoff(panels) -> None:
+def test_contours_follow_the_share_of_the_equilibrium(panels) -> None:
     lines = panels["landscape"].collections[1]  # below the lines, the filled contours
-    number = list(lines.levels).index(pytest.approx(0.1))
-    # linear between grid points, so the line of 0.1 is where x is 1
+    number = list(lines.levels).index(pytest.approx(0.2))
+    # linear between grid points, so the line of 0.2 is where x is 1
     vertices = lines.get_paths()[number].vertices
     assert vertices[:, 0].tolist() == pytest.approx([1.0] * len(vertices))
     assert (vertices[:, 1].min(), vertices[:, 1].max()) == (-1.0, 1.0)
@@ -74,7 +75,7 @@ def test_axes_say_how_much_of_the_path_they_show(panels) -> None:
     axes = panels["landscape"]
     assert axes.get_xlabel() == "first principal direction (75% of variance)"
     assert axes.get_ylabel() == "second direction (20%)"
-    assert panels["bar"].get_ylabel() == "payoff after 1 episode\n(reward units per step)"
+    assert panels["bar"].get_ylabel() == "payoff after 1 episode\n(share of the equilibrium's)"
 
 
 @pytest.mark.parametrize(
