@@ -28,6 +28,11 @@ def equilibrium_level(delta: Tensor, game: Game) -> Tensor:
     return cheapest_first[payoff[:, cheapest_first].argmax(1)]
 
 
+def equilibrium_payoff(delta: Tensor, game: Game) -> Tensor:
+    """What the principal gets per step at `equilibrium_level`, reward units, float [M]."""
+    return _payoffs(delta, game).amax(1)
+
+
 def population_equilibrium(delta: Tensor, game: Game) -> tuple[int, float]:
     """The one level with the best mean payoff over a population of best-response agents.
 

@@ -1,13 +1,15 @@
-"""Bootstrap intervals, over agents and over runs."""
+"""Intervals: bootstrap over agents and over runs, Student's t over training seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 _NUM_RESAMPLES = 2000
+# 0.975 quantiles of Student's t for 1, 2, ... 9 degrees of freedom
+_T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
@@ -36,6 +38,27 @@ def bootstrap_normalised(
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = np.percentile((weights @ gain) / (weights @ possible), [2.5, 97.5])
         return float(gain.mean() / possible.mean()), float(low), float(high)
+
+
+def student_mean(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean over a few training seeds and its 95% interval.
+
+    Equation:
+        mean ± t * sd / sqrt(N),  t the 0.975 quantile of Student's t with N - 1 degrees of freedom
+
+    Args:
+        values: one value per seed, [N] with 1 <= N <= 10; one alone has no interval.
+
+    Returns:
+        Mean, low, high; low and high are nan for one value.
+    """
+    if not 1 <= len(values) <= len(_T_QUANTILES) + 1:
+        raise ValueError(f"an interval needs 1 to {len(_T_QUANTILES) + 1} seeds, got {len(values)}")
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return mean, float("nan"), float("nan")
+    half = _T_QUANTILES[len(values) - 2] * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return mean, mean - half, mean + half
 
 
 @lru_cache(maxsize=1)  # every interval of a table resamples the same agents

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import BestResponse, Family, NoiseFreeReward
-from mermaide_pl.equilibrium import equilibrium_level, population_equilibrium
+from mermaide_pl.equilibrium import equilibrium_level, equilibrium_payoff, population_equilibrium
 from mermaide_pl.game import TIE_TOLERANCE, Game
 from mermaide_pl.principal.player import Player
 from mermaide_pl.rollout import rollout
@@ -130,3 +130,14 @@ def test_payoffs_are_worked_out_in_the_type_of_delta(dtype, tolerance):
     game = Game(bonuses=(0.0, 0.7), cost=0.3)
     level, payoff = population_equilibrium(torch.tensor([0.1, 0.2], dtype=dtype), game)
     assert (level, payoff) == (1, pytest.approx(1.0 - 0.3 * 0.7, abs=tolerance, rel=0.0))
+
+
+def test_payoff_of_the_equilibrium_by_hand():
+    game = Game(num_arms=2, num_steps=1, bonuses=(0.0, 0.5, 1.0), cost=0.8)
+    delta = torch.tensor([0.0, 0.2, 0.5, 0.7, 1.0, 1.1], dtype=torch.float64)
+    expected = torch.tensor([1.0, 0.6, 0.6, 0.2, 0.2, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(equilibrium_payoff(delta, game), expected)
+    # too dear to be worth it
+    dear = Game(num_arms=2, num_steps=1, bonuses=(0.0, 0.5, 1.0), cost=1.25)
+    expected = torch.tensor([1.0, 0.375, 0.375, 0.0, 0.0, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(equilibrium_payoff(delta, dear), expected)

@@ -10,12 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from mermaide_pl.experiments import fixed_schedules, intervention_timing
+from mermaide_pl.experiments import (
+    fixed_schedules,
+    intervention_timing,
+    multi_round,
+    single_round,
+)
 
 Experiment: TypeAlias = Callable[[Path, bool, int], str]
 """Folder for the results, whether to be quick, and seed, to what came out."""
 
 EXPERIMENTS: dict[str, Experiment] = {
+    "fig2": single_round.run,
+    "fig3": multi_round.run,
     "fig4": fixed_schedules.fig4,
     "fig5": fixed_schedules.fig5,
     "fig6": intervention_timing.run,

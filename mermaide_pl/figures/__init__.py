@@ -1,23 +1,27 @@
 """Figures of recorded results: functions that return a matplotlib figure, and their logger."""
 
+from mermaide_pl.figures.adaptation_curves import draw_adaptation_curves
 from mermaide_pl.figures.alignment_curves import draw_alignment_curves
 from mermaide_pl.figures.episode import draw_episode
 from mermaide_pl.figures.family_matrix import draw_family_matrix
 from mermaide_pl.figures.frontier import draw_frontier
 from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
+from mermaide_pl.figures.meta_training import draw_meta_training
 from mermaide_pl.figures.pull_maps import draw_pull_maps
 from mermaide_pl.figures.tensorboard import FigureLogger
 from mermaide_pl.figures.timing import draw_timing
 
 __all__ = [
     "FigureLogger",
+    "draw_adaptation_curves",
     "draw_alignment_curves",
     "draw_episode",
     "draw_family_matrix",
     "draw_frontier",
     "draw_intervention_rate",
     "draw_learning_curves",
+    "draw_meta_training",
     "draw_pull_maps",
     "draw_timing",
 ]

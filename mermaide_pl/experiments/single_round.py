@@ -1,0 +1,282 @@
+"""Figure 2: one round, best-response agents, payoff against the number of adaptation episodes.
+
+An agent dislikes the target by ``delta``, uniform on [0, 1], and the two bonuses on offer are 0.5
+and 1: half of the agents are had for less than the others, so a principal that plays one level
+against all of them gets half of the equilibrium's payoff. To do better it must find out, in
+episodes of one step each, which of the two a new agent needs; with noise it sees the wrong arm.
+
+*MAML* is meta-trained for each number of episodes, to take one gradient step on all of them.
+*REINFORCE* is what MAML is with no episode at all: plain training on the same agents, with at least
+as many agent steps. It is then given the same episodes and one step of the same kind, at the rate
+that is best on validation agents. The plain one has no entropy bonus and ends at one level for all.
+The *exploring* one has the entropy bonus of MAML: it still tries every level now and then, which
+shows how much of adapting is exploration, and how much must be meta-learned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+
+from mermaide_pl.adaptation import Adaptation, GradientAdaptation, NoAdaptation
+from mermaide_pl.advantages import CentredRewardsToGo
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.experiments.brief_training import train_briefly
+from mermaide_pl.experiments.followers import (
+    NUM_ARMS,
+    followers,
+    mean_equilibrium,
+    play_adapted,
+)
+from mermaide_pl.experiments.records import Row, read_rows, write_rows
+from mermaide_pl.figures import draw_adaptation_curves
+from mermaide_pl.game import Game, PartialInformation
+from mermaide_pl.intervals import student_mean
+from mermaide_pl.meta_step import Objective
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.principal import Architecture, LastStep, NoCritic, NoWorldModel
+from mermaide_pl.tasks import TaskBatch
+
+POPULATION = followers(largest_delta=1.0)
+NEAR = 0.9
+"""A principal is near the equilibrium with this share of its payoff."""
+
+INNER_RATES = tuple(10.0 ** (half / 2) for half in range(-8, 7))
+"""What REINFORCE may choose from, 1e-4 to 1e3."""
+MAML, PLAIN, EXPLORING = "MAML", "REINFORCE", "REINFORCE, exploring"
+_META_BATCH_SIZE = 32
+_NUM_QUERY_EPISODES = 8
+_ENTROPY = (0.2, 0.001)  # of MAML: less, and it settles on one level before it learns to adapt
+_INNER_LR = 30.0  # in the beginning: of the size that tells levels apart by one step
+_LONGER = 4  # REINFORCE takes so many times the steps, on so many times fewer episodes
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is computed."""
+
+    noises: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)  # probability of seeing the wrong arm
+    episodes: tuple[int, ...] = (1, 2, 3, 5, 10, 20, 50, 100, 200)  # to adapt on
+    num_seeds: int = 5  # trainings
+    num_steps: int = 150  # of a training of MAML
+    num_agents: int = 1000  # unseen ones to score on
+    num_tuning_agents: int = 300
+
+
+QUICK = Effort(noises=(0.0, 0.2), episodes=(1, 3, 10, 30, 100), num_seeds=2)
+
+
+def run(out: Path, quick: bool, seed: int) -> str:
+    """Train, score on unseen agents, write the rows, and draw them.
+
+    Trainings are kept in ``out/runs`` and not repeated.
+
+    Args:
+        out: folder of the results.
+        quick: whether to do with fewer noises, episodes and trainings.
+        seed: of the trainings and the agents.
+
+    Returns:
+        What came out, in one sentence.
+    """
+    effort = QUICK if quick else Effort()
+    by_seed = list(score(effort, out / "runs", seed))
+    write_rows(out / "fig2_by_seed.csv", by_seed)
+    write_rows(out / "fig2.csv", summarise(by_seed))
+    rows = read_rows(out / "fig2.csv")
+    draw_adaptation_curves(rows).savefig(out / "fig2.png")
+    return say(rows)
+
+
+def game(noise: float) -> Game:
+    """One round; the principal sees the wrong arm with probability `noise`."""
+    return Game(
+        num_arms=NUM_ARMS,
+        num_steps=1,
+        bonuses=(0.0, 0.5, 1.0),
+        cost=0.8,
+        observation=PartialInformation(arm_flip=noise),
+    )
+
+
+def score(effort: Effort, runs: Path, seed: int) -> Iterator[Row]:
+    """Every method at every noise, number of episodes and training seed, on the same test agents.
+
+    Args:
+        effort: how much is computed.
+        runs: folder of the trainings.
+        seed: of the agents, and of the first training.
+
+    Yields:
+        One row each; `payoff` is the mean over agents, reward units per step.
+    """
+    unseen = POPULATION.sample(range(effort.num_agents), split="test", seed=seed)
+    tuning = POPULATION.sample(range(effort.num_tuning_agents), split="val", seed=seed)
+    num_trainings = effort.num_seeds * (2 + len(effort.noises) * len(effort.episodes))
+    with Progress(transient=True) as progress:
+        bar = progress.add_task("training, many times", total=num_trainings)
+        for own_seed in ((seed + number) % 2**22 for number in range(effort.num_seeds)):
+            for method in (PLAIN, EXPLORING):
+                # in a single round nothing is seen before the choice: noise makes no difference
+                module = train(method, 0.0, 0, own_seed, effort, runs)
+                progress.advance(bar)
+                for noise, episodes in product(effort.noises, (0, *effort.episodes)):
+                    noisy = build(method, noise, 0, effort)
+                    noisy.principal.load_state_dict(module.principal.state_dict())
+                    inner_lr = tune(noisy, tuning, episodes)
+                    yield _row(method, noise, episodes, own_seed, inner_lr, noisy, unseen)
+            for noise, episodes in product(effort.noises, effort.episodes):
+                module = train(MAML, noise, episodes, own_seed, effort, runs)
+                progress.advance(bar)
+                yield _row(MAML, noise, episodes, own_seed, math.nan, module, unseen)
+
+
+def _row(
+    method: str,
+    noise: float,
+    episodes: int,
+    seed: int,
+    inner_lr: float,
+    module: MermaideModule,
+    unseen: TaskBatch,
+) -> Row:
+    return {
+        "method": method,
+        "noise": noise,
+        "episodes": episodes,
+        "seed": seed,
+        "inner_lr": inner_lr,  # one for all weights; nan where they are learned, or not needed
+        "payoff": _payoff(module, unseen, episodes),
+        "equilibrium": mean_equilibrium(unseen, module.game),
+    }
+
+
+def build(method: str, noise: float, episodes: int, effort: Effort) -> MermaideModule:
+    """An untrained principal.
+
+    Args:
+        method: `MAML`, `PLAIN` or `EXPLORING`.
+        noise: probability of seeing the wrong arm.
+        episodes: MAML's, to adapt on.
+        effort: gives REINFORCE its number of episodes per training step.
+    """
+    adaptation: Adaptation = NoAdaptation()
+    num_query_episodes = -(-(effort.episodes[-1] + _NUM_QUERY_EPISODES) // _LONGER)
+    if method == MAML:
+        adaptation = GradientAdaptation(inner_lr=_INNER_LR, num_shots=episodes)
+        num_query_episodes = _NUM_QUERY_EPISODES
+    start, end = (0.0, 0.0) if method == PLAIN else _ENTROPY
+    return MermaideModule(
+        game=game(noise),
+        architecture=Architecture(
+            hidden_size=4,
+            policy_size=8,
+            history=LastStep(),
+            world_model=NoWorldModel(),
+            critic=NoCritic(),
+        ),
+        adaptation=adaptation,
+        objective=Objective(
+            advantages=CentredRewardsToGo(),
+            entropy_start=start,
+            entropy_end=end,
+            zero_shot_weight=0.0,  # without adaptation MAML is to explore, not to earn
+        ),
+        num_query_episodes=num_query_episodes,
+        meta_lr=0.01,
+    )
+
+
+def train(
+    method: str, noise: float, episodes: int, seed: int, effort: Effort, runs: Path
+) -> MermaideModule:
+    """Train a principal, or read it from `runs`; arguments as of `build` and `score`."""
+    torch.manual_seed(seed)
+    module = build(method, noise, episodes, effort)
+    num_steps = effort.num_steps * (1 if method == MAML else _LONGER)
+    data = TaskDataModule(
+        POPULATION, meta_batch_size=_META_BATCH_SIZE, steps_per_epoch=num_steps, seed=seed
+    )
+    name = f"{method.lower().replace(', ', '-')}-noise{noise:g}-episodes{episodes}"
+    path = runs / f"{name}-queries{module.num_query_episodes}-steps{num_steps}-seed{seed}.ckpt"
+    return train_briefly(module, data, path=path)
+
+
+def tune(module: MermaideModule, tasks: TaskBatch, episodes: int) -> float:
+    """Give a principal the one inner rate that is best for it after `episodes` with `tasks`.
+
+    Returns:
+        The rate; nan for no episodes, which need none.
+    """
+    if episodes == 0:
+        return math.nan
+    loops, payoffs = [], []
+    for rate in INNER_RATES:
+        settings = GradientAdaptation(inner_lr=rate, num_shots=episodes, learn_inner_lr=False)
+        module.inner_loop = settings.build(module.principal.weights())
+        loops.append(module.inner_loop)
+        payoffs.append(_payoff(module, tasks, episodes))
+    best = payoffs.index(max(payoffs))
+    module.inner_loop = loops[best]
+    return INNER_RATES[best]
+
+
+def _payoff(module: MermaideModule, tasks: TaskBatch, episodes: int) -> float:
+    return play_adapted(module, tasks, episodes).returns.double().mean().item()
+
+
+def summarise(by_seed: Sequence[Row]) -> list[Row]:
+    """Means over seeds with 95% intervals, and how many episodes each line needs.
+
+    Args:
+        by_seed: rows of `score`.
+
+    Returns:
+        One row per method, noise and number of episodes; ``episodes_needed`` is the smallest
+        number from which on the line stays at `NEAR` of the equilibrium or above, or inf.
+    """
+    groups: dict[tuple[str, float, int], list[Row]] = {}
+    for row in by_seed:
+        groups.setdefault((row["method"], row["noise"], row["episodes"]), []).append(row)
+    rows: list[Row] = []
+    for (method, noise, episodes), group in sorted(groups.items()):
+        mean, low, high = student_mean([row["payoff"] for row in group])
+        row = {"method": method, "noise": noise, "episodes": episodes, "num_seeds": len(group)}
+        row |= {"payoff": mean, "payoff_low": low, "payoff_high": high}
+        row |= {"equilibrium": group[0]["equilibrium"], "share": mean / group[0]["equilibrium"]}
+        rows.append(row)
+    for row in rows:
+        line = [one for one in rows if _line_of(one) == _line_of(row)]
+        far = [one["episodes"] for one in line if one["share"] < NEAR]
+        enough = [one["episodes"] for one in line if one["episodes"] > max(far, default=-1)]
+        row["episodes_needed"] = min(enough, default=math.inf)
+    return rows
+
+
+def _line_of(row: Row) -> tuple[str, float]:
+    return row["method"], row["noise"]
+
+
+def say(rows: Sequence[Row]) -> str:
+    """What came out, in one sentence, from rows of `summarise`."""
+
+    def most(method: str) -> float:
+        return max(
+            row["share"]
+            for row in rows
+            if (row["method"], row["noise"]) == (method, 0.0) and row["episodes"] <= 10
+        )
+
+    maml = {row["noise"]: row["episodes_needed"] for row in rows if row["method"] == MAML}
+    needed = ", ".join(f"{number:g} at noise {noise:g}" for noise, number in maml.items())
+    return (
+        f"fig2: without noise and on at most 10 episodes MAML gets {most(MAML):.0%} of the"
+        f" equilibrium's payoff, REINFORCE {most(PLAIN):.0%} (exploring {most(EXPLORING):.0%});"
+        f" episodes that MAML needs to come within {1 - NEAR:.0%} of it: {needed}."
+    )
