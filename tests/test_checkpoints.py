@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl import load_pretrained
+from mermaide_pl.agents import UCB
+from mermaide_pl.checkpoints import PRETRAINED, pretrained_names, read_checkpoint
 from mermaide_pl.game import Game
 from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
-from mermaide_pl.principal import Architecture
+from mermaide_pl.principal import Architecture, GreedyPlayer
+from mermaide_pl.rollout import rollout
 from mermaide_pl.spec import describe
+from mermaide_pl.tasks import AgentFamily, Population
 
 
 class Malicious:
@@ -208,3 +212,28 @@ def test_a_checkpoint_of_another_version(change, tmp_path):
     torch.save(checkpoint, path)
     message = complaint(MermaideModule.load_from_checkpoint, path)
     assert "not a checkpoint of this version" in message
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_pretrained_principals_play_and_have_a_card(name):
+    module = load_pretrained(name)
+    assert not module.training
+    tasks = Population([AgentFamily(UCB)]).sample(range(4), split="val")
+    player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 1))
+    played = rollout(tasks, player, module.game, stream="query", num_episodes=1)
+    assert played.alignment.mean() > 0.4  # an agent left alone pulls the target in 5% of steps
+    card = (PRETRAINED / f"{name}.md").read_text()
+    assert card.startswith(f"# {name}\n")
+    for part in ("**Trained on**", "**Results**", "**Limits.**"):
+        assert part in card
+
+
+def test_pretrained_principals_are_small():
+    sizes = [(PRETRAINED / f"{name}.ckpt").stat().st_size for name in pretrained_names()]
+    assert 0 < sum(sizes) < 1_000_000
+
+
+def test_unknown_pretrained_principals_are_refused_with_the_names():
+    message = f"no pretrained principal 'nobody', allowed: {', '.join(pretrained_names())}"
+    with pytest.raises(ValueError, match=message):
+        load_pretrained("nobody")

@@ -22,7 +22,18 @@ from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import Population, TaskBatch
 from mermaide_pl.trajectory import Trajectory
 
-_CHECKPOINT = Path("logs/quickstart/checkpoints/best.ckpt")
+_PRINCIPAL = "mixed-partial"
+_NAMES = (
+    "train_ucb",
+    "unseen_ucb",
+    "unseen_rewards",
+    "epsilon_greedy",
+    "softmax",
+    "thompson",
+    "exp3",
+    "best_response",
+    "train_mixed",
+)
 _SHOWN = "unseen_ucb"  # population of the annotated episode
 
 
@@ -39,11 +50,11 @@ def run(out: Path, quick: bool, seed: int) -> str:
     Returns:
         How often the principal intervenes early and late, in one sentence.
     """
-    module = _principal(quick)
+    module = MermaideModule.pretrained(_PRINCIPAL)
     num_agents = 100 if quick else 500
     played = {
-        name: play(module, population.sample(range(num_agents), split="test", seed=seed))
-        for name, population in POPULATIONS.items()
+        name: play(module, POPULATIONS[name].sample(range(num_agents), split="test", seed=seed))
+        for name in _NAMES
     }
     write_rows(out / "fig6_rates.csv", _rate_rows(played))
     rates = read_rows(out / "fig6_rates.csv")
@@ -59,17 +70,6 @@ def run(out: Path, quick: bool, seed: int) -> str:
     return (
         f"fig6: intervention rate by quarters of the episode: {phases} ({num_agents} agents each)."
     )
-
-
-def _principal(quick: bool) -> MermaideModule:
-    """The principal that is shown.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if not _CHECKPOINT.is_file():
-        raise ValueError(f"fig6 needs a trained principal: {_CHECKPOINT} (`make quickstart`)")
-    return MermaideModule.load_from_checkpoint(_CHECKPOINT).eval()
 
 
 def play(module: MermaideModule, tasks: TaskBatch) -> Trajectory:

@@ -38,7 +38,7 @@ def results(module, tmp_path_factory):
     """Folder with the results of an untrained principal, and what was said."""
     out = tmp_path_factory.mktemp("fig6")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervention_timing, "_principal", lambda quick: module)
+        patch.setattr(intervention_timing.MermaideModule, "pretrained", lambda name: module)
         return out, EXPERIMENTS["fig6"](out, True, 3)
 
 
@@ -76,7 +76,7 @@ def test_it_writes_what_it_draws(results):
 
 def test_rates_are_those_of_the_agents_played(module, results):
     rows = read_rows(results[0] / "fig6_rates.csv")
-    assert [row["population"] for row in rows[::200]] == list(POPULATIONS)
+    assert [row["population"] for row in rows[::200]] == list(intervention_timing._NAMES)
     played = play(module, POPULATIONS["exp3"].sample(range(100), split="test", seed=3))
     chosen = [row for row in rows if row["population"] == "exp3"]
     for quantity, happened in (
@@ -91,7 +91,7 @@ def test_rates_are_those_of_the_agents_played(module, results):
 def test_the_sentence_says_what_the_rates_are(results):
     out, sentence = results
     rows = read_rows(out / "fig6_rates.csv")
-    for name in POPULATIONS:
+    for name in intervention_timing._NAMES:
         rates = [row["intervention_rate_mean"] for row in rows if row["population"] == name]
         quarters = [sum(rates[first : first + 50]) / 50 for first in (0, 50, 100, 150)]
         (said,) = re.findall(rf"{name} ([0-9. ]+)", sentence)
@@ -114,17 +114,8 @@ def test_the_episode_is_that_of_the_median_agent_with_its_forecast(module, resul
 
 def test_a_principal_without_a_world_model_has_an_episode_too(tmp_path, monkeypatch):
     blind = untrained(Architecture(hidden_size=8, policy_size=8, world_model=NoWorldModel()))
-    monkeypatch.setattr(intervention_timing, "_principal", lambda quick: blind)
-    monkeypatch.setattr(
-        intervention_timing, "POPULATIONS", {"unseen_ucb": POPULATIONS["unseen_ucb"]}
-    )
+    monkeypatch.setattr(intervention_timing.MermaideModule, "pretrained", lambda name: blind)
+    monkeypatch.setattr(intervention_timing, "_NAMES", ("unseen_ucb",))
     intervention_timing.run(tmp_path, True, 3)
     assert "nan" in (tmp_path / "fig6_episode.csv").read_text()
     assert (tmp_path / "fig6_episode.png").stat().st_size > 0
-
-
-def test_without_a_principal_it_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"fig6 needs a trained principal: .*best\.ckpt") as raised:
-        EXPERIMENTS["fig6"](tmp_path, True, 0)
-    assert "\n" not in str(raised.value)
