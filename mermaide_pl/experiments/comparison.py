@@ -194,7 +194,7 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
     started, left = time.monotonic(), [run for run in runs.all() if not run.is_done]
     for number, run in enumerate(left, start=1):
         spent = (time.monotonic() - started) / 60.0
-        if spent > minutes:
+        if spent >= minutes:
             _LOGGER.info("budget spent; the same command goes on")
             break
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
