@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -12,6 +13,7 @@ from mermaide_pl import agents
 from mermaide_pl.checks import one_line
 from mermaide_pl.tasks import AgentFamily, Population
 
+T = TypeVar("T")
 _RULES = [
     f"mermaide_pl.agents.{name}"
     for name, rule in vars(agents).items()
@@ -31,18 +33,33 @@ def load_population(path: str | Path) -> Population:
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
+    return load_from_yaml(Population, path, "population", hint=POPULATION_HINT)
+
+
+def load_from_yaml(cls: type[T], path: str | Path, what: str, *, hint: str = "") -> T:
+    """Build an object from a YAML file whose keys are its constructor arguments.
+
+    Args:
+        cls: its class, a dataclass.
+        path: the file.
+        what: what to call it in messages.
+        hint: what is allowed, added to messages about what is not.
+
+    Raises:
+        ValueError: one line that says what is wrong with the file.
+    """
     if not Path(path).is_file():
-        raise ValueError(f"population {path} does not exist")
+        raise ValueError(f"{what} {path} does not exist")
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Population)
+    parser.add_class_arguments(cls)
     try:
         yaml.safe_load(Path(path).read_text())
         given = parser.parse_path(path)
     except yaml.YAMLError as error:
-        raise ValueError(f"population {path} is not YAML: {one_line(error)}") from None
+        raise ValueError(f"{what} {path} is not YAML: {one_line(error)}") from None
     except Exception as error:
-        raise ValueError(f"population {path}: {one_line(error)}{POPULATION_HINT}") from None
+        raise ValueError(f"{what} {path}: {one_line(error)}{hint}") from None
     try:
-        return Population(**parser.instantiate(given).as_dict())
+        return cls(**parser.instantiate(given).as_dict())
     except ValueError as error:
-        raise ValueError(f"population {path}: {one_line(error)}") from None
+        raise ValueError(f"{what} {path}: {one_line(error)}") from None

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ArgumentParser
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import check_number, one_line
+from mermaide_pl.checks import check_number
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import (
     NUM_TUNING_AGENTS,
@@ -30,7 +29,7 @@ from mermaide_pl.experiments.training import train
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
-from mermaide_pl.population_files import load_population
+from mermaide_pl.population_files import load_from_yaml, load_population
 from mermaide_pl.principal import AlwaysIntervene, Architecture, NoIntervention, Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch
@@ -157,14 +156,7 @@ def load_comparison(path: str | Path) -> Comparison:
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"configuration {path} does not exist")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Comparison)
-    try:
-        given = Comparison(**parser.instantiate(parser.parse_path(path)).as_dict())
-    except Exception as error:  # of the parser, of YAML, or of a constructor
-        raise ValueError(f"configuration {path}: {one_line(error)}") from None
+    given = load_from_yaml(Comparison, path, "configuration")
     beside = Path(path).parent
     return replace(
         given,

@@ -45,7 +45,7 @@ def train(
         accelerator="cpu",
         devices=1,
         gradient_clip_val=1.0,
-        log_every_n_steps=10,
+        log_every_n_steps=min(10, data.steps_per_epoch),
         num_sanity_val_steps=0,
         enable_model_summary=False,
         logger=TensorBoardLogger(folder, name="", version=""),
