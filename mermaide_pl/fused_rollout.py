@@ -52,7 +52,7 @@ _RULES: dict[type[LearningRule], tuple[str, ...]] = {
     BestResponse: (),
     DiscountedUCB: ("beta", "discount"),
     RescorlaWagner: ("learning_rate", "temperature", "perseveration", "initial_value"),
-    NoisyUCB: ("beta", "lapse_rate", "temperature"),
+    NoisyUCB: ("beta", "lapse_rate", "temperature", "prior_pulls"),
 }
 _REWARDS = (GaussianReward, BernoulliReward, NoiseFreeReward)
 _OBSERVATIONS = (PartialInformation, FullInformation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -100,8 +101,10 @@ def stratified_interval(
         seed: of the resampling.
 
     Returns:
-        Statistic, low, high.
+        Statistic, low, high; nothing can be said of a single run, its interval is nan.
     """
+    if min(map(len, scores)) < 2:
+        return statistic(*scores), math.nan, math.nan
     generator = np.random.default_rng(seed)
 
     def again(matrix: np.ndarray) -> np.ndarray:

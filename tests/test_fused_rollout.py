@@ -54,7 +54,12 @@ FAMILIES = [
     AgentFamily(DiscountedUCB, {"beta": Interval(0.1, 0.7), "discount": [0.9, 0.98]}),
     AgentFamily(
         NoisyUCB,
-        {"beta": Interval(0.1, 0.7), "lapse_rate": [0.0, 0.3], "temperature": [0.0, 0.1]},
+        {
+            "beta": Interval(0.1, 0.7),
+            "lapse_rate": [0.0, 0.3],
+            "temperature": [0.0, 0.1],
+            "prior_pulls": [0.0, 0.7],
+        },
     ),
     AgentFamily(
         RescorlaWagner,

@@ -34,6 +34,13 @@ def test_interval_holds_the_statistic_and_is_repeated():
     assert stratified_interval(interquartile_mean, scores) == (middle, low, high)
 
 
+def test_of_a_single_run_nothing_can_be_said():
+    middle, low, high = stratified_interval(interquartile_mean, np.array([[0.2, 0.4]]))
+    assert middle == pytest.approx(0.3)
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
 def test_runs_are_drawn_again_within_their_task():
     """Two tasks far apart, equal runs in each: nothing to be uncertain about."""
     scores = np.tile([[0.0, 100.0]], (5, 1))

@@ -1,4 +1,4 @@
-"""Upper confidence bounds with a trembling hand."""
+"""Upper confidence bounds with a trembling hand and a prior."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from mermaide_pl.agents.base import (
 
 @dataclass
 class NoisyUCB(MeanTrackingRule):
-    r"""Upper confidence bounds, followed loosely: noise in the bounds, and lapses.
+    r"""Upper confidence bounds, followed loosely: noise in the bounds, lapses, and a prior.
 
-    In a lapse any arm, uniformly. Otherwise, after every arm once in random order,
+    In a lapse any arm, uniformly. Otherwise
     ``argmax_a mean_a + beta * sqrt(ln t / n_a) + temperature * g_a`` with ``g_a`` standard Gumbel
-    numbers, as in `Softmax`. Without noise and lapses this is `UCB`. A principal that learns with
-    such agents cannot rely on the rhythm of exact ones.
+    numbers, as in `Softmax`; pulls ``n_a`` and mean begin with `prior_pulls` pulls of reward 0.5,
+    and without a prior every arm is pulled once first, in random order. Without noise, lapses and
+    prior this is `UCB`. A principal that learns with such agents cannot rely on the rhythm of exact
+    ones.
 
     Source: this project's. Lapses are those of psychophysics: Wichmann, Hill, "The psychometric
     function: I. Fitting, sampling, and goodness of fit", Perception & Psychophysics 63 (2001).
@@ -33,11 +35,13 @@ class NoisyUCB(MeanTrackingRule):
         beta: exploration coefficient in reward units, at least 0.
         lapse_rate: share of lapses, 0 to 1.
         temperature: of the noise in the bounds, in reward units, at least 0.
+        prior_pulls: how many pulls the prior is worth, at least 0.
     """
 
     beta: HyperParameter = hyper_parameter(0.5, low=0.0)
     lapse_rate: HyperParameter = hyper_parameter(0.05, low=0.0, high=1.0)
     temperature: HyperParameter = hyper_parameter(0.05, low=0.0)
+    prior_pulls: HyperParameter = hyper_parameter(0.0, low=0.0)
 
     def num_uniforms(self, num_arms: int) -> int:
         """One for the lapse, one per arm."""
@@ -46,8 +50,11 @@ class NoisyUCB(MeanTrackingRule):
     def act(self, state: PullTally, bonus: Tensor, uniforms: Tensor) -> Tensor:
         """The arm with the highest noisy bound, or any."""
         lapses, per_arm = uniforms[..., :1] < self.lapse_rate, uniforms[..., 1:]
-        width = torch.sqrt(math.log(state.step) / state.counts.clamp(min=1.0))
+        pulls = state.counts + self.prior_pulls
+        known, pulls = pulls > 0, torch.where(pulls > 0, pulls, 1.0)
+        means = (state.sums + 0.5 * self.prior_pulls) / pulls
+        width = torch.sqrt(math.log(state.step) / pulls)
         noise = self.temperature * per_arm.log().neg().log()
-        bound = state.means() + self.beta * width - noise
-        bound = bound.masked_fill(state.counts == 0, torch.inf).masked_fill(lapses, 0.0)
+        bound = means + self.beta * width - noise
+        bound = bound.masked_fill(~known, torch.inf).masked_fill(lapses, 0.0)
         return random_argmax(bound, per_arm)

@@ -148,7 +148,8 @@ def findings(table: Sequence[Row], ours: str) -> list[str]:
     def count(test: Callable[[str], bool]) -> str:
         yes = [name for name in populations if test(name)]
         no = [name for name in populations if name not in yes]
-        return f"{len(yes)} of {len(populations)}" + (f" (not {', '.join(no)})" if no else "")
+        rest = f" (not {', '.join(no)})" if no and yes else ""
+        return f"{len(yes)} of {len(populations)}{rest}"
 
     lines = []
     for shots in sorted({0, most}):
@@ -222,27 +223,35 @@ def _print(table: Sequence[Row], ours: str, console: Console) -> None:
         picture = RichTable(
             title=f"trained on {trained_on}, {observation} information, cost {cost}:"
             " normalised return, interquartile mean ± half of the 95% interval over"
-            f" {min(row['num_runs'] for row in rows)} runs or more",
+            f" {min(row['num_runs'] for row in rows)} runs",
             box=SIMPLE_HEAD,
             pad_edge=False,
             collapse_padding=True,
             title_justify="left",
         )
-        picture.add_column("method", no_wrap=True)
+        picture.add_column("method, shots", no_wrap=True)
         for population in dict.fromkeys(row["population"] for row in rows):
-            picture.add_column(population.replace("_", "\n"), justify="right", no_wrap=True)
+            picture.add_column(_in_two_lines(population), justify="right", no_wrap=True)
         for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
             cells = [_cell(row) for row in rows if (row["method"], row["shots"]) == (method, shots)]
-            picture.add_row(f"{method} {shots}-shot", *cells)
+            picture.add_row(f"{method}, {shots}", *cells)
         console.print(picture)
         if any(row["method"] == ours for row in rows):
             for line in findings(rows, ours):
                 console.print(f"- {line}", soft_wrap=True, highlight=False)
 
 
+def _in_two_lines(population: str) -> str:
+    """A heading as narrow as the numbers below: ``unseen_ucb`` becomes ``unsee`` over ``ucb``."""
+    first, _, second = population.partition("_")
+    return f"{first[:5]}\n{second[:5]}"
+
+
 def _cell(row: Row) -> str:
-    mean = row["normalised_return_iqm"]
+    mean, low, high = (row[f"normalised_return_{bound}"] for bound in ("iqm", "low", "high"))
     if math.isnan(mean):
         return "-"
-    half = (row["normalised_return_high"] - row["normalised_return_low"]) / 2.0
-    return f"{mean:.2f}±{half:.2f}".replace("0.", ".") if abs(mean) < 10.0 else f"{mean:.0f}"
+    number = f"{mean:.2f}" if abs(mean) < 10.0 else f"{mean:.0f}"
+    return (
+        number if math.isnan(low) else f"{number}\n±{(high - low) / 2.0:.2f}".replace("±0.", "±.")
+    )

@@ -156,9 +156,10 @@ class Agent {
         const T log_t = std::log(double(step_));
         const bool lapses = draws[0] < p_[1];
         return best(draws + 1, [&](i64 a) {
-          if (!counts_[a] || lapses) return lapses ? T(0) : infinity;
+          const T pulls = counts_[a] + p_[3], mean = (sums_[a] + T(0.5) * p_[3]) / pulls;
+          if (lapses || !(pulls > 0)) return lapses ? T(0) : infinity;
           const T noise = p_[2] > 0 ? -p_[2] * std::log(-std::log(draws[1 + a])) : T(0);
-          return mean(a) + p_[0] * std::sqrt(log_t / counts_[a]) + noise;
+          return mean + p_[0] * std::sqrt(log_t / pulls) + noise;
         });
       }
       case DISCOUNTED_UCB: {
