@@ -242,9 +242,9 @@ def _print(table: Sequence[Row], ours: str, console: Console) -> None:
 
 
 def _in_two_lines(population: str) -> str:
-    """A heading as narrow as the numbers below: ``unseen_ucb`` becomes ``unsee`` over ``ucb``."""
+    """A heading as narrow as the numbers below: ``unseen_ucb`` becomes ``unse`` over ``ucb``."""
     first, _, second = population.partition("_")
-    return f"{first[:5]}\n{second[:5]}"
+    return f"{first[:4]}\n{second[:4]}"
 
 
 def _cell(row: Row) -> str:
