@@ -23,7 +23,7 @@ from mermaide_pl.tasks import NormalRewards, UniformRewards, UniformTarget
 
 CONF = Path(__file__).parent.parent / "conf"
 POPULATIONS = sorted((CONF / "population").glob("*.yaml"))
-RUNS = sorted(path for path in CONF.rglob("*.yaml") if path.parent.name != "population")
+RUNS = sorted(CONF.glob("*.yaml"))
 # file to the one rule of its agents
 RULES = {
     "train_ucb": UCB,
