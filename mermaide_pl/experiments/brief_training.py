@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.experiments.training import is_made_by
 from mermaide_pl.module import MermaideModule
 
 
@@ -36,8 +36,7 @@ def train_briefly(
         The trained principal.
     """
     checkpoint = read_checkpoint(path) if path.is_file() else {}
-    settings = _settings(module, data)
-    if checkpoint and settings == {name: checkpoint.get(name) for name in settings}:
+    if checkpoint and is_made_by(checkpoint, module, data):
         for callback in callbacks:
             callback.load_state_dict(checkpoint["callbacks"][callback.state_key])
         return MermaideModule.from_checkpoint(checkpoint, path)
@@ -62,10 +61,3 @@ def train_briefly(
         speaker.setLevel(level)
     trainer.save_checkpoint(path)
     return module
-
-
-def _settings(module: MermaideModule, data: TaskDataModule) -> dict[str, Any]:
-    """What a checkpoint says of how it came to be."""
-    settings: dict[str, Any] = {type(data).__name__: data.state_dict()}
-    module.on_save_checkpoint(settings)
-    return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import time
@@ -25,7 +26,7 @@ from mermaide_pl.evaluation import (
 )
 from mermaide_pl.experiments.comparison_table import SCORES, report
 from mermaide_pl.experiments.records import Row, write_rows
-from mermaide_pl.experiments.training import train
+from mermaide_pl.experiments.training import agent_steps, is_made_by, train
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
@@ -183,6 +184,7 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
     check_number("--minutes", min(minutes, 1e9), low=0.0)
     given = load_comparison(config)
     runs = _Runs(given, Path(out))
+    runs.check()
     started, left = time.monotonic(), [run for run in runs.all() if not run.is_done]
     for number, run in enumerate(left, start=1):
         spent = (time.monotonic() - started) / 60.0
@@ -238,6 +240,24 @@ class _Runs:
                     folder = self._out / condition.name / f"seed{seed}" / method
                     yield _Run(condition, seed, method, folder)
 
+    def check(self) -> None:
+        """Refuse to go on where other principals were trained.
+
+        Raises:
+            ValueError: naming the first.
+        """
+        for run in self.all():
+            if not run.is_done or run.method == YARDSTICKS:
+                continue
+            kept, (module, data) = run.folder / "principal.ckpt", self._set_up(run)
+            steps = json.loads((run.folder / "training.json").read_text())["agent_steps"]
+            same_length = steps == agent_steps(module, data, self._given.num_validations)
+            if not (same_length and is_made_by(read_checkpoint(kept), module, data)):
+                raise ValueError(
+                    f"{kept} is of another game, method, population or number of agent steps than"
+                    " the configuration says: choose another --out, or delete it"
+                )
+
     def finish(self, run: _Run) -> None:
         """Train and score one method, or score the yardsticks."""
         if run.method == YARDSTICKS:
@@ -253,7 +273,7 @@ class _Runs:
         }
         write_rows(run.folder / SCORES, [columns | row for row in rows])
 
-    def _trained(self, run: _Run) -> MermaideModule:
+    def _set_up(self, run: _Run) -> tuple[MermaideModule, TaskDataModule]:
         given, method = self._given, self._given.methods[run.method]
         pl.seed_everything(run.seed, verbose=False)
         module = MermaideModule(
@@ -274,8 +294,14 @@ class _Runs:
             num_val_tasks=given.num_val_tasks,
             seed=run.seed,
         )
+        return module, data
+
+    def _trained(self, run: _Run) -> MermaideModule:
+        module, data = self._set_up(run)
         logs = self._logs / run.condition.name / f"seed{run.seed}" / run.method
-        best = train(module, data, folder=logs, num_epochs=given.num_validations, seed=run.seed)
+        best = train(
+            module, data, folder=logs, num_epochs=self._given.num_validations, seed=run.seed
+        )
         checkpoint = read_checkpoint(best)
         run.folder.mkdir(parents=True, exist_ok=True)
         slim = {key: checkpoint[key] for key in ("state_dict", CHECKPOINT_KEY, "TaskDataModule")}

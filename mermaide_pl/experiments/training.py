@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
 
@@ -22,7 +25,7 @@ def train(
     """Train a principal and keep the checkpoint with the best `val/return`.
 
     A training that was finished in `folder` is not repeated, one that was interrupted goes on after
-    its last whole epoch.
+    its last whole epoch; one of another game, principal, objective or population is deleted.
 
     Args:
         module: as built after `pytorch_lightning.seed_everything`.
@@ -37,6 +40,8 @@ def train(
     """
     checkpoints = folder / "checkpoints"
     best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
+    if last.is_file() and not is_made_by(read_checkpoint(last), module, data):
+        shutil.rmtree(folder)
     if (folder / _DONE).is_file() and best.is_file():
         return best
     started = time.perf_counter()
@@ -62,11 +67,23 @@ def train(
         ],
     )
     trainer.fit(module, data, ckpt_path=last if last.is_file() else None)
-    steps = num_epochs * data.steps_per_epoch * data.meta_batch_size
     record = {
         "seed": seed,
-        "agent_steps": steps * module.num_episodes * module.game.num_steps,
+        "agent_steps": agent_steps(module, data, num_epochs),
         "seconds": round(time.perf_counter() - started, 1),
     }
     (folder / _DONE).write_text(json.dumps(record) + "\n")
     return best
+
+
+def agent_steps(module: MermaideModule, data: TaskDataModule, num_epochs: int) -> int:
+    """Steps that agents play in a training, support and query."""
+    tasks = num_epochs * data.steps_per_epoch * data.meta_batch_size
+    return tasks * module.num_episodes * module.game.num_steps
+
+
+def is_made_by(checkpoint: dict[str, Any], module: MermaideModule, data: TaskDataModule) -> bool:
+    """Whether a checkpoint is of this game, principal, objective and training population."""
+    settings: dict[str, Any] = {type(data).__name__: data.state_dict()}
+    module.on_save_checkpoint(settings)
+    return settings == {name: checkpoint.get(name) for name in settings}

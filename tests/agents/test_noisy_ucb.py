@@ -42,7 +42,7 @@ def test_unpulled_arms_come_first():
 @pytest.mark.parametrize(("beta", "arm"), [(0.98, 1), (1.0, 0)])
 def test_prior_worked_by_hand(beta, arm):
     # 1 and 5 pulls, sums 0.6 and 4.5, and 3 of the prior: means 2.1 / 4 and 6 / 8 at t = 11; widths
-    # 0.7743 and 0.5475: the bounds meet at beta = 0.225 / 0.2268 = 0.992; no arm must be tried first
+    # 0.7743 and 0.5475: the bounds meet at beta = 0.225 / 0.2268 = 0.992; no arm need be first
     rule = NoisyUCB(beta=beta, lapse_rate=0.0, temperature=0.0, prior_pulls=3.0)
     tally = tally_of([1.0, 5.0], [0.6, 4.5], 1)
     assert rule.act(tally, torch.zeros(1, 1), torch.full((1, 1, 3), 0.5)).item() == arm

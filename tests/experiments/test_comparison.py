@@ -129,6 +129,17 @@ def test_what_is_finished_is_not_repeated(folder, monkeypatch, capsys):
     assert "unseen" in capsys.readouterr().out
 
 
+def test_principals_of_another_configuration_are_not_mixed_in(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(comparison, "train", None)
+    (folder / "other.yaml").write_text(yaml.safe_dump({**CONFIG, "game": {"num_steps": 13}}))
+    with pytest.raises(
+        ValueError, match=r"seed0.ours.principal\.ckpt is of another game"
+    ) as caught:
+        compare("other.yaml", "out", minutes=10.0)
+    assert "\n" not in str(caught.value)
+
+
 def test_no_training_begins_after_the_budget(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(comparison, "train", None)
