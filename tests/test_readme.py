@@ -91,9 +91,9 @@ def test_makefile_runs_the_commands_that_are_shown():
         assert re.search(r"mermaide\s+" + r"\s+".join(map(re.escape, command)) + r"\s", recipe)
 
 
-def test_python_snippet_runs(monkeypatch, tmp_path):
+def test_python_snippets_run(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    (snippet,) = (block for language, block in BLOCKS if language == "python")
+    snippet = "\n".join(block for language, block in BLOCKS if language == "python")
     tiny = {
         "MermaideModule()": "MermaideModule(Game(num_steps=6), Architecture(hidden_size=4))",
     }
