@@ -51,8 +51,10 @@ class _Ours:
         self.dtype = getattr(torch, workload.dtype)
         self.principal = Principal(architecture, self.game, self.kernel)
         self.principal.to(self.device, self.dtype)
+        self.principal.initial_state.requires_grad_(False)  # the peers begin at zero and stay there
         self.principal.load_state_dict(
             {name: torch.from_numpy(weight.copy()) for name, weight in weights.items()}
+            | {"initial_state": torch.zeros_like(self.principal.initial_state)}
         )
         self.inner_loop = GradientAdaptation(
             inner_lr=workload.inner_lr, num_shots=workload.num_episodes, learn_inner_lr=False
@@ -94,7 +96,7 @@ class _Ours:
         played = self._recorded(query)
         output = self.principal(weights, played)
         loss = OBJECTIVE.outer_loss(output, played, self.principal.game, progress=0.0).mean()
-        own = self.principal.weights()
+        own = {name: self.principal.weights()[name] for name in self.workload.weight_shapes}
         gradients = torch.autograd.grad(loss, list(own.values()))
         return {name: part.cpu().numpy() for name, part in zip(own, gradients, strict=True)}
 
