@@ -141,13 +141,15 @@ def findings(table: Sequence[Row], ours: str) -> list[str]:
     ]
     most = max(row["shots"] for row in table if row["method"] == ours)
 
-    def above(one: Row, other: Row, *, clearly: bool = False) -> bool:
-        bounds = ("low", "high") if clearly else ("iqm", "iqm")
-        return bool(one[f"return_{bounds[0]}"] > other[f"return_{bounds[1]}"])
-
-    def count(test: Callable[[str], bool]) -> str:
-        yes = [name for name in populations if test(name)]
-        no = [name for name in populations if name not in yes]
+    def above(method: str, shots: int, *, clearly: bool = False) -> str:
+        """Where ours, at the most shots, is above a method."""
+        ends = ("low", "high") if clearly else ("iqm", "iqm")
+        yes: list[str] = []
+        no: list[str] = []
+        for name in populations:
+            one, other = found[ours, most, name], found[method, shots, name]
+            is_above = one[f"return_{ends[0]}"] > other[f"return_{ends[1]}"]
+            (yes if is_above else no).append(name)
         rest = f" (not {', '.join(no)})" if no and yes else ""
         return f"{len(yes)} of {len(populations)}{rest}"
 
@@ -159,17 +161,10 @@ def findings(table: Sequence[Row], ours: str) -> list[str]:
         if method in (ours, "oracle"):
             continue
         shots = most if (method, most, ALL) in found else 0
-
-        def better(name: str, method: str = method, shots: int = shots) -> bool:
-            return above(found[ours, most, name], found[method, shots, name])
-
-        def clearly(name: str, method: str = method, shots: int = shots) -> bool:
-            return above(found[ours, most, name], found[method, shots, name], clearly=True)
-
-        lines.append(f"above {method}: on {count(better)}; clearly: on {count(clearly)}")
+        everywhere, clearly = above(method, shots), above(method, shots, clearly=True)
+        lines.append(f"above {method}: on {everywhere}; clearly: on {clearly}")
     if most:
-        gains = count(lambda name: above(found[ours, most, name], found[ours, 0, name]))
-        lines.append(f"{most} shots above 0 shots: on {gains}")
+        lines.append(f"{most} shots above 0 shots: on {above(ours, 0)}")
     return lines
 
 
@@ -195,8 +190,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     order = [*dict.fromkeys(name for name in fixed if name != "oracle"), *learned, "oracle"]
     table: list[Row] = []
     improvement: list[Row] = []
-    for condition in {tuple(row[name] for name in _CONDITION): None for row in found}:
-        rows = [row for row in found if tuple(row[name] for name in _CONDITION) == condition]
+    for condition, rows in _by_condition(found).items():
         names = dict(zip(_CONDITION, condition, strict=True))
         populations = list(dict.fromkeys(row["population"] for row in rows))
         scores, columns = Scores(rows, populations), [*populations, ALL]
@@ -216,10 +210,15 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     console.print(f"results: {out}")
 
 
+def _by_condition(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in _CONDITION), []).append(row)
+    return groups
+
+
 def _print(table: Sequence[Row], ours: str, console: Console) -> None:
-    for condition in {tuple(row[name] for name in _CONDITION): None for row in table}:
-        rows = [row for row in table if tuple(row[name] for name in _CONDITION) == condition]
-        trained_on, observation, cost = condition
+    for (trained_on, observation, cost), rows in _by_condition(table).items():
         picture = RichTable(
             title=f"trained on {trained_on}, {observation} information, cost {cost}:"
             " normalised return, interquartile mean ± half of the 95% interval over"

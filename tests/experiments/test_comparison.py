@@ -12,7 +12,8 @@ import yaml
 from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.evaluation import adapted_player, play_unseen, unseen_agents
 from mermaide_pl.experiments import comparison
-from mermaide_pl.experiments.comparison import Comparison, Method, compare, load_comparison
+from mermaide_pl.experiments.comparison import compare
+from mermaide_pl.experiments.comparison_settings import Comparison, Method, load_comparison
 from mermaide_pl.experiments.comparison_table import findings, read_scores
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.intervals import interquartile_mean, stratified_interval

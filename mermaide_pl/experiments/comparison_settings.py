@@ -1,0 +1,143 @@
+"""What a comparison compares: methods, conditions and seeds, as its YAML file says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mermaide_pl.adaptation import Adaptation, GradientAdaptation
+from mermaide_pl.checks import check_number
+from mermaide_pl.game import Game, Observation, PartialInformation
+from mermaide_pl.meta_step import Objective
+from mermaide_pl.population_files import load_from_yaml
+from mermaide_pl.principal import Architecture
+
+YARDSTICKS = "yardsticks"
+"""Folder of the fixed principals, where each method has one of its own name."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A learned principal.
+
+    Args:
+        architecture: sizes and slots of the principal.
+        adaptation: its inner loop. A method without one is fine-tuned by plain gradient steps when
+            it is scored at one or more shots, at the rate that is best for it on validation agents.
+        objective: what is minimised.
+        num_query_episodes: B of the query rollouts.
+        num_zero_shot_episodes: B of the rollouts for the loss before adaptation.
+        meta_lr: outer rate.
+    """
+
+    architecture: Architecture = Architecture()
+    adaptation: Adaptation = GradientAdaptation()
+    objective: Objective = Objective()
+    num_query_episodes: int = 8
+    num_zero_shot_episodes: int = 0
+    meta_lr: float = 5e-3
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What all methods of one block of the table have in common."""
+
+    trained_on: str
+    observation: str
+    cost: float
+
+    @property
+    def name(self) -> str:
+        """As a folder is named."""
+        return f"{self.trained_on}-{self.observation}-cost{self.cost:g}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared: every method under every condition with every seed.
+
+    A seed is that of a training and of the agents it is scored on, so intervals over seeds hold
+    both. Yardsticks meet the same agents; schedules are tuned on the training population, the
+    oracle on each population. Every method plays the same number of agent steps in training.
+
+    Args:
+        methods: name to learned principal, ours first.
+        train_populations: name to population file, beside the configuration.
+        test_populations: population files.
+        val_population: population file to choose checkpoints and fine-tuning rates by; None for
+            unseen agents of the training population.
+        game: the rules; observation and cost are those of the condition.
+        observations: name to what the principal sees.
+        costs: of the interventions.
+        seeds: of the trainings.
+        agent_steps: played in a training, support and query.
+        num_validations: times a principal is validated in a training.
+        num_val_tasks: agents of a validation.
+        meta_batch_size: M.
+        shots: numbers of support episodes to score at.
+        num_agents: agents of each test population.
+        fine_tuning_rates: candidates for methods without adaptation; zero leaves them as they are.
+    """
+
+    methods: dict[str, Method]
+    train_populations: dict[str, str]
+    test_populations: list[str]
+    val_population: str | None = None
+    game: Game = Game()
+    observations: dict[str, Observation] = field(
+        default_factory=lambda: {"partial": PartialInformation()}
+    )
+    costs: list[float] = field(default_factory=lambda: [0.5])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
+    agent_steps: float = 5e7
+    num_validations: int = 20
+    num_val_tasks: int = 240
+    meta_batch_size: int = 16
+    shots: list[int] = field(default_factory=lambda: [0, 1])
+    num_agents: int = 500
+    fine_tuning_rates: list[float] = field(
+        default_factory=lambda: [0.0, 0.003, 0.01, 0.03, 0.1, 0.3]
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("methods", "train_populations", "test_populations", "seeds", "shots", "costs"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty, it needs at least one entry")
+        if YARDSTICKS in self.methods:
+            raise ValueError(f"a method cannot be named {YARDSTICKS}")
+        for name in ("num_validations", "num_val_tasks", "meta_batch_size"):
+            check_number(name, getattr(self, name), low=1)
+        check_number("agent_steps", self.agent_steps, above=0.0)
+        check_number("num_agents", self.num_agents, low=2)
+        for rate in self.fine_tuning_rates:
+            check_number("fine_tuning_rates", rate, low=0.0)
+
+    def conditions(self) -> list[Condition]:
+        """All of them, in the order in which they are run."""
+        return [
+            Condition(trained_on, observation, cost)
+            for trained_on in self.train_populations
+            for observation in self.observations
+            for cost in self.costs
+        ]
+
+    def game_of(self, condition: Condition) -> Game:
+        """The rules under a condition."""
+        observation = self.observations[condition.observation]
+        return replace(self.game, cost=condition.cost, observation=observation)
+
+
+def load_comparison(path: str | Path) -> Comparison:
+    """Read a comparison from YAML; its population files are found beside it.
+
+    Raises:
+        ValueError: one line that says what is wrong with the file.
+    """
+    given = load_from_yaml(Comparison, path, "configuration")
+    beside = Path(path).parent
+    return replace(
+        given,
+        train_populations={name: str(beside / at) for name, at in given.train_populations.items()},
+        val_population=given.val_population and str(beside / given.val_population),
+        test_populations=[str(beside / at) for at in given.test_populations],
+    )
