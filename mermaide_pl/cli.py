@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
-from mermaide_pl.checks import check_number, check_precision, one_line
+from mermaide_pl.checks import check_precision
+from mermaide_pl.commands import COMMANDS
+from mermaide_pl.commands.parser import fail
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.evaluation import evaluate
-from mermaide_pl.experiments import EXPERIMENTS
-from mermaide_pl.experiments.comparison import compare
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.native.build import Kernel
-from mermaide_pl.population_files import POPULATION_HINT, load_population
-from mermaide_pl.tasks import Population
+from mermaide_pl.population_files import POPULATION_HINT
 
 _USAGE = """usage: mermaide COMMAND [options]
 
@@ -51,7 +45,7 @@ class _Parser(LightningArgumentParser):
             message += f" (of {', '.join(one for one in sys.argv if one.endswith('.yaml'))})"
         else:
             message += self._allowed_beside(message)
-        sys.exit(_fail(message))
+        sys.exit(fail(message))
 
     def _allowed_beside(self, message: str) -> str:
         """What may stand in place of an unknown option, or where that is listed."""
@@ -69,16 +63,6 @@ class _Parser(LightningArgumentParser):
                 if action.dest.startswith(prefix)
             }
         return f", allowed: {', '.join(sorted(beside))}"
-
-
-class _PlainParser(ArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        sys.exit(_fail(f"{message}; `{self.prog} --help` lists all options"))
-
-
-def _fail(message: object) -> int:
-    print(f"mermaide: error: {one_line(message)}", file=sys.stderr)
-    return 2
 
 
 class _CLI(LightningCLI):
@@ -101,68 +85,6 @@ class _CLI(LightningCLI):
             given.ckpt_path = str(checkpoint_path(given.ckpt_path))
 
 
-def _evaluate(arguments: Sequence[str]) -> None:
-    parser = _PlainParser(prog="mermaide evaluate", description=evaluate.__doc__)
-    parser.add_argument(
-        "--ckpt_path", type=str, required=True, help="checkpoint of a principal, or pretrained:NAME"
-    )
-    parser.add_argument(
-        "--population", type=str, nargs="+", required=True, help="population files, one or more"
-    )
-    parser.add_argument("--shots", type=int, nargs="+", default=[0, 1], help="support episodes")
-    parser.add_argument("--num_agents", type=int, default=500, help="agents per population")
-    parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
-    parser.add_argument("--out", type=str, default="results.json", help="where the rows go")
-    parser.add_argument(
-        "--kernel", choices=get_args(Kernel), default="auto", help="what computes the episodes"
-    )
-    given = parser.parse_args(list(arguments))
-    populations: dict[str, Population] = {}
-    for path in given.population:
-        if Path(path).stem in populations:
-            raise ValueError(f"two populations are named {Path(path).stem}, the second is {path}")
-        populations[Path(path).stem] = load_population(path)
-    evaluate(
-        given.ckpt_path,
-        populations,
-        shots=given.shots,
-        num_agents=given.num_agents,
-        seed=given.seed,
-        out=given.out,
-        kernel=given.kernel,
-    )
-
-
-def _compare(arguments: Sequence[str]) -> None:
-    parser = _PlainParser(prog="mermaide compare", description=compare.__doc__)
-    parser.add_argument("--config", type=str, required=True, help="what to compare")
-    parser.add_argument("--out", type=str, default=None, help="folder, by default results/CONFIG")
-    parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="budget: no training begins after it"
-    )
-    given = parser.parse_args(list(arguments))
-    compare(given.config, given.out or f"results/{Path(given.config).stem}", minutes=given.minutes)
-
-
-def _figure(arguments: Sequence[str]) -> None:
-    parser = _PlainParser(
-        prog="mermaide figure",
-        description="Repeat a figure of the paper: writes PNG and CSV files, says what came out.",
-    )
-    parser.add_argument("name", choices=list(EXPERIMENTS), help="which figure")
-    parser.add_argument("--out", type=str, default=None, help="folder, by default results/NAME")
-    parser.add_argument("--quick", action="store_true", help="in less than three minutes")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random")
-    given = parser.parse_args(list(arguments))
-    check_number("--seed", given.seed, low=0, high=2**22 - 1)
-    out = Path(given.out or f"results/{given.name}")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out} is a file, it must be a folder")
-    out.mkdir(parents=True, exist_ok=True)
-    print(EXPERIMENTS[given.name](out, given.quick, given.seed))
-    print(f"results: {out}")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a user's mistake ends with one line and exit code 2."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -171,12 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     _keep_quiet()
     try:
-        if arguments[0] == "evaluate":
-            _evaluate(arguments[1:])
-        elif arguments[0] == "compare":
-            _compare(arguments[1:])
-        elif arguments[0] == "figure":
-            _figure(arguments[1:])
+        if arguments[0] in COMMANDS:
+            COMMANDS[arguments[0]](arguments[1:])
         elif arguments[0] in _CLI.subcommands():
             sys.argv = ["mermaide", *arguments]
             _CLI(
@@ -188,12 +106,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 save_config_kwargs={"overwrite": True},
             )
         else:
-            allowed = ", ".join([*_CLI.subcommands(), "evaluate", "compare", "figure"])
-            sys.exit(_fail(f"unknown command '{arguments[0]}', allowed: {allowed}"))
+            allowed = ", ".join([*_CLI.subcommands(), *COMMANDS])
+            sys.exit(fail(f"unknown command '{arguments[0]}', allowed: {allowed}"))
     except (ValueError, MisconfigurationException) as error:
         if isinstance(error, ValueError) and not _raised_by_us(error):
             raise
-        sys.exit(_fail(error))
+        sys.exit(fail(error))
 
 
 class _Said(logging.Handler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +35,21 @@ def load_population(path: str | Path) -> Population:
         ValueError: one line that says what is wrong with the file.
     """
     return load_from_yaml(Population, path, "population", hint=POPULATION_HINT)
+
+
+def load_populations(paths: Sequence[str | Path]) -> dict[str, Population]:
+    """Read populations from YAML files, by the names of the files.
+
+    Raises:
+        ValueError: one line that says what is wrong with which file.
+    """
+    populations: dict[str, Population] = {}
+    for path in paths:
+        name = Path(path).stem
+        if name in populations:
+            raise ValueError(f"two populations are named {name}, the second is {path}")
+        populations[name] = load_population(path)
+    return populations
 
 
 def load_from_yaml(cls: type[T], path: str | Path, what: str, *, hint: str = "") -> T:

@@ -11,10 +11,11 @@ import pytest
 import torch
 import yaml
 
-from mermaide_pl import cli, evaluation
+from mermaide_pl import commands, evaluation
 from mermaide_pl.agents import UCB, EpsilonGreedy
-from mermaide_pl.cli import load_population, main
+from mermaide_pl.cli import main
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.population_files import load_population
 from mermaide_pl.tasks import AgentFamily, Interval, Population
 
 POPULATION = {
@@ -353,7 +354,7 @@ def test_our_own_mistakes_keep_their_traceback(workplace, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(cli, "evaluate", broken)
+    monkeypatch.setattr(commands.evaluate, "evaluate", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main(evaluate_with().split())
 

@@ -15,8 +15,9 @@ from mermaide_pl.agents import (
     NoiseFreeReward,
     Softmax,
 )
-from mermaide_pl.cli import load_population, main
+from mermaide_pl.cli import main
 from mermaide_pl.game import Game
+from mermaide_pl.population_files import load_population
 from mermaide_pl.principal import NoIntervention
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import NormalRewards, UniformRewards, UniformTarget

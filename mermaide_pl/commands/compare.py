@@ -1,0 +1,22 @@
+"""`mermaide compare`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.experiments.comparison import compare
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Train and score many methods."""
+    parser = PlainParser(prog="mermaide compare", description=compare.__doc__)
+    parser.add_argument("--config", type=str, required=True, help="what to compare")
+    parser.add_argument("--out", type=str, default=None, help="folder, by default results/CONFIG")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="budget: no training begins after it"
+    )
+    given = parser.parse_args(list(arguments))
+    compare(given.config, given.out or f"results/{Path(given.config).stem}", minutes=given.minutes)

@@ -1,0 +1,39 @@
+"""`mermaide evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.evaluation import evaluate
+from mermaide_pl.native.build import Kernel
+from mermaide_pl.population_files import load_populations
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Compare a principal with yardsticks on unseen agents."""
+    parser = PlainParser(prog="mermaide evaluate", description=evaluate.__doc__)
+    parser.add_argument(
+        "--ckpt_path", type=str, required=True, help="checkpoint of a principal, or pretrained:NAME"
+    )
+    parser.add_argument(
+        "--population", type=str, nargs="+", required=True, help="population files, one or more"
+    )
+    parser.add_argument("--shots", type=int, nargs="+", default=[0, 1], help="support episodes")
+    parser.add_argument("--num_agents", type=int, default=500, help="agents per population")
+    parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
+    parser.add_argument("--out", type=str, default="results.json", help="where the rows go")
+    parser.add_argument(
+        "--kernel", choices=get_args(Kernel), default="auto", help="what computes the episodes"
+    )
+    given = parser.parse_args(list(arguments))
+    evaluate(
+        given.ckpt_path,
+        load_populations(given.population),
+        shots=given.shots,
+        num_agents=given.num_agents,
+        seed=given.seed,
+        out=given.out,
+        kernel=given.kernel,
+    )

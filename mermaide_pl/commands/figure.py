@@ -1,0 +1,30 @@
+"""`mermaide figure`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mermaide_pl.checks import check_number
+from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.experiments import EXPERIMENTS
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Repeat a figure of the paper."""
+    parser = PlainParser(
+        prog="mermaide figure",
+        description="Repeat a figure of the paper: writes PNG and CSV files, says what came out.",
+    )
+    parser.add_argument("name", choices=list(EXPERIMENTS), help="which figure")
+    parser.add_argument("--out", type=str, default=None, help="folder, by default results/NAME")
+    parser.add_argument("--quick", action="store_true", help="in less than three minutes")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+    given = parser.parse_args(list(arguments))
+    check_number("--seed", given.seed, low=0, high=2**22 - 1)
+    out = Path(given.out or f"results/{given.name}")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file, it must be a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    print(EXPERIMENTS[given.name](out, given.quick, given.seed))
+    print(f"results: {out}")
