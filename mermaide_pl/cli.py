@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import warnings
@@ -18,7 +19,7 @@ from mermaide_pl.commands import COMMANDS
 from mermaide_pl.commands.parser import fail
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import POPULATION_HINT
+from mermaide_pl.population_files import POPULATION_HINT, without_types
 
 _USAGE = """usage: mermaide COMMAND [options]
 
@@ -31,6 +32,7 @@ commands:
   evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
   compare   train and score many:         mermaide compare --config conf/experiment/table.yaml
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
+  check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
 
 `mermaide COMMAND --help` lists the options of a command."""
 
@@ -39,6 +41,7 @@ class _Parser(LightningArgumentParser):
     """A parser that reports a mistake in one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        message = without_types(message)
         if "_population" in message:
             message += POPULATION_HINT
         elif "Problems parsing config" in message:
@@ -92,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(_USAGE)
         return
     _keep_quiet()
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # learners of one's own are found where one works
     try:
         if arguments[0] in COMMANDS:
             COMMANDS[arguments[0]](arguments[1:])

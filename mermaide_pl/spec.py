@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 _TRUSTED = ("mermaide_pl.", "torch.optim.")
+
+
+_NAMED: dict[str, Callable[..., Any]] = {}
+
+
+def name_callable(value: Callable[..., Any]) -> None:
+    """Let specs refer to this function or class, which the user has named on purpose.
+
+    A dataclass whose fields hold such callables lists the fields in its class variable `callables`.
+    """
+    _NAMED[_path(value)] = value
 
 
 def describe(value: Any) -> Any:
@@ -32,7 +44,11 @@ def describe(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): describe(item) for key, item in value.items()}
     if is_dataclass(value):
-        init_args = {item.name: describe(getattr(value, item.name)) for item in fields(value)}
+        callables = getattr(value, "callables", ())
+        init_args = {
+            name: {"callable": _path(item)} if name in callables else describe(item)
+            for name, item in ((item.name, getattr(value, item.name)) for item in fields(value))
+        }
         return {"class_path": _path(type(value)), "init_args": init_args}
     raise TypeError(f"{_path(type(value))} cannot be saved in a checkpoint: make it a dataclass")
 
@@ -56,12 +72,29 @@ def rebuild(spec: Any) -> Any:
         cls = _resolve(path)
         if not hasattr(cls, "__dataclass_fields__"):
             raise ValueError(f"'{path}' is no configurable object: not a dataclass")
-        return cls(**{name: rebuild(item) for name, item in spec["init_args"].items()})
+        callables = getattr(cls, "callables", ())
+        return cls(
+            **{
+                name: _recall(item) if name in callables else rebuild(item)
+                for name, item in spec["init_args"].items()
+            }
+        )
     return {name: rebuild(item) for name, item in spec.items()}
 
 
-def _path(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+def _recall(spec: Any) -> Callable[..., Any]:
+    path = str(spec.get("callable")) if isinstance(spec, dict) else str(spec)
+    if path not in _NAMED or "<" in path:
+        raise ValueError(
+            f"it needs {path}, which is not part of mermaide_pl: load a population that names it"
+            " first, for a file does not choose what code runs"
+        )
+    return _NAMED[path]
+
+
+def _path(named: Any) -> str:
+    name = getattr(named, "__qualname__", type(named).__qualname__)
+    return f"{getattr(named, '__module__', '')}.{name}"
 
 
 def _resolve(path: str) -> Any:

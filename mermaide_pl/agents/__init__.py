@@ -8,7 +8,9 @@ from mermaide_pl.agents.epsilon_greedy import EpsilonGreedy
 from mermaide_pl.agents.exp3 import EXP3
 from mermaide_pl.agents.gaussian_thompson import GaussianThompson
 from mermaide_pl.agents.group import AgentGroup, Family
+from mermaide_pl.agents.learners import Learner
 from mermaide_pl.agents.noisy_ucb import NoisyUCB
+from mermaide_pl.agents.python_agent import PythonAgent
 from mermaide_pl.agents.rescorla_wagner import RescorlaWagner
 from mermaide_pl.agents.rewards import BernoulliReward, GaussianReward, NoiseFreeReward, RewardModel
 from mermaide_pl.agents.softmax import Softmax
@@ -27,9 +29,11 @@ __all__ = [
     "GaussianReward",
     "GaussianThompson",
     "HyperParameter",
+    "Learner",
     "LearningRule",
     "NoiseFreeReward",
     "NoisyUCB",
+    "PythonAgent",
     "RescorlaWagner",
     "RewardModel",
     "Softmax",

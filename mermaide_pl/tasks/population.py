@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from mermaide_pl.agents import Family, GaussianReward, LearningRule, RewardModel
+from mermaide_pl.agents import Family, GaussianReward, LearningRule, PythonAgent, RewardModel
 from mermaide_pl.checks import check_number
 from mermaide_pl.randomness import mix, task_uniforms
 from mermaide_pl.tasks.base_rewards import BaseRewards, UniformRewards
@@ -45,20 +45,21 @@ class AgentFamily:
     """A learning rule and the hyper-parameters its agents may have.
 
     Args:
-        rule: the learning rule, in YAML by import path, e.g. ``mermaide_pl.agents.UCB``.
+        rule: the learning rule, in YAML by import path, e.g. ``mermaide_pl.agents.UCB``; or a
+            learner of your own, in YAML ``{factory: my_module.MyLearner}``.
         hyper_parameters: per name one value, a list of values, or an interval ``{low, high}``.
         weight: how often this family is drawn, relative to the others.
     """
 
-    rule: type[LearningRule]
+    rule: type[LearningRule] | PythonAgent
     hyper_parameters: dict[str, HyperParameterRange] = field(default_factory=dict)
     weight: float = 1.0
 
     def __post_init__(self) -> None:
         check_number(f"weight of the {self.rule.__name__} family", self.weight, above=0.0)
-        allowed = [item.name for item in fields(self.rule)]
+        allowed = _hyper_parameters(self.rule)
         for name, values in self.hyper_parameters.items():
-            if name not in allowed:
+            if allowed is not None and name not in allowed:
                 raise ValueError(
                     f"{self.rule.__name__} has no hyper-parameter '{name}',"
                     f" allowed: {', '.join(allowed) or 'none'}"
@@ -66,11 +67,19 @@ class AgentFamily:
             if isinstance(values, list) and not values:
                 raise ValueError(f"{self.rule.__name__}.{name}: the list of values is empty")
         corners = {name: _corners(values) for name, values in self.hyper_parameters.items()}
+        if isinstance(self.rule, PythonAgent):
+            self.rule.check({name: values[0] for name, values in corners.items()})
+            return
         longest = max(map(len, corners.values()), default=1)
         self.rule(**{k: v + v[-1:] * (longest - len(v)) for k, v in corners.items()})
 
-    def draw(self, uniforms: Tensor) -> LearningRule:
-        """The rule for m tasks; `uniforms` [m, K] with one column per hyper-parameter."""
+    def draw(self, uniforms: Tensor, labels: Sequence[str]) -> LearningRule:
+        """The rule for m tasks.
+
+        Args:
+            uniforms: float [m, K], one column per hyper-parameter.
+            labels: what the tasks are called in messages.
+        """
         drawn = {}
         for column, (name, values) in enumerate(sorted(self.hyper_parameters.items())):
             uniform = uniforms[:, column].double()
@@ -79,7 +88,16 @@ class AgentFamily:
             else:
                 choices = torch.tensor(values, dtype=torch.float64).reshape(-1)
                 drawn[name] = choices[(uniform * len(choices)).long()]
+        if isinstance(self.rule, PythonAgent):
+            return self.rule.for_tasks(labels, drawn)
         return self.rule(**drawn)
+
+
+def _hyper_parameters(rule: type[LearningRule] | PythonAgent) -> list[str] | None:
+    """Names that are allowed; None for any."""
+    if isinstance(rule, PythonAgent):
+        return rule.hyper_parameters()
+    return [item.name for item in fields(rule)]
 
 
 def _corners(values: HyperParameterRange) -> list[float]:
@@ -143,7 +161,8 @@ class Population:
         for number, family in enumerate(self.families):
             rows = (chosen == number).nonzero().squeeze(1)
             if len(rows):
-                families.append(Family(family.draw(hyper[rows]), rows))
+                labels = [f"{split} task {indices[row]}" for row in rows.tolist()]
+                families.append(Family(family.draw(hyper[rows], labels), rows))
         return TaskBatch(seeds, families, base_rewards, target_arm, self.reward_model)
 
 

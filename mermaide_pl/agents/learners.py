@@ -1,0 +1,96 @@
+"""Python objects that learn, one after another, with errors that say whose and when."""
+
+from __future__ import annotations
+
+import operator
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from mermaide_pl.checks import one_line
+
+
+class Learner(Protocol):
+    """What a learner must be able to do."""
+
+    def act(self) -> int:
+        """Choose an arm, 0 <= arm < n_arms; called once a step."""
+        ...
+
+    def learn(self, arm: int, reward: float) -> None:
+        """Learn from the pull of `arm`, which paid `reward`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How to make the learners of one task, and what to call them in messages."""
+
+    factory: Callable[..., Learner]
+    hyper_parameters: dict[str, float]
+    label: str
+
+
+class Learners:
+    """N learners.
+
+    Args:
+        makers: one per learner.
+        num_arms: A.
+        seeds: one per learner.
+
+    Raises:
+        ValueError: as all methods do: one line with the learner, its task, and the step.
+    """
+
+    def __init__(self, makers: Sequence[Maker], num_arms: int, seeds: Sequence[int]) -> None:
+        self._makers, self._num_arms, self._step = makers, num_arms, 0
+        self._learners = []
+        for number, (maker, seed) in enumerate(zip(makers, seeds, strict=True)):
+            try:
+                learner = maker.factory(num_arms, seed, **maker.hyper_parameters)
+            except Exception as error:
+                self._fail(number, error, f"cannot be made by factory({num_arms}, {seed})")
+            for method in ("act", "learn"):
+                if not callable(getattr(learner, method, None)):
+                    raise ValueError(f"{maker.label}: {learner!r} has no method {method}()")
+            self._learners.append(learner)
+
+    def act(self) -> list[int]:
+        """The arm that each chooses."""
+        return [self._act(number, learner) for number, learner in enumerate(self._learners)]
+
+    def _act(self, number: int, learner: Learner) -> int:
+        try:
+            chosen: Any = learner.act()
+        except Exception as error:
+            self._fail(number, error, "act() failed")
+        try:
+            arm = operator.index(chosen)
+        except TypeError:
+            arm = -1
+        if not 0 <= arm < self._num_arms:
+            raise ValueError(
+                f"{self._makers[number].label}, step {self._step}: act() returned {chosen!r},"
+                f" allowed: a whole number from 0 to {self._num_arms - 1}"
+            )
+        return arm
+
+    def learn(self, arms: Sequence[int], rewards: Sequence[float]) -> None:
+        """Pay each for its arm."""
+        for number, learner in enumerate(self._learners):
+            try:
+                learner.learn(arms[number], rewards[number])
+            except Exception as error:
+                self._fail(number, error, f"learn({arms[number]}, {rewards[number]:.6g}) failed")
+        self._step += 1
+
+    def _fail(self, number: int, error: Exception, what: str) -> NoReturn:
+        line = traceback.extract_tb(error.__traceback__)[-1]
+        at = f" ({Path(line.filename).name}, line {line.lineno})"
+        raise ValueError(
+            f"{self._makers[number].label}, step {self._step}: {what}: {type(error).__name__}:"
+            f" {one_line(error)}{at if line.filename != __file__ else ''}"
+        ) from error

@@ -1,0 +1,176 @@
+"""Any Python object that can choose and learn, as an agent."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.agents.base import LearningRule
+from mermaide_pl.agents.learners import Learner, Learners, Maker
+from mermaide_pl.agents.workers import in_workers
+from mermaide_pl.checks import check_number, one_line
+from mermaide_pl.spec import name_callable
+
+Factory: TypeAlias = Callable[..., Learner]
+"""``factory(n_arms, seed, **hyper_parameters)`` makes a `Learner`."""
+
+
+@dataclass(frozen=True)
+class PythonAgent:
+    """A learner of your own, in the place of a learning rule.
+
+    ``factory(n_arms: int, seed: int)`` returns an object with ``act() -> int`` and
+    ``learn(arm: int, reward: float) -> None``; nothing else is asked of it. Hyper-parameters of the
+    family are passed by name, as float. Each episode with each agent has a learner made with a seed
+    of its own, 0 <= seed < 2**31, so that it behaves the same in whatever batch it is met; for
+    that, all its randomness must come from the seed.
+
+    Args:
+        factory: the function or class, or its import path.
+        num_workers: processes that share the learners of a meta-batch; 0 for none. They pay off
+            where a step of a learner takes longer than some 10 microseconds, and need a factory
+            that can be imported.
+    """
+
+    factory: str | Factory
+    num_workers: int = 0
+    callables: ClassVar[tuple[str, ...]] = ("factory",)
+
+    def __post_init__(self) -> None:
+        check_number("PythonAgent.num_workers", self.num_workers, low=0)
+        if isinstance(self.factory, str):
+            object.__setattr__(self, "factory", import_factory(self.factory))
+        if not callable(self.factory):
+            raise ValueError(f"factory {self.factory!r} cannot be called as factory(n_arms, seed)")
+        name_callable(self.factory)
+        if self.num_workers and "<" in self.__name__:
+            raise ValueError(
+                f"factory {self.__name__} cannot be imported, as num_workers ="
+                f" {self.num_workers} needs: define it at the top of a module"
+            )
+
+    @property
+    def __name__(self) -> str:
+        name = getattr(self.factory, "__qualname__", type(self.factory).__qualname__)
+        return f"{getattr(self.factory, '__module__', '')}.{name}"
+
+    def hyper_parameters(self) -> list[str] | None:
+        """Names of what the factory takes besides the first two arguments; None for anything."""
+        assert not isinstance(self.factory, str)
+        try:
+            parameters = list(inspect.signature(self.factory).parameters.values())
+        except (TypeError, ValueError):  # written in C
+            return None
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return None
+        return [parameter.name for parameter in parameters[2:]]
+
+    def check(self, hyper_parameters: Mapping[str, float]) -> None:
+        """Make one learner and let it choose.
+
+        Raises:
+            ValueError: one line that says what is wrong with it.
+        """
+        Learners([self.maker("first trial", hyper_parameters)], 2, [0]).act()
+
+    def for_tasks(self, labels: Sequence[str], drawn: Mapping[str, Tensor]) -> LearningRule:
+        """The learners of m tasks.
+
+        Args:
+            labels: what each task is called in messages.
+            drawn: hyper-parameters, each [m].
+        """
+        return _PythonRule(
+            [
+                self.maker(label, {name: float(values[row]) for name, values in drawn.items()})
+                for row, label in enumerate(labels)
+            ],
+            self.num_workers,
+        )
+
+    def maker(self, label: str, hyper_parameters: Mapping[str, float]) -> Maker:
+        """How to make learners that are called `label` in messages."""
+        assert not isinstance(self.factory, str)
+        return Maker(self.factory, dict(hyper_parameters), f"learner {self.__name__}, {label}")
+
+
+def import_factory(path: str) -> Factory:
+    """The function or class at an import path.
+
+    Raises:
+        ValueError: one line that says what is wrong with the path.
+    """
+    module, _, name = path.rpartition(".")
+    if not module:
+        raise ValueError(f"factory '{path}' must be an import path such as my_module.MyLearner")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise ValueError(
+            f"factory '{path}' cannot be imported (modules are looked for in the current folder and"
+            f" on the Python path): {type(error).__name__}: {one_line(error)}"
+        ) from None
+    if not callable(factory):
+        raise ValueError(f"factory '{path}' cannot be called as factory(n_arms, seed)")
+    return factory
+
+
+class _PythonRule(LearningRule):
+    """Learners of m tasks, B of each.
+
+    The state is the learners themselves, made in the first step, for their seeds come from the
+    agent's own random numbers.
+    """
+
+    def __init__(self, makers: Sequence[Maker], num_workers: int) -> None:
+        self._makers = makers
+        self._num_workers = num_workers
+
+    def num_uniforms(self, num_arms: int) -> int:
+        """Two, for a seed of 31 bits."""
+        return 2
+
+    def init(self, base_rewards: Tensor, target_arm: Tensor, num_episodes: int) -> _State:
+        """Nothing learned yet."""
+        return _State(self._makers, self._num_workers, base_rewards.shape[1])
+
+    def act(self, state: _State, bonus: Tensor, uniforms: Tensor) -> Tensor:
+        """What each learner chooses; it is asked once a step, for choosing may change it."""
+        return state.act(uniforms)
+
+    def update(self, state: _State, arms: Tensor, rewards: Tensor, uniforms: Tensor) -> _State:
+        """Let each learn."""
+        state.learn(arms, rewards)
+        return state
+
+
+class _State:
+    def __init__(self, makers: Sequence[Maker], num_workers: int, num_arms: int) -> None:
+        self._makers, self._num_workers, self._num_arms = makers, num_workers, num_arms
+        self._learners: Learners | None = None
+        self._chosen: Tensor | None = None
+
+    def act(self, uniforms: Tensor) -> Tensor:
+        """Arms, int64 [m, B]."""
+        if self._learners is None:
+            high, low = (uniforms.double() * 2**16).long().unbind(-1)
+            seeds = (high << 15 | low >> 1).flatten().tolist()
+            each = len(seeds) // len(self._makers)
+            makers = [maker for maker in self._makers for _ in range(each)]
+            self._learners = in_workers(self._num_workers, makers, self._num_arms, seeds)
+        if self._chosen is None:
+            arms = torch.tensor(self._learners.act(), device=uniforms.device)
+            self._chosen = arms.view(uniforms.shape[:2])
+        return self._chosen
+
+    def learn(self, arms: Tensor, rewards: Tensor) -> None:
+        """Pay each learner; axes [m, B]."""
+        assert self._learners is not None
+        self._learners.learn(arms.flatten().tolist(), rewards.flatten().tolist())
+        self._chosen = None

@@ -1,0 +1,95 @@
+import random
+
+import numpy as np
+import pytest
+
+from mermaide_pl.agents import PythonAgent
+from mermaide_pl.conformance import conformance
+
+
+class Good:
+    def __init__(self, n_arms: int, seed: int, epsilon: float = 0.1):
+        self.generator = np.random.default_rng(seed)
+        self.epsilon = epsilon
+        self.counts, self.sums = np.zeros(n_arms), np.zeros(n_arms)
+
+    def act(self) -> int:
+        if self.generator.random() < self.epsilon:
+            return self.generator.integers(len(self.counts))
+        return np.argmax(self.sums / np.maximum(self.counts, 1.0))
+
+    def learn(self, arm: int, reward: float) -> None:
+        self.counts[arm] += 1
+        self.sums[arm] += reward
+
+
+class UsesGlobalRandomness(Good):
+    def act(self) -> int:
+        self.generator = random.Random(random.random())
+        self.generator.integers = self.generator.randrange
+        return super().act()
+
+
+class SharesState(Good):
+    state = np.zeros(10), np.zeros(10)
+
+    def __init__(self, n_arms: int, seed: int):
+        super().__init__(n_arms, seed)
+        self.counts, self.sums = SharesState.state
+
+
+class LearnsNothing(Good):
+    def learn(self, arm: int, reward: float) -> None:
+        pass
+
+
+class LearnsBackwards(Good):
+    def learn(self, arm: int, reward: float) -> None:
+        super().learn(arm, -reward)
+
+
+class Crashes(Good):
+    def learn(self, arm: int, reward: float) -> None:
+        super().learn(arm, reward)
+        if self.counts.sum() == 100:
+            raise KeyError("gone")
+
+
+DETERMINISTIC, INDEPENDENT, LEARNS = (
+    "deterministic by seed",
+    "instances are independent",
+    "learns from reward",
+)
+
+
+def failures(learner: type, num_arms: int = 10, **hyper_parameters: float) -> set[str]:
+    found = conformance(PythonAgent(learner), hyper_parameters, num_arms)
+    return {finding.check for finding in found if not finding.passed}
+
+
+@pytest.mark.parametrize(("num_arms", "epsilon"), [(2, 0.5), (10, 0.1), (25, 0.3)])
+def test_a_learner_passes(num_arms, epsilon):
+    findings = list(conformance(PythonAgent(Good), {"epsilon": epsilon}, num_arms))
+    assert all(finding.passed for finding in findings) and len(findings) == 6
+
+
+@pytest.mark.parametrize(
+    ("learner", "failing"),
+    [
+        (UsesGlobalRandomness, {DETERMINISTIC, INDEPENDENT}),
+        (SharesState, {DETERMINISTIC, INDEPENDENT, LEARNS}),
+        (LearnsNothing, {LEARNS}),
+        (LearnsBackwards, {LEARNS}),
+        (Crashes, {"chooses and learns"}),
+    ],
+)
+def test_a_defect_is_found(learner, failing):
+    assert failures(learner) == failing
+
+
+def test_a_crash_says_where():
+    (finding,) = conformance(PythonAgent(Crashes), {}, 10)
+    assert (
+        "step 99: learn(" in finding.seen
+        and "KeyError: 'gone' (test_conformance.py" in finding.seen
+    )
