@@ -12,9 +12,9 @@ import numpy as np
 from mermaide_pl.agents import PythonAgent
 from mermaide_pl.agents.learners import Learners
 
-_NUM_STEPS = 400
+_NUM_STEPS = 200
 _NUM_COMPARED = 5
-_NUM_LEARNERS = 20
+_NUM_LEARNERS = 10
 _LEAST_EFFECT = 0.05
 _EVALUATION_STEPS = 3.4e6  # with the defaults: half of them tune the oracle
 

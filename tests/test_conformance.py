@@ -51,7 +51,7 @@ class LearnsBackwards(Good):
 class Crashes(Good):
     def learn(self, arm: int, reward: float) -> None:
         super().learn(arm, reward)
-        if self.counts.sum() == 100:
+        if self.counts.sum() == 50:
             raise KeyError("gone")
 
 
@@ -90,6 +90,6 @@ def test_a_defect_is_found(learner, failing):
 def test_a_crash_says_where():
     (finding,) = conformance(PythonAgent(Crashes), {}, 10)
     assert (
-        "step 99: learn(" in finding.seen
+        "step 49: learn(" in finding.seen
         and "KeyError: 'gone' (test_conformance.py" in finding.seen
     )

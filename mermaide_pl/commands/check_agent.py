@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mermaide_pl.agents import PythonAgent
@@ -37,11 +38,12 @@ def run(arguments: Sequence[str]) -> None:
                 f" allowed: {', '.join(allowed) or 'none'}"
             )
     table = Table("check", "", "what was seen", box=SIMPLE_HEAD, title=given.factory)
-    failed = 0
-    for finding in conformance(agent, given.hyper_parameters, given.num_arms):
-        verdict = "[green]ok[/green]" if finding.passed else "[red bold]FAILED[/red bold]"
-        table.add_row(finding.check, verdict, finding.seen)
-        failed += not finding.passed
-    Console().print(table)
+    failed, console = 0, Console()
+    with console.status("playing"):
+        for finding in conformance(agent, given.hyper_parameters, given.num_arms):
+            verdict = "[green]ok[/green]" if finding.passed else "[red bold]FAILED[/red bold]"
+            table.add_row(finding.check, verdict, escape(finding.seen))
+            failed += not finding.passed
+    console.print(table)
     if failed:
         sys.exit(1)
