@@ -1,4 +1,4 @@
-"""Bandits of MABWiser (pip install mabwiser) as agents: one factory for each policy.
+r"""Bandits of MABWiser (pip install mabwiser) as agents: one factory for each policy.
 
 mermaide check-agent examples.mabwiser_learners.ucb1
 mermaide evaluate --ckpt_path pretrained:mixed-partial --num_agents 50 --num_tuning_agents 10 \

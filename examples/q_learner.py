@@ -1,7 +1,7 @@
-"""A learner that is no bandit: tabular Q-learning that takes its latest arm for a state.
+r"""A learner that is no bandit: tabular Q-learning that takes its latest arm for a state.
 
 mermaide check-agent examples.q_learner.QLearner
-mermaide evaluate --ckpt_path pretrained:mixed-partial \\
+mermaide evaluate --ckpt_path pretrained:mixed-partial \
     --population examples/populations/q_learning.yaml
 """
 

@@ -1,4 +1,4 @@
-"""Bandits of River (pip install river) as agents: one factory for each policy.
+r"""Bandits of River (pip install river) as agents: one factory for each policy.
 
 mermaide check-agent examples.river_learners.ucb
 mermaide evaluate --ckpt_path pretrained:mixed-partial --num_agents 100 \

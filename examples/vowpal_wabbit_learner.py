@@ -1,4 +1,4 @@
-"""Contextual exploration of Vowpal Wabbit (pip install vowpalwabbit) as an agent.
+r"""Contextual exploration of Vowpal Wabbit (pip install vowpalwabbit) as an agent.
 
 mermaide check-agent examples.vowpal_wabbit_learner.VowpalWabbitLearner
 mermaide evaluate --ckpt_path pretrained:mixed-partial --num_agents 100 --num_tuning_agents 20 \
