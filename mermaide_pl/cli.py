@@ -35,6 +35,13 @@ commands:
 `mermaide COMMAND --help` lists the options of a command."""
 
 
+# as every configuration in conf/ does, one folder for each run under logs; there without a name
+_LOGGER = {
+    "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
+    "init_args": {"save_dir": "logs", "name": ""},
+}
+
+
 class _Parser(LightningArgumentParser):
     """A parser that reports a mistake in one line."""
 
@@ -102,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 TaskDataModule,
                 parser_class=_Parser,
                 seed_everything_default=0,
+                trainer_defaults={"logger": _LOGGER},
                 auto_configure_optimizers=False,
                 save_config_kwargs={"overwrite": True},
             )

@@ -462,6 +462,20 @@ def test_the_written_configuration_gives_the_same_principal(trained, tmp_path, m
     assert all(torch.equal(again[name], value) for name, value in expected.items())
 
 
+def test_a_run_without_a_logger_of_its_own_gets_a_folder_under_logs(workplace):
+    settings = yaml.safe_load(FILES["fit.yaml"])
+    del settings["trainer"]["logger"]
+    Path("plain.yaml").write_text(yaml.safe_dump(settings))
+    for _ in range(2):
+        main(["fit", "--config", "plain.yaml"])
+    main(["fit", "--config", "plain.yaml", "--trainer.logger.version", "mine"])
+    runs = {path.parent.as_posix() for path in Path().rglob("events.out.tfevents.*")}
+    assert runs == {"logs/version_0", "logs/version_1", "logs/mine"}
+    for run in runs:
+        assert Path(run, "config.yaml").is_file()
+        assert len(list(Path(run, "checkpoints").glob("*.ckpt"))) == 1
+
+
 @OTHER_FOLDER
 def test_resuming_a_fit(workplace):
     main(f"{FIT_IT} --ckpt_path whole.ckpt --trainer.max_epochs 2".split())

@@ -1,4 +1,4 @@
-"""Figures of recorded results: functions that return a matplotlib figure, and their logger."""
+"""Figures of recorded results: functions that return a matplotlib figure, and their loggers."""
 
 from mermaide_pl.figures.adaptation_curves import draw_adaptation_curves
 from mermaide_pl.figures.alignment_curves import draw_alignment_curves
@@ -9,11 +9,12 @@ from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.meta_training import draw_meta_training
 from mermaide_pl.figures.pull_maps import draw_pull_maps
-from mermaide_pl.figures.tensorboard import FigureLogger
+from mermaide_pl.figures.tensorboard import FigureLogger, SettingsLogger
 from mermaide_pl.figures.timing import draw_timing
 
 __all__ = [
     "FigureLogger",
+    "SettingsLogger",
     "draw_adaptation_curves",
     "draw_alignment_curves",
     "draw_episode",
