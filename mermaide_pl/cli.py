@@ -31,6 +31,7 @@ commands:
   evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
   compare   train and score many:         mermaide compare --config conf/experiment/table.yaml
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
+  report    a page about a run:           mermaide report --logdir logs/quickstart
 
 `mermaide COMMAND --help` lists the options of a command."""
 
