@@ -37,16 +37,19 @@ class RunFiles:
         Raises:
             ValueError: if there is no run, or more than one.
         """
-        folder = Path(logdir)
-        if not folder.is_dir():
+        if not Path(logdir).is_dir():
             raise ValueError(f"--logdir {logdir} is not a folder")
-        checkpoints = sorted(folder.rglob("*.ckpt"))
+        checkpoints = sorted(Path(logdir).rglob("*.ckpt"))
         if not checkpoints:
             raise ValueError(f"--logdir {logdir} holds no checkpoint, a file NAME.ckpt")
-        events = sorted(folder.rglob(_EVENTS), key=lambda path: path.name)  # has the time in it
-        for places in ({p.parent for p in checkpoints}, {p.parent for p in events}):
+        place = checkpoints[0].parent
+        folder = place.parent if place.name == "checkpoints" else place
+        found = {*Path(logdir).rglob(_EVENTS), *folder.glob(_EVENTS)}
+        events = sorted(found, key=lambda path: path.name)  # which begins with the time
+        for paths in (checkpoints, events):
+            places = sorted({str(path.parent) for path in paths})
             if len(places) > 1:
-                named = ", ".join(sorted(map(str, places)))
+                named = ", ".join(places)
                 raise ValueError(f"--logdir {logdir} holds several runs, name one of: {named}")
         by_name = {path.name: path for path in checkpoints}
         latest = max(checkpoints, key=lambda path: path.stat().st_mtime)

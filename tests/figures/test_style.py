@@ -36,8 +36,8 @@ def test_a_grid_has_as_many_lines_as_it_takes(num_panels: int, lines: int, colum
     assert [axes.axison for axes in figure.axes] == [
         number < num_panels for number in range(lines * columns)
     ]
-    assert panels[0].get_shared_x_axes().joined(panels[0], panels[-1])
-    assert panels[0].get_shared_y_axes().joined(panels[0], panels[-1])
+    for shared in (panels[0].get_shared_x_axes(), panels[0].get_shared_y_axes()):
+        assert set(shared.get_siblings(panels[0])) == set(figure.axes)
 
 
 def test_panels_of_a_grid_may_have_their_own_scales() -> None:

@@ -32,6 +32,7 @@ def test_a_run_is_found_with_what_tensorboard_reads(run):
     files = RunFiles.find(run)
     assert files.checkpoint == run / "checkpoints" / "best.ckpt"
     assert [path.parent for path in files.events] == [run]
+    assert files.folder == run
     assert files.results() is None
     recorded = EventAccumulator(str(run)).Reload()
     curves = files.curves()
@@ -52,6 +53,14 @@ def test_a_run_is_found_with_what_tensorboard_reads(run):
 )
 def test_the_best_checkpoint_is_preferred(names, chosen, tmp_path):
     assert RunFiles.find(with_checkpoints(tmp_path, *names)).checkpoint == tmp_path / chosen
+
+
+@pytest.mark.parametrize("place", [".", "..", "checkpoints"])
+def test_a_run_is_the_same_from_above_and_below(place, run):
+    files = RunFiles.find(run / place)
+    assert files.folder.resolve() == run.resolve()
+    assert files.checkpoint.resolve() == (run / "checkpoints" / "best.ckpt").resolve()
+    assert len(files.events) == 1
 
 
 def test_without_event_files_there_are_no_curves(tmp_path):
