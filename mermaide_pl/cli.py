@@ -32,9 +32,20 @@ commands:
   evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
   compare   train and score many:         mermaide compare --config conf/experiment/table.yaml
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
+<<<<<<< HEAD
   check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
+=======
+  report    a page about a run:           mermaide report --logdir logs/quickstart
+>>>>>>> report
 
 `mermaide COMMAND --help` lists the options of a command."""
+
+
+# as every configuration in conf/ does, one folder for each run under logs; there without a name
+_LOGGER = {
+    "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
+    "init_args": {"save_dir": "logs", "name": ""},
+}
 
 
 class _Parser(LightningArgumentParser):
@@ -107,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 TaskDataModule,
                 parser_class=_Parser,
                 seed_everything_default=0,
+                trainer_defaults={"logger": _LOGGER},
                 auto_configure_optimizers=False,
                 save_config_kwargs={"overwrite": True},
             )

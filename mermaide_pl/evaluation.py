@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table as RichTable
 
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
@@ -23,6 +21,7 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.rollout import rollout
+from mermaide_pl.score_table import LEARNED, Row, print_table
 from mermaide_pl.spec import rebuild
 from mermaide_pl.tasks import Population, TaskBatch
 from mermaide_pl.trajectory import Trajectory
@@ -30,8 +29,6 @@ from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 NUM_TUNING_AGENTS = 300
 _CHUNK = 250  # agents played at once, bounds the memory
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -94,10 +91,7 @@ def evaluate(
     checkpoint = read_checkpoint(ckpt_path)
     module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
     module.principal.kernel = kernel
-    try:
-        train: Population = rebuild(checkpoint["TaskDataModule"]["train_population"])
-    except KeyError:
-        raise ValueError(f"{ckpt_path} does not name its training population") from None
+    train = training_population(checkpoint, ckpt_path)
     for name, population in populations.items():
         if population.num_arms != module.game.num_arms:
             raise ValueError(
@@ -105,7 +99,7 @@ def evaluate(
                 f" principal is for {module.game.num_arms}"
             )
     if out is not None:
-        _make_place(Path(out))
+        make_place(Path(out))
     console = Console()
     grids = schedule_grids(module.game)
     tuning_steps = sum(map(len, grids.values())) + len(populations) * len(oracle_grid(module.game))
@@ -152,6 +146,19 @@ def evaluate(
     return rows
 
 
+def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Population:
+    """The agents that the principal of a checkpoint was trained on.
+
+    Raises:
+        ValueError: if the checkpoint, read from `path`, does not say.
+    """
+    try:
+        population: Population = rebuild(checkpoint["TaskDataModule"]["train_population"])
+    except KeyError:
+        raise ValueError(f"{path} does not name its training population") from None
+    return population
+
+
 def unseen_agents(population: Population, num_agents: int, seed: int) -> list[TaskBatch]:
     """The agents on which principals are scored, in chunks that bound the memory."""
     return [
@@ -185,7 +192,12 @@ def adapted_player(module: MermaideModule, shots: int) -> Callable[[TaskBatch], 
     return lambda tasks: GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))
 
 
-def _make_place(out: Path) -> None:
+def make_place(out: Path) -> None:
+    """Make the folder of a file that will be written.
+
+    Raises:
+        ValueError: if there can be no such file.
+    """
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder, it must be a file")
     try:
@@ -218,7 +230,7 @@ def _score_population(
     scores = [(method, 0, known(player)) for method, player in fixed.items()]
     best = max((score.returns for _, _, score in scores), key=np.mean)
     none = scores[0][2].returns
-    scores += [("mermaide", number, learned(number)) for number in shots]
+    scores += [(LEARNED, number, learned(number)) for number in shots]
     best_possible = known(oracle)
     scores.append(("oracle", 0, best_possible))
     rows = []
@@ -236,42 +248,3 @@ def _score_population(
                 row[f"{quantity}_{bound}"] = value
         rows.append(row)
     return rows
-
-
-def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
-    """Print rows of `evaluate`, one table per population."""
-    console = console or Console()
-    quantities = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
-    for population in dict.fromkeys(row["population"] for row in rows):
-        chosen = [row for row in rows if row["population"] == population]
-        title = (
-            f"{population}: mean ± half of the 95% interval over {chosen[0]['num_agents']} agents"
-        )
-        table = RichTable(
-            title=title,
-            box=SIMPLE_HEAD,
-            pad_edge=False,
-            collapse_padding=True,
-            title_justify="left",
-        )
-        table.add_column("method", no_wrap=True)
-        for heading in (
-            "return",
-            "alignment",
-            "interv.\nrate",
-            "normalised\nreturn",
-            "paired\ngain",
-        ):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row in chosen:
-            cells = [_cell(row, quantity) for quantity in quantities]
-            learned = row["method"] == "mermaide"
-            label = f"mermaide {row['shots']}-shot" if learned else row["method"]
-            table.add_row(label, *cells, style="bold" if learned else None)
-        console.print(table)
-
-
-def _cell(row: Row, quantity: str) -> str:
-    mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
-    digits = 3 if abs(mean) < 10.0 else 1  # a normalised return where the oracle gains little
-    return f"{mean:.{digits}f}±{(high - low) / 2:.{digits}f}".replace("±0.", "±.")

@@ -75,7 +75,7 @@ class MermaideModule(pl.LightningModule):
         check_number("meta_lr", meta_lr, above=0.0)
         check_number("inner_rates_lr", inner_rates_lr, above=0.0)
         check_kernel(kernel)
-        self._spec = {
+        self.spec = {
             name: describe(value)
             for name, value in locals().items()
             if name not in ("self", "__class__", "kernel")  # a matter of the machine
@@ -135,11 +135,11 @@ class MermaideModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the settings, as plain data."""
-        checkpoint[CHECKPOINT_KEY] = self._spec
+        checkpoint[CHECKPOINT_KEY] = self.spec
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume with another game or principal."""
-        check_same_shape(checkpoint.get(CHECKPOINT_KEY, {}), self._spec)
+        check_same_shape(checkpoint.get(CHECKPOINT_KEY, {}), self.spec)
 
     def configure_optimizers(self) -> Any:
         """One Adam with two parameter groups, its rates falling linearly to zero."""

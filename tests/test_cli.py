@@ -117,6 +117,12 @@ def workplace(tmp_path, monkeypatch, trained) -> Path:
     Path("whole.ckpt").write_bytes(content)
     Path("truncated.ckpt").write_bytes(content[: len(content) // 2])
     Path("binary.yaml").write_bytes(content)
+    for run in ("void", "runs/a", "runs/b", "damaged", "scored"):
+        Path(run).mkdir(parents=True)
+    for run in ("runs/a", "runs/b", "scored"):
+        Path(run, "best.ckpt").write_bytes(content)
+    Path("damaged/best.ckpt").write_bytes(content[: len(content) // 2])
+    Path("scored/results.json").write_text("{}")
     return tmp_path
 
 
@@ -322,6 +328,22 @@ MISTAKES = {
         "evaluate --ckpt_path pretrained:nobody --population population.yaml",
         r"no pretrained principal 'nobody', allowed:",
     ),
+    "nothing to report": ("report", r"required.*logdir"),
+    "no folder to report": ("report --logdir none", r"--logdir none is not a folder"),
+    "file to report": ("report --logdir fit.yaml", r"--logdir fit\.yaml is not a folder"),
+    "folder without a run": ("report --logdir void", r"--logdir void holds no checkpoint"),
+    "folder with several runs": (
+        "report --logdir runs",
+        r"several runs, name one of: runs/a, runs/b",
+    ),
+    "damaged run": ("report --logdir damaged", rf"best\.ckpt {UNREADABLE}"),
+    "results of something else": ("report --logdir scored", r"results\.json is not what"),
+    "folder for a page": ("report --logdir runs/a --out .", r"--out \. is a folder"),
+    "agents of a report": ("report --logdir runs/a --num_agents 1", r"num_agents .*at least 2"),
+    "arms in report": (
+        "report --logdir runs/a --population four_arms.yaml",
+        r"population four_arms has agents with 4 arms",
+    ),
     "malformed config": ("fit --config fit_malformed.yaml", r"(?=.*fit_malformed\.yaml).*line \d+"),
 }
 OTHER_FOLDER = pytest.mark.filterwarnings("ignore:The dirpath has changed")
@@ -364,7 +386,7 @@ def test_help_names_every_command(arguments, capsys):
     main(arguments)
     captured = capsys.readouterr()
     assert captured.err == ""
-    for command in ("fit", "validate", "test", "evaluate", "compare", "figure"):
+    for command in ("fit", "validate", "test", "evaluate", "compare", "figure", "report"):
         assert re.search(rf"^  {command} .*mermaide {command} ", captured.out, re.MULTILINE)
 
 
@@ -435,6 +457,24 @@ def test_evaluate_writes_the_rows_of_every_population(workplace, capsys):
     assert {row["shots"] for row in rows if row["method"] == "mermaide"} == {0, 2}
 
 
+def test_report_says_where_the_page_is(workplace, capsys):
+    main(
+        [
+            "report",
+            "--logdir",
+            "runs/a",
+            "--out",
+            "new/page.html",
+            "--num_agents",
+            "4",
+            "--seed",
+            "3",
+        ]
+    )
+    assert capsys.readouterr().out.splitlines()[-1] == "report: new/page.html"
+    assert "There are no curves" in Path("new/page.html").read_text()
+
+
 @pytest.mark.parametrize(("command", "stage"), [("validate", "val"), ("test", "test")])
 @OTHER_FOLDER
 def test_scoring_a_checkpoint(command, stage, workplace, capsys):
@@ -462,9 +502,22 @@ def test_the_written_configuration_gives_the_same_principal(trained, tmp_path, m
     assert all(torch.equal(again[name], value) for name, value in expected.items())
 
 
+def test_a_run_without_a_logger_of_its_own_gets_a_folder_under_logs(workplace):
+    settings = yaml.safe_load(FILES["fit.yaml"])
+    del settings["trainer"]["logger"]
+    Path("plain.yaml").write_text(yaml.safe_dump(settings))
+    for _ in range(2):
+        main(["fit", "--config", "plain.yaml"])
+    main(["fit", "--config", "plain.yaml", "--trainer.logger.version", "mine"])
+    runs = {path.parent.as_posix() for path in Path().rglob("events.out.tfevents.*")}
+    assert runs == {"logs/version_0", "logs/version_1", "logs/mine"}
+    for run in runs:
+        assert Path(run, "config.yaml").is_file()
+        assert len(list(Path(run, "checkpoints").glob("*.ckpt"))) == 1
+
+
 @OTHER_FOLDER
 def test_resuming_a_fit(workplace):
     main(f"{FIT_IT} --ckpt_path whole.ckpt --trainer.max_epochs 2".split())
-    paths = [path for path in workplace.rglob("*.ckpt") if path.parent != workplace]
-    (path,) = paths
+    (path,) = Path("checkpoints").glob("*.ckpt")
     assert torch.load(path, weights_only=True)["global_step"] == 4

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mermaide_pl.commands import check_agent, compare, evaluate, figure
+from mermaide_pl.commands import check_agent, compare, evaluate, figure, report
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "evaluate": evaluate.run,
     "compare": compare.run,
     "figure": figure.run,
+    "report": report.run,
     "check-agent": check_agent.run,
 }
 """Name of each command to what runs it."""

@@ -6,6 +6,7 @@ its most probable level, without adaptation (0 shots).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -56,7 +57,7 @@ def run(out: Path, quick: bool, seed: int) -> str:
         name: play(module, POPULATIONS[name].sample(range(num_agents), split="test", seed=seed))
         for name in _NAMES
     }
-    write_rows(out / "fig6_rates.csv", _rate_rows(played))
+    write_rows(out / "fig6_rates.csv", rate_rows(played))
     rates = read_rows(out / "fig6_rates.csv")
     draw_timing(rates).savefig(out / "fig6.png")
     number = median_agent(played[_SHOWN])
@@ -112,7 +113,12 @@ def rates_by_quarter(played: Trajectory) -> list[float]:
     ]
 
 
-def _rate_rows(played: dict[str, Trajectory]) -> list[Row]:
+def rate_rows(played: Mapping[str, Trajectory]) -> list[Row]:
+    """Shares of episodes at every step, the rows that `draw_timing` draws.
+
+    Args:
+        played: name of a population to episodes with its agents, [M, B, T].
+    """
     rows = []
     for name, trajectory in played.items():
         quantities = {

@@ -1,19 +1,21 @@
-"""Figures of recorded results: functions that return a matplotlib figure, and their logger."""
+"""Figures of recorded results: functions that return a matplotlib figure, and their loggers."""
 
 from mermaide_pl.figures.adaptation_curves import draw_adaptation_curves
 from mermaide_pl.figures.alignment_curves import draw_alignment_curves
 from mermaide_pl.figures.episode import draw_episode
 from mermaide_pl.figures.family_matrix import draw_family_matrix
-from mermaide_pl.figures.frontier import draw_frontier
+from mermaide_pl.figures.frontier import draw_frontier, draw_trade_off
 from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.meta_training import draw_meta_training
 from mermaide_pl.figures.pull_maps import draw_pull_maps
-from mermaide_pl.figures.tensorboard import FigureLogger
+from mermaide_pl.figures.tensorboard import FigureLogger, SettingsLogger
 from mermaide_pl.figures.timing import draw_timing
+from mermaide_pl.figures.training_curves import draw_training_curves
 
 __all__ = [
     "FigureLogger",
+    "SettingsLogger",
     "draw_adaptation_curves",
     "draw_alignment_curves",
     "draw_episode",
@@ -24,4 +26,6 @@ __all__ = [
     "draw_meta_training",
     "draw_pull_maps",
     "draw_timing",
+    "draw_trade_off",
+    "draw_training_curves",
 ]

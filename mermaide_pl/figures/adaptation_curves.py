@@ -12,8 +12,6 @@ from matplotlib.ticker import NullLocator
 
 from mermaide_pl.figures.style import (
     BLUE,
-    COLUMN_WIDTH,
-    DOTS_PER_INCH,
     FONT_SIZE,
     GREY,
     LINE_WIDTH,
@@ -21,6 +19,7 @@ from mermaide_pl.figures.style import (
     SMALL_FONT_SIZE,
     VERMILLION,
     legend_above,
+    new_grid,
 )
 
 _COLUMNS = 2
@@ -43,20 +42,14 @@ def draw_adaptation_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
         The figure, one panel per noise; a ring marks when MAML has come near the equilibrium.
     """
     noises = sorted({row["noise"] for row in rows})
-    num_lines = -(-len(noises) // _COLUMNS)
-    figure = Figure(
-        figsize=(COLUMN_WIDTH, 0.6 + 1.25 * num_lines), dpi=DOTS_PER_INCH, layout="constrained"
-    )
-    panels = figure.subplots(num_lines, _COLUMNS, sharex=True, sharey=True, squeeze=False)
-    for axes, noise in zip(panels.flat, noises, strict=False):
+    figure, panels = new_grid(len(noises), _COLUMNS, line_height=1.25)
+    for axes, noise in zip(panels, noises, strict=True):
         _draw_panel(axes, [row for row in rows if row["noise"] == noise])
         title = f"wrong arm seen: {noise:.0%}" if noise else "no noise"
         axes.set_title(title, fontsize=SMALL_FONT_SIZE, pad=3)
-    for axes in panels.flat[len(noises) :]:
-        axes.set_axis_off()
     figure.supxlabel("adaptation episodes with an unseen agent", fontsize=FONT_SIZE)
     figure.supylabel("payoff (reward units per step)", fontsize=FONT_SIZE)
-    legend_above(figure, panels[0, 0])
+    legend_above(figure, panels[0])
     return figure
 
 
@@ -109,5 +102,3 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(0.0, 1.25 * equilibrium)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=SMALL_FONT_SIZE, length=2.5)

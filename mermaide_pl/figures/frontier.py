@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mermaide_pl.figures.style import (
     BLACK,
+    FONT_SIZE,
     GREY,
+    LINE_WIDTH,
     SMALL_FONT_SIZE,
     label_axes,
     legend_above,
     new_figure,
+    new_grid,
     series_style,
 )
+from mermaide_pl.score_table import LEARNED, method_label
 
 ALL = "all"
 _FIXED = {"oracle": BLACK, "burst": GREY, "periodic": GREY, "random": GREY}
-_MARKERS = {"oracle": "*", "burst": "s", "periodic": "^", "random": "x"}
+_MARKERS = {
+    "oracle": "*",
+    "burst": "s",
+    "periodic": "^",
+    "random": "x",
+    "always": "D",
+    "no intervention": "v",
+}
+_RETURNS_DRAWN = [step / 10.0 for step in range(-9, 10)]
 
 
 def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -54,31 +67,12 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
             style["color"] = _FIXED[method]
         else:
             colours += 1
-        columns = ("intervention_rate", "alignment")
-        x, y = ([row[f"{name}_iqm"] for row in line] for name in columns)
-        ends = [
-            [
-                [row[f"{name}_iqm"] - row[f"{name}_low"] for row in line],
-                [row[f"{name}_high"] - row[f"{name}_iqm"] for row in line],
-            ]
-            for name in columns
-        ]
-        axes.errorbar(
-            x,
-            y,
-            xerr=ends[0],
-            yerr=ends[1],
-            marker=_MARKERS.get(method, "o"),
-            markersize=3.5,
-            elinewidth=0.6,
-            label=method,
-            **style,
-        )
+        _draw_crosses(axes, line, "iqm", marker=_MARKERS.get(method, "o"), label=method, **style)
         if method == "oracle":
-            for row, at_x, at_y in zip(line, x, y, strict=True):
+            for row in line:
                 axes.annotate(
                     f"cost {row['cost']:g}",
-                    (at_x, at_y),
+                    (row["intervention_rate_iqm"], row["alignment_iqm"]),
                     textcoords="offset points",
                     xytext=(-4, 3),
                     ha="right",
@@ -89,3 +83,59 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
     label_axes(axes, x="intervention rate (share of steps)", y="alignment (share of steps)")
     legend_above(figure, axes)
     return figure
+
+
+def draw_trade_off(rows: Sequence[Mapping[str, Any]], price: float | None = None) -> Figure:
+    """Draw alignment against intervention rate, one point per method, one panel per population.
+
+    Args:
+        rows: as `evaluate` returns them: ``method``, ``shots``, ``population``, and ``_mean``,
+            ``_low`` and ``_high`` (95% interval over agents) of ``alignment`` and
+            ``intervention_rate`` (shares of steps).
+        price: of one intervention, cost times bonus, reward units; None where levels differ in it.
+
+    Returns:
+        The figure; crosses are the intervals, and on each grey line ``alignment - price * rate``,
+        the return, is the same.
+    """
+    populations = list(dict.fromkeys(row["population"] for row in rows))
+    wide = len(populations) == 1
+    figure, panels = new_grid(len(populations), 2, line_height=2.4 if wide else 1.8)
+    for axes, population in zip(panels, populations, strict=True):
+        if price is not None:
+            _draw_equal_returns(axes, price)
+        colours = 0
+        for row in (row for row in rows if row["population"] == population):
+            style = {"color": _FIXED.get(row["method"], GREY), "linewidth": LINE_WIDTH}
+            if row["method"] == LEARNED:
+                style = series_style(colours)
+                colours += 1
+            marker, label = _MARKERS.get(row["method"], "o"), method_label(row)
+            _draw_crosses(axes, [row], "mean", marker=marker, label=label, **style)
+        axes.set_title(population.replace("_", " "), fontsize=SMALL_FONT_SIZE, pad=3)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_ylim(-0.03, 1.03)
+    figure.supxlabel("intervention rate (share of steps)", fontsize=FONT_SIZE)
+    figure.supylabel("alignment (share of steps)", fontsize=FONT_SIZE)
+    # the names are long
+    legend_above(figure, panels[0], ncols=3, handlelength=1.0, columnspacing=1.0)
+    return figure
+
+
+def _draw_crosses(axes: Axes, line: Sequence[Mapping[str, Any]], centre: str, **style: Any) -> None:
+    """Points joined by a line, with the intervals in both directions."""
+    columns = ("intervention_rate", "alignment")
+    x, y = ([row[f"{name}_{centre}"] for row in line] for name in columns)
+    ends = [  # of a rate that is the same for all agents they differ by rounding
+        [
+            [max(row[f"{name}_{centre}"] - row[f"{name}_low"], 0.0) for row in line],
+            [max(row[f"{name}_high"] - row[f"{name}_{centre}"], 0.0) for row in line],
+        ]
+        for name in columns
+    ]
+    axes.errorbar(x, y, xerr=ends[0], yerr=ends[1], markersize=3.5, elinewidth=0.6, **style)
+
+
+def _draw_equal_returns(axes: Axes, price: float) -> None:
+    for value in _RETURNS_DRAWN:
+        axes.axline((0.0, value), slope=price, color=GREY, alpha=0.25, linewidth=0.5, zorder=0)

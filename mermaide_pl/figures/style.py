@@ -51,11 +51,45 @@ def new_figure(height: float, panel_heights: Sequence[float] = (1.0,)) -> tuple[
             len(panel_heights), sharex=True, squeeze=False, height_ratios=panel_heights
         )[:, 0]
     )
+    _tidy(panels)
+    figure.align_ylabels(panels)
+    return figure, panels
+
+
+def new_grid(
+    num_panels: int, columns: int, line_height: float, *, sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure with panels side by side, in as many lines as it takes.
+
+    Args:
+        num_panels: how many there are, at least one.
+        columns: how many may stand in a line.
+        line_height: of each line, inches.
+        sharey: whether they share their vertical axis; they share the horizontal one.
+
+    Returns:
+        The figure and its panels, line by line.
+    """
+    columns = min(columns, num_panels)
+    num_lines = -(-num_panels // columns)
+    figure = Figure(
+        figsize=(COLUMN_WIDTH, 0.6 + line_height * num_lines),
+        dpi=DOTS_PER_INCH,
+        layout="constrained",
+    )
+    panels = list(
+        figure.subplots(num_lines, columns, sharex=True, sharey=sharey, squeeze=False).flat
+    )
+    _tidy(panels)
+    for axes in panels[num_panels:]:
+        axes.set_axis_off()
+    return figure, panels[:num_panels]
+
+
+def _tidy(panels: Sequence[Axes]) -> None:
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=SMALL_FONT_SIZE, length=2.5)
-    figure.align_ylabels(panels)
-    return figure, panels
 
 
 def label_axes(axes: Axes, *, x: str | None = None, y: str) -> None:
@@ -65,16 +99,22 @@ def label_axes(axes: Axes, *, x: str | None = None, y: str) -> None:
     axes.set_ylabel(y, fontsize=FONT_SIZE)
 
 
-def legend_above(figure: Figure, axes: Axes) -> None:
-    """Name the lines of `axes` in rows above all panels, where nothing is hidden."""
+def legend_above(figure: Figure, axes: Axes, **options: Any) -> None:
+    """Name the lines of `axes` in rows above all panels, where nothing is hidden.
+
+    Args:
+        figure: the figure.
+        axes: one of its panels.
+        options: what matplotlib's legend is told besides, e.g. ``ncols``.
+    """
     handles, labels = axes.get_legend_handles_labels()
+    usual = {"ncols": min(len(labels), 4), "columnspacing": 1.4}
     figure.legend(
         handles,
         labels,
         loc="outside upper center",
-        ncols=min(len(labels), 4),
         fontsize=SMALL_FONT_SIZE,
         frameon=False,
         borderaxespad=0.2,
-        columnspacing=1.4,
+        **(usual | options),
     )

@@ -1,20 +1,53 @@
-"""Draws the figures while training and shows them in TensorBoard."""
+"""Shows in TensorBoard what a run is made of, and draws the figures while it trains."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
 
+from mermaide_pl.cards import family_rows, setting_rows, surroundings
 from mermaide_pl.checks import check_number
+from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.figures.episode import draw_episode
 from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.style import shots_label
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.tasks import TaskBatch
+
+
+class SettingsLogger(pl.Callback):
+    """Logs what a run is made of; does nothing without a TensorBoardLogger.
+
+    ``run/settings`` and ``run/populations`` are tables in the TEXT tab. The HPARAMS tab has the run
+    as a line: settings, and the returns of the latest validation beside them, which it reads from
+    the curves themselves, so that no sub-run and no further point is written.
+    """
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the tables, and begin the line."""
+        assert isinstance(pl_module, MermaideModule)
+        texts = {"settings": _settings_table(pl_module)}
+        data: Any = getattr(trainer, "datamodule", None)
+        if isinstance(data, TaskDataModule):
+            texts["populations"] = _population_tables(data)
+        experiment, begin, _ = _session(pl_module)
+        for writer in _writers(trainer):
+            for name, text in texts.items():
+                writer.add_text(f"run/{name}", text)
+            for summary in (experiment, begin):
+                writer.file_writer.add_summary(summary)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End the line: until then the run counts as going on."""
+        assert isinstance(pl_module, MermaideModule)
+        for writer in _writers(trainer):
+            writer.file_writer.add_summary(_session(pl_module)[2])
 
 
 class FigureLogger(pl.Callback):
@@ -70,15 +103,13 @@ class FigureLogger(pl.Callback):
         if trainer.sanity_checking:
             return
         self._record(trainer, pl_module)
-        loggers = [item for item in trainer.loggers if isinstance(item, TensorBoardLogger)]
+        writers = _writers(trainer)
         due = len(self._progress) % self._every_n_validations == 0
-        if not (loggers and due and trainer.is_global_zero):
+        if not (writers and due):
             return
         for name, figure in self._draw(pl_module).items():
-            for logger in loggers:
-                logger.experiment.add_figure(
-                    f"figures/{name}", figure, trainer.global_step, close=True
-                )
+            for writer in writers:
+                writer.add_figure(f"figures/{name}", figure, trainer.global_step, close=True)
 
     def _record(self, trainer: pl.Trainer, module: MermaideModule) -> None:
         if self._progress[-1:] == [self._agent_steps]:  # validated again without training between
@@ -99,3 +130,39 @@ class FigureLogger(pl.Callback):
             "intervention_rate": draw_intervention_rate(played),
             "episode": draw_episode(module.last_evaluation[most], module.last_forecast[most]),
         }
+
+
+def _writers(trainer: pl.Trainer) -> list[Any]:
+    """Where TensorBoard's own writers are to be had: in the first process alone."""
+    loggers = [item for item in trainer.loggers if isinstance(item, TensorBoardLogger)]
+    return [logger.experiment for logger in loggers] if trainer.is_global_zero else []
+
+
+def _session(module: MermaideModule) -> tuple[Any, Any, Any]:
+    """Columns of the HPARAMS tab, and the beginning and the end of the run in it."""
+    returns = [
+        f"val/{quantity}_{shots}shot"
+        for quantity in ("return", "normalised_return")
+        for shots in module.eval_shots
+    ]
+    metrics = dict.fromkeys(["val/return", *returns])
+    return hparams(setting_rows(module.spec), metrics)  # type: ignore[no-untyped-call]
+
+
+def _settings_table(module: MermaideModule) -> str:
+    return _markdown(("setting", "value"), setting_rows(module.spec).items())
+
+
+def _population_tables(data: TaskDataModule) -> str:
+    populations = {"Training": data.train_population, "Validation": data.val_population}
+    head = ("learning rule", "hyper-parameters", "share")
+    return "\n\n".join(
+        f"### {name} agents\n\n{surroundings(population)}\n\n"
+        + _markdown(head, family_rows(population))
+        for name, population in populations.items()
+    )
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = (head, ["---"] * len(head), *rows)
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -9,14 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mermaide_pl.figures.style import (
-    COLUMN_WIDTH,
-    DOTS_PER_INCH,
     FONT_SIZE,
     GREEN,
     LINE_WIDTH,
     SMALL_FONT_SIZE,
     VERMILLION,
     legend_above,
+    new_grid,
 )
 
 _PANELS_IN_A_LINE = 3
@@ -37,12 +36,8 @@ def draw_timing(rows: Sequence[Mapping[str, Any]]) -> Figure:
         The figure, one panel per population in the order in which they come.
     """
     populations = list(dict.fromkeys(row["population"] for row in rows))
-    num_lines = -(-len(populations) // _PANELS_IN_A_LINE)
-    figure = Figure(
-        figsize=(COLUMN_WIDTH, 0.6 + 0.95 * num_lines), dpi=DOTS_PER_INCH, layout="constrained"
-    )
-    panels = figure.subplots(num_lines, _PANELS_IN_A_LINE, sharex=True, sharey=True, squeeze=False)
-    for axes, population in zip(panels.flat, populations, strict=False):
+    figure, panels = new_grid(len(populations), _PANELS_IN_A_LINE, line_height=0.95)
+    for axes, population in zip(panels, populations, strict=True):
         chosen = [row for row in rows if row["population"] == population]
         steps = [row["step"] for row in chosen]
         for quantity, name, colour, width in _LINES:
@@ -52,14 +47,10 @@ def draw_timing(rows: Sequence[Mapping[str, Any]]) -> Figure:
             axes.plot(steps, mean, label=name, color=colour, linewidth=width)
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
         axes.set_title(population.replace("_", " "), fontsize=SMALL_FONT_SIZE, pad=3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=SMALL_FONT_SIZE, length=2.5)
         axes.margins(x=0.02)
         axes.set_ylim(-0.03, 1.03)
-    for axes in panels.flat[len(populations) :]:
-        axes.set_axis_off()
-    panels[0, 0].xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+    panels[0].xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
     figure.supxlabel("step t", fontsize=FONT_SIZE)
     figure.supylabel("share of episodes", fontsize=FONT_SIZE)
-    legend_above(figure, panels[0, 0])
+    legend_above(figure, panels[0])
     return figure

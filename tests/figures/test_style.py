@@ -8,6 +8,7 @@ from mermaide_pl.figures.style import (
     SERIES_COLOURS,
     label_axes,
     new_figure,
+    new_grid,
     series_style,
     shots_label,
 )
@@ -23,6 +24,25 @@ def test_figures_are_one_column_wide_and_leave_the_global_settings_alone() -> No
     assert panels[0].get_shared_x_axes().joined(*panels)
     assert panels[0].get_window_extent().height > panels[1].get_window_extent().height
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("num_panels", "lines", "columns"), [(1, 1, 1), (2, 1, 2), (3, 1, 3), (4, 2, 3), (7, 3, 3)]
+)
+def test_a_grid_has_as_many_lines_as_it_takes(num_panels: int, lines: int, columns: int) -> None:
+    figure, panels = new_grid(num_panels, 3, line_height=1.0)
+    assert figure.get_size_inches().tolist() == pytest.approx([3.4, 0.6 + lines])
+    assert len(panels) == num_panels
+    assert [axes.axison for axes in figure.axes] == [
+        number < num_panels for number in range(lines * columns)
+    ]
+    for shared in (panels[0].get_shared_x_axes(), panels[0].get_shared_y_axes()):
+        assert set(shared.get_siblings(panels[0])) == set(figure.axes)
+
+
+def test_panels_of_a_grid_may_have_their_own_scales() -> None:
+    _, panels = new_grid(2, 2, line_height=1.0, sharey=False)
+    assert not panels[0].get_shared_y_axes().joined(*panels)
 
 
 def test_figures_are_unknown_to_pyplot() -> None:

@@ -7,10 +7,12 @@ import torch
 from matplotlib import pyplot
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.cards import setting_rows
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.figures import FigureLogger
+from mermaide_pl.figures import FigureLogger, SettingsLogger
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture, NoWorldModel
@@ -155,3 +157,100 @@ def test_the_yardsticks_of_the_module_are_drawn(tmp_path: Path) -> None:
 def test_refuses_a_period_below_one() -> None:
     with pytest.raises(ValueError, match=r"every_n_validations must be .* at least 1, got 0"):
         FigureLogger(every_n_validations=0)
+
+
+def recorded(folder: Path) -> EventAccumulator:
+    """What stands in the one event file of a run; there is no sub-run."""
+    (path,) = folder.rglob("events.out.tfevents.*")
+    assert path.parent == folder
+    events = EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
+    return events.Reload()
+
+
+def session(folder: Path) -> dict[str, Any]:
+    """The parts of the line in the HPARAMS tab that were written, by name."""
+    metadata = recorded(folder).summary_metadata
+    parts = {}
+    for tag in metadata:
+        if tag.startswith("_hparams_/"):
+            content = metadata[tag].plugin_data.content
+            data = plugin_data_pb2.HParamsPluginData.FromString(content)
+            name = data.WhichOneof("data")
+            parts[name] = getattr(data, name)
+    return parts
+
+
+def text(folder: Path, name: str) -> str:
+    (event,) = recorded(folder).Tensors(f"run/{name}/text_summary")
+    (content,) = event.tensor_proto.string_val
+    return content.decode()
+
+
+def test_settings_and_returns_make_one_line_of_hparams(tmp_path: Path) -> None:
+    learner = module()
+    run = trainer(tmp_path, SettingsLogger())
+    run.fit(learner, data())
+    parts = session(tmp_path)
+    assert set(parts) == {"experiment", "session_start_info", "session_end_info"}
+    values = parts["session_start_info"].hparams
+    shown = {name: getattr(values[name], values[name].WhichOneof("kind")) for name in values}
+    assert shown == setting_rows(learner.spec)
+    assert shown["game.num_steps"] == 8
+    assert {info.name for info in parts["experiment"].hparam_infos} == set(shown)
+    # the tab shows the last value of each of these curves
+    metrics = [info.name.tag for info in parts["experiment"].metric_infos]
+    assert metrics[:3] == ["val/return", "val/return_0shot", "val/return_1shot"]
+    events = recorded(tmp_path)
+    for name in metrics:
+        values = [event.value for event in events.Scalars(name)]
+        assert len(values) == 2  # one for each validation, none besides
+        assert values[-1] == run.callback_metrics[name]
+
+
+def test_a_run_that_was_broken_off_is_not_ended(tmp_path: Path) -> None:
+    class Breaks(pl.Callback):
+        def on_train_epoch_end(self, *_: Any) -> None:
+            raise RuntimeError("broken off")
+
+    run = trainer(tmp_path, SettingsLogger())
+    run.callbacks.append(Breaks())
+    with pytest.raises(RuntimeError, match="broken off"):
+        run.fit(module(), data())
+    run.logger.experiment.flush()
+    assert set(session(tmp_path)) == {"experiment", "session_start_info"}
+
+
+def test_settings_and_populations_are_tables(tmp_path: Path) -> None:
+    batches = data()
+    batches.val_population = Population([AgentFamily(UCB, {"beta": [0.25, 1.0]})], num_arms=3)
+    trainer(tmp_path, SettingsLogger(), max_epochs=1).fit(module(), batches)
+    settings = text(tmp_path, "settings").splitlines()
+    assert settings[:2] == ["| setting | value |", "| --- | --- |"]
+    assert "| game.num_arms | 3 |" in settings
+    train, val = text(tmp_path, "populations").split("### Validation agents")
+    assert train.startswith("### Training agents\n\n3 arms, UniformRewards")
+    assert train.rstrip().endswith("| UCB | beta 0.5 | 100% |")
+    assert val.endswith("| UCB | beta 0.25, 1 | 100% |")
+
+
+def test_a_run_on_loaders_of_its_own_has_its_settings(tmp_path: Path) -> None:
+    batches = data()
+    loaders = batches.train_dataloader(), batches.val_dataloader()
+    trainer(tmp_path, SettingsLogger(), max_epochs=1).fit(module(), *loaders)
+    assert "game.num_arms" in text(tmp_path, "settings")
+    assert "run/populations/text_summary" not in recorded(tmp_path).Tags()["tensors"]
+
+
+@pytest.mark.parametrize("kind", ["another", "none"])
+def test_settings_need_no_tensorboard(kind: str, tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path) if kind == "another" else False
+    trainer(tmp_path, SettingsLogger(), logger=logger, max_epochs=1).fit(module(), data())
+    assert not list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+def test_validation_alone_logs_no_settings(tmp_path: Path) -> None:
+    learner = module()
+    trainer(tmp_path / "fit", SettingsLogger(), max_epochs=1).fit(learner, data())
+    alone = trainer(tmp_path / "val", SettingsLogger())
+    alone.validate(learner, data(), verbose=False)
+    assert session(tmp_path / "val") == {}

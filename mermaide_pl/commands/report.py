@@ -1,0 +1,34 @@
+"""`mermaide report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.population_files import load_populations
+from mermaide_pl.report import write_report
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Write a page about a training run."""
+    parser = PlainParser(prog="mermaide report", description=write_report.__doc__)
+    parser.add_argument("--logdir", type=str, required=True, help="folder of one run")
+    parser.add_argument("--out", type=str, default="report.html", help="the page")
+    parser.add_argument(
+        "--population",
+        type=str,
+        nargs="+",
+        default=[],
+        help="population files to score it on, in place of the results in the folder",
+    )
+    parser.add_argument("--num_agents", type=int, default=250, help="agents per population")
+    parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
+    given = parser.parse_args(list(arguments))
+    path = write_report(
+        given.logdir,
+        given.out,
+        populations=load_populations(given.population),
+        num_agents=given.num_agents,
+        seed=given.seed,
+    )
+    print(f"report: {path}")

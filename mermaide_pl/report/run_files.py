@@ -1,0 +1,112 @@
+"""The files of a training run: its checkpoint, its curves, and its results if there are some."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mermaide_pl.score_table import QUANTITIES, Row
+
+Curve = list[tuple[int, float]]
+_EVENTS = "events.out.tfevents.*"
+_KINDS = {"method": str, "population": str, "shots": int, "num_agents": int}
+_PREFERRED = ("best.ckpt", "last.ckpt")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where the files of one run are.
+
+    Args:
+        folder: of the run.
+        checkpoint: the best one, else the last.
+        events: what TensorBoard reads, in the order of writing; may be none.
+    """
+
+    folder: Path
+    checkpoint: Path
+    events: tuple[Path, ...]
+
+    @classmethod
+    def find(cls, logdir: str | Path) -> RunFiles:
+        """Look for one run in a folder and the folders below it.
+
+        Raises:
+            ValueError: if there is no run, or more than one.
+        """
+        if not Path(logdir).is_dir():
+            raise ValueError(f"--logdir {logdir} is not a folder")
+        checkpoints = sorted(Path(logdir).rglob("*.ckpt"))
+        if not checkpoints:
+            raise ValueError(f"--logdir {logdir} holds no checkpoint, a file NAME.ckpt")
+        place = checkpoints[0].parent
+        folder = place.parent if place.name == "checkpoints" else place
+        found = {*Path(logdir).rglob(_EVENTS), *folder.glob(_EVENTS)}
+        events = sorted(found, key=lambda path: path.name)  # which begins with the time
+        for paths in (checkpoints, events):
+            places = sorted({str(path.parent) for path in paths})
+            if len(places) > 1:
+                named = ", ".join(places)
+                raise ValueError(f"--logdir {logdir} holds several runs, name one of: {named}")
+        by_name = {path.name: path for path in checkpoints}
+        latest = max(checkpoints, key=lambda path: path.stat().st_mtime)
+        preferred = [by_name[name] for name in _PREFERRED if name in by_name]
+        return cls(folder, [*preferred, latest][0], tuple(events))
+
+    def curves(self) -> dict[str, Curve]:
+        """Name of each logged quantity to its points ``(training step, value)``.
+
+        A run that was resumed has several event files: of two values at a step the later one
+        counts. A file whose every step is zero comes from `mermaide validate` or `test`.
+        """
+        found: dict[str, dict[int, float]] = {}
+        for path in self.events:
+            accumulator = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
+            tags = accumulator.Tags()["scalars"]
+            points = {tag: accumulator.Scalars(tag) for tag in tags}
+            if any(event.step for events in points.values() for event in events):
+                for tag, events in points.items():
+                    found.setdefault(tag, {}).update({e.step + 1: e.value for e in events})
+        return {tag: sorted(points.items()) for tag, points in found.items()}
+
+    def results(self) -> list[Row] | None:
+        """The rows that `mermaide evaluate` wrote into the folder, None if it did not.
+
+        Raises:
+            ValueError: if the file holds something else.
+        """
+        path = self.folder / "results.json"
+        if not path.is_file():
+            return None
+        try:
+            rows = json.loads(path.read_text())
+            check_rows(rows)
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise ValueError(f"{path} is not what `mermaide evaluate` writes: {reason}") from None
+        return rows
+
+
+def check_rows(rows: list[Row]) -> None:
+    """Refuse what are not rows of `evaluate`.
+
+    Raises:
+        ValueError, KeyError, TypeError: saying what is missing or wrong.
+    """
+    if not rows:
+        raise ValueError("no rows")
+    for row in rows:
+        for name, kind in {
+            "method": str,
+            "population": str,
+            "shots": int,
+            "num_agents": int,
+        }.items():
+            if not isinstance(row[name], kind):
+                raise TypeError(f"{name} is {row[name]!r}")
+        for quantity in QUANTITIES:
+            for bound in ("mean", "low", "high"):
+                float(row[f"{quantity}_{bound}"])

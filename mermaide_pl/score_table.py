@@ -1,0 +1,63 @@
+"""The rows of an evaluation as tables for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+
+Row = dict[str, Any]
+LEARNED = "mermaide"
+"""Name of the learned principal in the rows."""
+QUANTITIES = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
+"""What rows hold of each method, as ``_mean``, ``_low`` and ``_high``."""
+
+
+def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
+    """Print rows of `evaluate`, one table per population."""
+    console = console or Console()
+    for population in dict.fromkeys(row["population"] for row in rows):
+        chosen = [row for row in rows if row["population"] == population]
+        title = (
+            f"{population}: mean ± half of the 95% interval over {chosen[0]['num_agents']} agents"
+        )
+        table = RichTable(
+            title=title,
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+            title_justify="left",
+        )
+        table.add_column("method", no_wrap=True)
+        for heading in (
+            "return",
+            "alignment",
+            "interv.\nrate",
+            "normalised\nreturn",
+            "paired\ngain",
+        ):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in chosen:
+            cells = [_cell(row, quantity) for quantity in QUANTITIES]
+            learned = row["method"] == LEARNED
+            table.add_row(method_label(row), *cells, style="bold" if learned else None)
+        console.print(table)
+
+
+def method_label(row: Mapping[str, Any]) -> str:
+    """How the method of a row is named; a learned one with its shots."""
+    return f"{LEARNED} {row['shots']}-shot" if row["method"] == LEARNED else row["method"]
+
+
+def interval_text(row: Mapping[str, Any], quantity: str) -> str:
+    """Mean and half of the interval, such as ``0.369 ± 0.016``."""
+    mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
+    digits = 3 if abs(mean) < 10.0 else 1  # a normalised return where the oracle gains little
+    return f"{mean:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+
+
+def _cell(row: Row, quantity: str) -> str:
+    return interval_text(row, quantity).replace(" ", "").replace("±0.", "±.")

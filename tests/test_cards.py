@@ -1,0 +1,62 @@
+from mermaide_pl.agents import UCB, EpsilonGreedy
+from mermaide_pl.cards import family_rows, setting_rows, surroundings
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.tasks import AgentFamily, Interval, Population
+
+POPULATION = Population(
+    [
+        AgentFamily(UCB, {"beta": [0.25, 0.5]}, weight=3.0),
+        AgentFamily(EpsilonGreedy, {"epsilon": Interval(0.1, 0.3)}),
+        AgentFamily(EpsilonGreedy, weight=4.0),
+    ],
+    num_arms=3,
+)
+
+
+def test_settings_by_hand():
+    spec = {
+        "game": {
+            "class_path": "mermaide_pl.game.Game",
+            "init_args": {
+                "bonuses": [0.0, 1.0],
+                "observation": {"class_path": "a.Partial", "init_args": {"arm_flip": 0.5}},
+            },
+        },
+        "optimizer": {"type": "torch.optim.SGD"},
+        "arguments": {"momentum": 0.9, "nesterov": True},
+        "nothing": None,
+        "empty": {},
+        "num_episodes": 4,
+    }
+    assert list(setting_rows(spec).items()) == [
+        ("game", "Game"),
+        ("game.bonuses", "0.0, 1.0"),
+        ("game.observation", "Partial"),
+        ("game.observation.arm_flip", 0.5),
+        ("optimizer", "SGD"),
+        ("arguments.momentum", 0.9),
+        ("arguments.nesterov", "yes"),
+        ("nothing", "none"),
+        ("num_episodes", 4),
+    ]
+
+
+def test_every_setting_of_a_module_is_one_number_or_text():
+    rows = setting_rows(MermaideModule().spec)
+    assert rows["game.cost"] == MermaideModule().game.cost
+    assert rows["adaptation.inner_optimizer"] == "SGD"
+    assert {type(value) for value in rows.values()} == {int, float, str}
+
+
+def test_families_by_hand():
+    assert family_rows(POPULATION) == [
+        ("UCB", "beta 0.25, 0.5", "38%"),
+        ("EpsilonGreedy", "epsilon 0.1 to 0.3", "12%"),
+        ("EpsilonGreedy", "as the rule has them", "50%"),
+    ]
+
+
+def test_what_all_agents_share():
+    assert surroundings(POPULATION) == (
+        "3 arms, UniformRewards(low=0.0, high=1.0), UniformTarget(), GaussianReward(scale=0.1)"
+    )
