@@ -32,11 +32,8 @@ commands:
   evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
   compare   train and score many:         mermaide compare --config conf/experiment/table.yaml
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
-<<<<<<< HEAD
-  check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
-=======
   report    a page about a run:           mermaide report --logdir logs/quickstart
->>>>>>> report
+  check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
 
 `mermaide COMMAND --help` lists the options of a command."""
 
