@@ -67,7 +67,7 @@ class Agents(VecEnv):
 
 
 class FallingEntropyBonus(BaseCallback):
-    """Lowers the entropy bonus linearly; without one the policy soon always intervenes."""
+    """Lowers the entropy bonus linearly; a policy that always intervenes learns no more."""
 
     def __init__(self, start: float, end: float) -> None:
         super().__init__()
