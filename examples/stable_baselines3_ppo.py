@@ -88,7 +88,7 @@ def train(
     agent_steps: int,
     seed: int = 0,
     num_envs: int = 128,
-    entropy_bonus: tuple[float, float] = (0.02, 0.001),
+    entropy_bonus: tuple[float, float] = (0.01, 0.0005),
     **settings: Any,
 ) -> PPO:
     """Train PPO on the training split of a population."""
@@ -98,9 +98,9 @@ def train(
     chosen: dict[str, Any] = {
         "n_steps": game.num_steps,  # whole episodes
         "batch_size": num_envs * game.num_steps // 8,
-        "n_epochs": 6,
+        "n_epochs": 10,
         "gamma": 1.0,
-        "gae_lambda": 0.97,
+        "gae_lambda": 0.98,
         "learning_rate": lambda left: 1e-3 * left,
         "policy_kwargs": {"net_arch": [64, 64]},
     }
