@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 
 def check_number(
     name: str,
@@ -31,6 +33,22 @@ def check_number(
 def check_probability(name: str, value: float) -> None:
     """Refuse a number outside [0, 1]."""
     check_number(name, value, low=0.0, high=1.0)
+
+
+def check_levels(name: str, levels: np.ndarray, count: int, num_levels: int) -> None:
+    """Refuse what is not one intervention level for each of `count` episodes.
+
+    Raises:
+        ValueError: naming what came, and what is allowed.
+    """
+    if levels.shape != (count,) or levels.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must be {count} integers, got {levels.dtype} of shape {levels.shape}"
+        )
+    if levels.min() < 0 or levels.max() >= num_levels:
+        raise ValueError(
+            f"{name} must be from 0 to {num_levels - 1}, got {levels.min()} to {levels.max()}"
+        )
 
 
 def check_precision(precision: str | int | None) -> None:

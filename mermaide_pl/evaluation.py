@@ -55,6 +55,7 @@ def evaluate(
     populations: Mapping[str, Population],
     *,
     shots: Sequence[int] = (0, 1),
+    others: Mapping[str, Player] | None = None,
     num_agents: int = 500,
     num_episodes: int = 2,
     seed: int = 0,
@@ -70,6 +71,7 @@ def evaluate(
         ckpt_path: checkpoint of a principal.
         populations: name to population of unseen agents.
         shots: numbers of support episodes to adapt on; 0 is no adaptation.
+        others: name to further principals, scored on the same agents and random numbers.
         num_agents: N, agents of each population.
         num_episodes: scored episodes with each agent, after its support episodes.
         seed: which agents are drawn.
@@ -102,6 +104,8 @@ def evaluate(
         make_place(Path(out))
     console = Console()
     grids = schedule_grids(module.game)
+    others = dict(others or {})
+    _check_others(others, ["no intervention", "always", *grids, "mermaide", "oracle"])
     tuning_steps = sum(map(len, grids.values())) + len(populations) * len(oracle_grid(module.game))
     with Progress(console=console, transient=True) as progress:
         tuning = progress.add_task("tuning schedules and oracles", total=tuning_steps)
@@ -128,7 +132,16 @@ def evaluate(
             own = population.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
             oracle = tuned(oracle_grid(module.game), own)
             rows += _score_population(
-                module, name, population, fixed, oracle, shots, num_agents, num_episodes, seed
+                module,
+                name,
+                population,
+                fixed,
+                others,
+                oracle,
+                shots,
+                num_agents,
+                num_episodes,
+                seed,
             )
             progress.advance(playing)
     if out is not None:
@@ -206,11 +219,20 @@ def make_place(out: Path) -> None:
         raise ValueError(f"--out {out} cannot be written: {error}") from None
 
 
+def _check_others(others: Mapping[str, Player], taken: Sequence[str]) -> None:
+    for name, player in others.items():
+        if name in taken:
+            raise ValueError(f"others: '{name}' is the name of another row, as {', '.join(taken)}")
+        if not isinstance(player, Player):
+            raise ValueError(f"others: '{name}' must be a Player, got {type(player).__name__}")
+
+
 def _score_population(
     module: MermaideModule,
     name: str,
     population: Population,
     fixed: Mapping[str, Player],
+    others: Mapping[str, Player],
     oracle: Player,
     shots: Sequence[int],
     num_agents: int,
@@ -230,6 +252,7 @@ def _score_population(
     scores = [(method, 0, known(player)) for method, player in fixed.items()]
     best = max((score.returns for _, _, score in scores), key=np.mean)
     none = scores[0][2].returns
+    scores += [(method, 0, known(player)) for method, player in others.items()]
     scores += [(LEARNED, number, learned(number)) for number in shots]
     best_possible = known(oracle)
     scores.append(("oracle", 0, best_possible))

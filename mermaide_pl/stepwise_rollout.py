@@ -19,7 +19,7 @@ from mermaide_pl.trajectory import relabel_target_first
 
 @dataclass(frozen=True)
 class Record:
-    """What a `Trajectory` is made of; axes [M, B, T], see there."""
+    """What a `Trajectory` is made of; axes [M, B, T], see there, or [M, B] for one step."""
 
     arms: Tensor
     levels: Tensor
@@ -28,31 +28,71 @@ class Record:
     observed_agent_rewards: Tensor
 
 
-class Stage:
-    """Everything a rollout reads, random numbers included, so that it can be played again."""
+class Episodes:
+    """Agents, noise and rules of episodes that are played step by step, by whomever.
+
+    Args:
+        tasks: M tasks.
+        game: the rules.
+        stream: name of the random stream.
+        num_episodes: B, episodes with each task.
+        same_luck: whether an agent draws the same random numbers in all its episodes.
+    """
 
     def __init__(
         self,
         tasks: TaskBatch,
-        player: Player,
         game: Game,
         *,
         stream: str,
         num_episodes: int,
-        same_luck: bool,
+        same_luck: bool = False,
     ) -> None:
-        episode = (num_episodes, game.num_steps)
-
-        def uniforms(name: str, *size: int) -> Tensor:
-            shape = (*episode, *size)
-            return step_uniforms(tasks.seeds, f"{stream}/{name}", shape, tasks.base_rewards)
-
-        self.tasks, self.player, self.game = tasks, player, game
+        self.tasks, self.game = tasks, game
+        self._stream, self._num_episodes = stream, num_episodes
         self.agents = tasks.agents(
             stream=stream, num_episodes=num_episodes, num_steps=game.num_steps, same_luck=same_luck
         )
-        self.seen_uniforms = uniforms("observation", 3)
-        self.table = Table(tasks, self.agents, game, num_episodes, uniforms("principal"))
+        self.seen_uniforms = self.uniforms("observation", 3)
+
+    def uniforms(self, name: str, *size: int) -> Tensor:
+        """Random numbers of a part of the game, contiguous [T, M, B, *size]."""
+        shape = (self._num_episodes, self.game.num_steps, *size)
+        stream = f"{self._stream}/{name}"
+        return step_uniforms(self.tasks.seeds, stream, shape, self.tasks.base_rewards)
+
+    def start(self) -> None:
+        """Go to the first step; equal levels then give equal steps."""
+        self.agents.start()
+        target_arm = self.tasks.target_arm
+        all_arms = torch.arange(self.game.num_arms, device=target_arm.device)
+        all_arms = all_arms.expand(len(self.tasks), -1)
+        self._principal_label = relabel_target_first(all_arms, target_arm)
+
+    def play_step(self, step: int, levels: Tensor) -> Record:
+        """Play one step; `levels` int64 [M, B]."""
+        bonus = self.game.bonus_of(levels, self.tasks.base_rewards)
+        arms = self.agents.act(step, bonus)
+        agent_rewards = self.agents.learn(step, arms, bonus)
+        observation, uniforms = self.game.observation, self.seen_uniforms[step]
+        seen = observation.arms(arms, uniforms, self.game.num_arms)
+        return Record(
+            arms=arms,
+            levels=levels,
+            agent_rewards=agent_rewards,
+            observed_arms=self._principal_label.gather(1, seen),
+            observed_agent_rewards=observation.agent_rewards(agent_rewards, uniforms),
+        )
+
+
+class Stage(Episodes):
+    """Everything a rollout reads, random numbers included, so that it can be played again."""
+
+    def __init__(self, tasks: TaskBatch, player: Player, game: Game, **options: Any) -> None:
+        super().__init__(tasks, game, **options)
+        self.player = player
+        uniforms = self.uniforms("principal")
+        self.table = Table(tasks, self.agents, game, self._num_episodes, uniforms)
 
     def tensors(self) -> list[Tensor]:
         """All that differs between rollouts of one `signature`."""
@@ -73,27 +113,18 @@ class Stage:
 
 def play(stage: Stage) -> Record:
     """Play the episodes; equal stages give equal records."""
-    tasks, player, game, agents = stage.tasks, stage.player, stage.game, stage.agents
-    rewards, observation = tasks.base_rewards, stage.game.observation
-    all_arms = torch.arange(game.num_arms, device=rewards.device).expand(len(tasks), -1)
-    principal_label = relabel_target_first(all_arms, tasks.target_arm)
-    steps = []
+    player, steps = stage.player, []
     # thousands of small operations: inference mode saves a part of the cost of each
     with torch.inference_mode():
-        agents.start()
+        stage.start()
         player.start(stage.table)
-        for step in range(game.num_steps):
-            levels = player.act(step)
-            bonus = game.bonus_of(levels, rewards)
-            arms = agents.act(step, bonus)
-            agent_rewards = agents.learn(step, arms, bonus)
-            seen = observation.arms(arms, stage.seen_uniforms[step], game.num_arms)
-            seen = principal_label.gather(1, seen)
-            seen_rewards = observation.agent_rewards(agent_rewards, stage.seen_uniforms[step])
-            player.observe(levels, seen, seen_rewards)
-            steps.append((arms, levels, agent_rewards, seen, seen_rewards))
+        for step in range(stage.game.num_steps):
+            played = stage.play_step(step, player.act(step))
+            player.observe(played.levels, played.observed_arms, played.observed_agent_rewards)
+            steps.append(played)
     # stacked outside inference mode: what is recorded here is learned from
-    return Record(*(torch.stack(record, dim=2) for record in zip(*steps, strict=True)))
+    names = [item.name for item in fields(Record)]
+    return Record(*(torch.stack([getattr(one, name) for one in steps], dim=2) for name in names))
 
 
 def capture_cuda_graph(stage: Stage) -> tuple[Record, Callable[[], None]]:

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from mermaide_pl.checks import check_number, check_probability
+from mermaide_pl.checks import check_levels, check_number, check_probability
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,19 @@ def test_probabilities_lie_between_zero_and_one(value):
     check_probability("p", 1.0)
     with pytest.raises(ValueError, match=r"p must be .* at least 0 and at most 1"):
         check_probability("p", value)
+
+
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [
+        ([0, 2, 1], "x must be from 0 to 1, got 0 to 2"),
+        ([0, -1, 1], "x must be from 0 to 1, got -1 to 1"),
+        ([[0, 1, 1]], "x must be 3 integers, got int64 of shape (1, 3)"),
+        ([False, True, True], "x must be 3 integers, got bool of shape (3,)"),
+    ],
+)
+def test_levels_are_integers_below_their_number(levels, message):
+    check_levels("x", np.array([0, 1, 1], dtype=np.uint8), 3, 2)
+    with pytest.raises(ValueError) as refusal:
+        check_levels("x", np.array(levels), 3, 2)
+    assert str(refusal.value) == message

@@ -275,6 +275,34 @@ def test_learned_rows_are_rollouts_by_hand(rows, population, checkpoint):
     assert returns[0] != returns[1]
 
 
+def test_other_principals_are_scored_beside_and_change_nothing_else(rows, checkpoint):
+    best = max(burst_grid(GAME), key=lambda player: play(player).returns.mean())
+    others = {"clairvoyant burst": best, "lazy": NoIntervention()}
+    found = run(checkpoint, others=others)
+    assert [row for row in found if row["method"] not in others] == rows
+    methods = [row["method"] for row in found if row["population"] == "ucb"]
+    assert methods[4:8] == ["random", "clairvoyant burst", "lazy", "mermaide"]
+    for population in UNSEEN:
+        expected = play(best, population).returns.mean().item()
+        row = of(found, "clairvoyant burst", population)
+        assert row["return_mean"] == pytest.approx(expected, abs=1e-6)
+        lazy = of(found, "lazy", population)
+        assert lazy == of(rows, "no intervention", population) | {"method": "lazy"}
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"burst": NoIntervention()}, r"others: 'burst' is the name of another row, as .*burst"),
+        ({"mermaide": NoIntervention()}, r"others: 'mermaide' is the name of another row"),
+        ({"mine": max}, r"others: 'mine' must be a Player, got builtin_function_or_method"),
+    ],
+)
+def test_other_principals_are_checked(others, message, checkpoint):
+    with pytest.raises(ValueError, match=message):
+        run(checkpoint, others=others)
+
+
 def test_the_same_call_twice_is_identical(rows, checkpoint):
     assert run(checkpoint) == rows
 

@@ -3,7 +3,13 @@
 from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights
 from mermaide_pl.principal.oracle import Oracle
-from mermaide_pl.principal.player import GreedyPlayer, LearnedPlayer, Player, Table
+from mermaide_pl.principal.player import (
+    FunctionPlayer,
+    GreedyPlayer,
+    LearnedPlayer,
+    Player,
+    Table,
+)
 from mermaide_pl.principal.policy import Critic, NoCritic, StateValue
 from mermaide_pl.principal.principal import Architecture, Principal, PrincipalOutput
 from mermaide_pl.principal.schedules import (
@@ -25,6 +31,7 @@ __all__ = [
     "AlwaysIntervene",
     "Architecture",
     "Critic",
+    "FunctionPlayer",
     "GreedyPlayer",
     "History",
     "InitialBurst",

@@ -190,3 +190,18 @@ class Tallies(History):
             parts.append(past.last_reward)
             per_arm.append(past.reward_sums / at_least_one)
         return torch.cat([*parts, torch.stack(per_arm, dim=-1).flatten(-2)], dim=-1)
+
+    def bounds(self, game: Game) -> tuple[Tensor, Tensor]:
+        """Lowest and highest value of each feature, rounding included, float [G + A * P] each.
+
+        Rewards of the agent have no bounds.
+        """
+        highest = [1.0] * (game.num_levels + 2) + [max(game.bonuses)] * 3
+        per_arm = [1.0] * 7
+        if game.observation.sees_agent_rewards:
+            highest.append(math.inf)
+            per_arm.append(math.inf)
+        high = torch.tensor(highest + per_arm * game.num_arms)
+        low = torch.where(high.isinf(), -high, 0.0)
+        # a sum of T bonuses is rounded T times, a ratio of logarithms a few times
+        return low, high * (1.0 + (game.num_steps + 8) * torch.finfo(high.dtype).eps)

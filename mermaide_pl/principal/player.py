@@ -1,15 +1,19 @@
-"""The interface through which any principal plays, and the learned principal behind it."""
+"""The interface through which any principal plays, and the learned principals behind it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from mermaide_pl.agents import AgentGroup
+from mermaide_pl.checks import check_levels
 from mermaide_pl.game import Game
-from mermaide_pl.principal.history import Past
+from mermaide_pl.principal.history import Past, Tallies
 from mermaide_pl.principal.layers import Weights
 from mermaide_pl.principal.principal import Principal
 from mermaide_pl.tasks import TaskBatch
@@ -86,3 +90,39 @@ class GreedyPlayer(LearnedPlayer):
 
     def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         return logits.argmax(-1)
+
+
+class FunctionPlayer(Player):
+    """Plays any function of the features of `Tallies`: a principal that was learned elsewhere.
+
+    The features are those that `mermaide_pl.environments` shows.
+
+    Args:
+        function: features of N episodes, float32 [N, F], to their levels, integers [N].
+    """
+
+    def __init__(self, function: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.function = function
+
+    def start(self, table: Table) -> None:
+        """Forget the past."""
+        self._game = table.game
+        self._past = Past.empty(table.uniforms, table.game, *table.uniforms.shape[1:])
+
+    def act(self, step: int) -> Tensor:
+        """What the function says.
+
+        Raises:
+            ValueError: if it does not say one level for each episode.
+        """
+        features = Tallies().features(self._past, self._game)
+        num_tasks, num_episodes, _ = features.shape
+        levels = np.asarray(self.function(features.flatten(0, 1).float().cpu().numpy()))
+        check_levels(
+            "levels of a FunctionPlayer", levels, num_tasks * num_episodes, self._game.num_levels
+        )
+        return torch.as_tensor(levels).long().view(num_tasks, num_episodes).to(features.device)
+
+    def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
+        """Add the step to the history."""
+        self._past.add(arms, levels, agent_rewards, self._game)

@@ -1,0 +1,359 @@
+"""Both environments against the rollout, and against Gymnasium's own checks."""
+
+import runpy
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mermaide_pl import environments
+from mermaide_pl.agents import UCB, EpsilonGreedy, GaussianThompson
+from mermaide_pl.environments import ENVIRONMENT_ID, BanditEnv, BanditVectorEnv
+from mermaide_pl.game import FullInformation, Game, PartialInformation
+from mermaide_pl.principal import Player, Table, Tallies
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import AgentFamily, Interval, Population
+
+GAME = Game(4, 12, (0.0, 0.5, 1.0), cost=0.3, observation=FullInformation(0.2, 0.3))
+POPULATION = Population(
+    [AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}), AgentFamily(EpsilonGreedy)], num_arms=4
+)
+CONF = Path(__file__).parent.parent / "conf" / "population"
+
+
+class Given(Player):
+    """Plays levels that were fixed before, [M, T]."""
+
+    def __init__(self, levels: np.ndarray) -> None:
+        self.levels = torch.as_tensor(levels).unsqueeze(1)
+
+    def start(self, table: Table) -> None:
+        pass
+
+    def act(self, step: int) -> torch.Tensor:
+        return self.levels[..., step]
+
+    def observe(self, levels, arms, agent_rewards) -> None:
+        pass
+
+
+def levels_for(num: int, game: Game = GAME) -> np.ndarray:
+    return np.random.default_rng(num).integers(game.num_levels, size=(num, game.num_steps))
+
+
+def played_in_vector(environment: BanditVectorEnv, levels: np.ndarray, **reset) -> dict:
+    """One episode with each agent: what came back, stacked over time, [M, T, ...]."""
+    features, infos = environment.reset(**reset)
+    steps = [environment.step(actions) for actions in levels.T]
+    shown, rewards, over, cut, later = zip(*steps, strict=True)
+    assert not np.any(cut)
+    return {
+        "task": infos["task"],
+        "features": np.stack([features, *shown], axis=1),
+        "rewards": np.stack(rewards, axis=1),
+        "over": np.stack(over, axis=1),
+        "arms": np.stack([info["arm"] for info in later], axis=1),
+        "aligned": np.stack([info["aligned"] for info in later], axis=1),
+    }
+
+
+def played_one_by_one(environment: BanditEnv, levels: np.ndarray, **reset) -> dict:
+    features, info = environment.reset(**reset)
+    steps = [environment.step(action) for action in levels]
+    shown, rewards, over, cut, later = zip(*steps, strict=True)
+    assert not any(cut)
+    return {
+        "task": np.array([info["task"]]),
+        "features": np.stack([features, *shown])[None],
+        "rewards": np.array([rewards]),
+        "over": np.array([over]),
+        "arms": np.array([[info["arm"] for info in later]]),
+        "aligned": np.array([[info["aligned"] for info in later]]),
+    }
+
+
+def assert_same(actual: dict, expected: dict) -> None:
+    assert actual.keys() == expected.keys()
+    for name, values in expected.items():
+        assert actual[name].dtype == values.dtype, name
+        np.testing.assert_array_equal(actual[name], values, name)
+
+
+# what is played
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_episode_is_the_rollout_of_its_tasks(split):
+    levels = levels_for(7)
+    environment = BanditVectorEnv(7, POPULATION, game=GAME, split=split)
+    found = played_in_vector(environment, levels, seed=3)
+    tasks = POPULATION.sample(found["task"].tolist(), split=split)
+    assert len(tasks.families) == 2
+    played = rollout(tasks, Given(levels), GAME, stream="query", num_episodes=1)
+    np.testing.assert_array_equal(found["arms"], played.arms[:, 0])
+    np.testing.assert_array_equal(found["aligned"], played.aligned[:, 0])
+    np.testing.assert_array_equal(found["rewards"], played.rewards[:, 0].double())
+    assert 0.0 < found["aligned"].mean() < 1.0
+    # features by hand: time, and pulls of the target as they were seen
+    num_global, per_arm = Tallies().sizes(GAME)
+    time = found["features"][..., GAME.num_levels]
+    np.testing.assert_allclose(time, np.tile(np.arange(13) / 12, (7, 1)), rtol=1e-6)
+    seen = (played.observed_arms[:, 0] == 0).numpy().cumsum(1)
+    log_pulls = found["features"][:, 1:, num_global + 2]
+    np.testing.assert_allclose(log_pulls, np.log1p(seen) / np.log1p(12), rtol=1e-5)
+    assert found["features"].shape == (7, 13, num_global + per_arm * 4)
+
+
+def test_one_vector_environment_is_the_single_one():
+    single, vector = BanditEnv(POPULATION, game=GAME), BanditVectorEnv(1, POPULATION, game=GAME)
+    for reset in ({"seed": 5}, {}, {"seed": 6}):
+        levels = levels_for(1)
+        found = played_one_by_one(single, levels[0], **reset)
+        assert_same(found, played_in_vector(vector, levels, **reset))
+        assert found["over"].tolist() == [[False] * 11 + [True]]
+
+
+def test_agents_behave_the_same_alone_and_side_by_side():
+    class Counting:
+        """A generator that hands out given task numbers."""
+
+        def __init__(self, numbers) -> None:
+            self.numbers = list(numbers)
+
+        def integers(self, _, size):
+            return np.array([self.numbers.pop(0) for _ in range(size)])
+
+    levels = levels_for(3)
+    vector = BanditVectorEnv(3, POPULATION, game=GAME)
+    vector.np_random = Counting(range(3))
+    together = played_in_vector(vector, levels)
+    single = BanditEnv(POPULATION, game=GAME)
+    single.np_random = Counting(range(3))
+    for row in range(3):
+        alone = played_one_by_one(single, levels[row])
+        assert_same(alone, {name: values[row : row + 1] for name, values in together.items()})
+
+
+def test_every_reset_meets_other_agents_and_equal_seeds_meet_equal_ones():
+    vector = BanditVectorEnv(4, POPULATION, game=GAME)
+
+    def met(**reset) -> list[int]:
+        return vector.reset(**reset)[1]["task"].tolist()
+
+    first, second, other, again = met(seed=1), met(), met(seed=2), met(seed=1)
+    assert first == again and met() == second
+    assert len({*first, *second, *other}) == 12
+
+
+def test_the_step_after_the_end_ignores_its_actions_and_meets_others():
+    vector, twin = (BanditVectorEnv(4, POPULATION, game=GAME) for _ in range(2))
+    levels = levels_for(4)
+    assert vector.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    ended = played_in_vector(vector, levels, seed=1)
+    features, rewards, over, cut, infos = vector.step(levels[:, 0])
+    twin.reset(seed=1)
+    expected, met = twin.reset()
+    np.testing.assert_array_equal(features, expected)
+    assert infos["task"].tolist() == met["task"].tolist() != ended["task"].tolist()
+    assert not (rewards.any() or over.any() or cut.any())
+    assert vector.step(levels[:, 0])[4]["task"].tolist() == met["task"].tolist()
+
+
+def test_an_explicit_reset_after_the_end_takes_the_place_of_the_automatic_one():
+    vector = BanditVectorEnv(4, POPULATION, game=GAME)
+    played_in_vector(vector, levels_for(4), seed=1)
+    _, met = vector.reset()
+    assert vector.step(levels_for(4)[:, 0])[4]["task"].tolist() == met["task"].tolist()
+
+
+# what Gymnasium says
+
+
+@pytest.mark.parametrize("game", [GAME, replace(GAME, observation=PartialInformation())])
+def test_gymnasium_finds_nothing_wrong(game):
+    environment = gymnasium.make(ENVIRONMENT_ID, population=POPULATION, game=game)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if game.observation.sees_agent_rewards:
+            warnings.filterwarnings("ignore", message=".*infinity")  # rewards have no bounds
+        check_env(environment.unwrapped)
+
+
+def test_the_vector_environment_is_as_gymnasiums_own():
+    """Spaces, types, shapes, keys and the reset after the end, as those of `SyncVectorEnv`."""
+    settings = {"num_envs": 3, "population": POPULATION, "game": GAME}
+    ours = gymnasium.make_vec(ENVIRONMENT_ID, vectorization_mode="vector_entry_point", **settings)
+    theirs = gymnasium.make_vec(ENVIRONMENT_ID, vectorization_mode="sync", **settings)
+    assert isinstance(ours, BanditVectorEnv)
+    for name in ("observation_space", "action_space", "single_observation_space"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert ours.metadata["autoreset_mode"] is theirs.metadata["autoreset_mode"]
+    mine, other = ours.reset(seed=1), theirs.reset(seed=1)
+    for _ in range(2 * GAME.num_steps + 3):
+        assert mine[0] in ours.observation_space and mine[0].dtype == other[0].dtype
+        assert mine[-1].keys() == other[-1].keys()
+        for key, values in other[-1].items():
+            assert (mine[-1][key].dtype, mine[-1][key].shape) == (values.dtype, values.shape)
+        for found, expected in zip(mine[1:-1], other[1:-1], strict=True):
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        for found, expected in zip(mine[2:-1], other[2:-1], strict=True):  # the ends
+            np.testing.assert_array_equal(found, expected)
+        actions = ours.action_space.sample()
+        mine, other = ours.step(actions), theirs.step(actions)
+
+
+def test_gymnasiums_wrappers_count_whole_episodes():
+    counted = RecordEpisodeStatistics(BanditVectorEnv(4, POPULATION, game=GAME))
+    levels = levels_for(4)
+    expected = played_in_vector(BanditVectorEnv(4, POPULATION, game=GAME), levels, seed=1)
+    counted.reset(seed=1)
+    *_, infos = [counted.step(actions) for actions in levels.T][-1]
+    np.testing.assert_allclose(infos["episode"]["r"], expected["rewards"].sum(1))
+    assert infos["episode"]["l"].tolist() == [12] * 4
+
+
+@pytest.mark.parametrize("prefix", ["", "mermaide_pl.environments:"])
+def test_it_is_found_by_name(prefix):
+    name = prefix + ENVIRONMENT_ID
+    assert gymnasium.make(name).reset(seed=0)[0].shape == (77,)
+    assert gymnasium.make_vec(name, num_envs=3).reset(seed=0)[0].shape == (3, 77)
+
+
+def test_registering_twice_is_silent():
+    spec = gymnasium.spec(ENVIRONMENT_ID)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runpy.run_path(environments.__file__, run_name="again")
+    assert gymnasium.spec(ENVIRONMENT_ID) is spec
+
+
+def test_without_gymnasium_it_says_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'mermaide-pl\[gym\]'"):
+        runpy.run_path(environments.__file__)
+
+
+@pytest.mark.slow
+def test_the_package_needs_no_gymnasium_and_gymnasium_imports_the_environment():
+    code = (
+        "import sys; sys.modules['gymnasium'] = None\n"
+        "import mermaide_pl.cli; assert 'mermaide_pl.environments' not in sys.modules\n"
+        "del sys.modules['gymnasium']; import gymnasium\n"
+        "print(gymnasium.make('mermaide_pl.environments:mermaide/Bandit-v0').reset()[0].shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(77,)"
+
+
+# the bounds of the observation
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    num_steps=st.integers(1, 60),
+    bonuses=st.lists(st.floats(0.01, 3.0), min_size=1, max_size=3),
+    flip=st.sampled_from([0.0, 0.3, 1.0]),
+    rates=st.sampled_from([(0.0, 1.0), (1.0, 0.0), (0.5, 0.5)]),
+    seed=st.integers(0, 2**22 - 1),
+)
+def test_every_observation_lies_in_its_space(num_steps, bonuses, flip, rates, seed):
+    game = Game(4, num_steps, (0.0, *bonuses), observation=PartialInformation(flip))
+    environment = BanditVectorEnv(5, POPULATION, game=game)
+    chances = [rates[0]] + [rates[1] / len(bonuses)] * len(bonuses)
+    chances = np.array(chances) / sum(chances)
+    levels = np.random.default_rng(seed).choice(len(chances), size=(5, num_steps), p=chances)
+    found = played_in_vector(environment, levels, seed=seed)
+    assert all(row in environment.observation_space for row in found["features"].swapaxes(0, 1))
+
+
+def test_the_bounds_are_reached():
+    game = Game(2, 40, (0.0, 0.7), observation=PartialInformation())
+    low, high = Tallies().bounds(game)
+    environment = BanditVectorEnv(64, replace(POPULATION, num_arms=2), game=game)
+    found = played_in_vector(environment, np.ones((64, 40), dtype=int), seed=0)["features"]
+    lowest, highest = found.min((0, 1)), found.max((0, 1))
+    num_global, per_arm = Tallies().sizes(game)
+    # the level played, time gone and left, bonuses offered and per pull, last arm, target
+    named = [1, 2, 3, 5, 6, num_global, num_global + 1]
+    np.testing.assert_allclose(highest[named], high[named], rtol=1e-4)
+    assert lowest[num_global + per_arm + 1] == low[num_global + per_arm + 1] == 0.0
+
+
+def test_rewards_of_the_agent_have_no_bounds():
+    low, high = Tallies().bounds(GAME)
+    num_global, per_arm = Tallies().sizes(GAME)
+    free = [num_global - 1, *(num_global + per_arm * arm + per_arm - 1 for arm in range(4))]
+    assert high.isinf().nonzero().flatten().tolist() == free
+    assert torch.equal(low[free], -high[free])
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"population": "nowhere.yaml"}, r"population nowhere\.yaml does not exist"),
+        ({"population": POPULATION, "game": Game(5)}, r"agents have 4 arms, the game has 5"),
+        ({"split": "training"}, r"split must be one of train, .*, got 'training'"),
+        ({"num_envs": 0}, r"num_envs must be .* at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_played_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        BanditVectorEnv(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        ([0, 3], r"actions must be from 0 to 2, got 0 to 3"),
+        ([-1, 0], r"actions must be from 0 to 2, got -1 to 0"),
+        ([0, 1, 1], r"actions must be 2 integers, got int64 of shape \(3,\)"),
+        ([0.0, 1.0], r"actions must be 2 integers, got float64 of shape \(2,\)"),
+    ],
+)
+def test_what_is_no_level_is_refused(actions, message):
+    vector = BanditVectorEnv(2, POPULATION, game=GAME)
+    vector.reset(seed=0)
+    with pytest.raises(ValueError, match=message):
+        vector.step(np.array(actions))
+
+
+def test_no_step_without_an_episode():
+    single, vector = BanditEnv(POPULATION, game=GAME), BanditVectorEnv(2, POPULATION, game=GAME)
+    with pytest.raises(ResetNeeded, match="call reset"):
+        single.step(0)
+    with pytest.raises(ResetNeeded, match="call reset"):
+        vector.step(np.zeros(2, dtype=int))
+    played_one_by_one(single, levels_for(1)[0], seed=0)
+    with pytest.raises(ResetNeeded, match="call reset"):
+        single.step(0)
+
+
+def test_options_are_refused():
+    with pytest.raises(ValueError, match=r"takes no options, got .*reset_mask"):
+        BanditVectorEnv(2, POPULATION).reset(options={"reset_mask": np.array([True, False])})
+
+
+# what comes with it
+
+
+def test_populations_come_from_files_and_by_default():
+    by_path = BanditEnv(CONF / "train_mixed.yaml", split="val")
+    assert by_path.reset(seed=0)[0].shape == by_path.observation_space.shape == (77,)
+    assert by_path.action_space.n == 2
+    small = Population([AgentFamily(GaussianThompson)], num_arms=3)
+    assert BanditEnv(small).reset(seed=0)[0].shape == (28,)
