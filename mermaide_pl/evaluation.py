@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table as RichTable
 
-from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.rollout import rollout
@@ -29,6 +29,8 @@ from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 NUM_TUNING_AGENTS = 300
+LEARNED = "mermaide"
+"""Method of a single learned principal, in rows."""
 _CHUNK = 250  # agents played at once, bounds the memory
 
 Row = dict[str, Any]
@@ -54,7 +56,7 @@ class Scores:
 
 
 def evaluate(
-    ckpt_path: str | Path,
+    ckpt_path: str | Path | Mapping[str, str | Path],
     populations: Mapping[str, Population],
     *,
     shots: Sequence[int] = (0, 1),
@@ -70,7 +72,8 @@ def evaluate(
     competitor) on each population itself; both on agents that are not scored.
 
     Args:
-        ckpt_path: checkpoint of a principal.
+        ckpt_path: checkpoint of a principal; or those of several by their names in the rows, where
+            all play by the rules of the last, and schedules are tuned on its training population.
         populations: name to population of unseen agents.
         shots: numbers of support episodes to adapt on; 0 is no adaptation.
         num_agents: N, agents of each population.
@@ -91,24 +94,16 @@ def evaluate(
     check_number("num_episodes", num_episodes, low=1)
     check_number("--seed", seed, low=0, high=2**22 - 1)
     check_kernel(kernel)
-    checkpoint = read_checkpoint(ckpt_path)
-    module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
-    module.principal.kernel = kernel
-    try:
-        train: Population = rebuild(checkpoint["TaskDataModule"]["train_population"])
-    except KeyError:
-        raise ValueError(f"{ckpt_path} does not name its training population") from None
+    paths = ckpt_path if isinstance(ckpt_path, Mapping) else {LEARNED: ckpt_path}
+    modules, train = _read_principals(paths, kernel)
+    game = next(iter(modules.values())).game
     for name, population in populations.items():
-        if population.num_arms != module.game.num_arms:
-            raise ValueError(
-                f"population {name} has agents with {population.num_arms} arms, the checkpoint's"
-                f" principal is for {module.game.num_arms}"
-            )
+        check_arms(name, population, game)
     if out is not None:
         _make_place(Path(out))
     console = Console()
-    grids = schedule_grids(module.game)
-    tuning_steps = sum(map(len, grids.values())) + len(populations) * len(oracle_grid(module.game))
+    grids = schedule_grids(game)
+    tuning_steps = sum(map(len, grids.values())) + len(populations) * len(oracle_grid(game))
     with Progress(console=console, transient=True) as progress:
         tuning = progress.add_task("tuning schedules and oracles", total=tuning_steps)
         playing = progress.add_task("playing", total=len(populations))
@@ -118,7 +113,7 @@ def evaluate(
             return best_of(
                 grid,
                 agents,
-                module.game,
+                game,
                 kernel=kernel,
                 on_step=lambda: progress.advance(tuning),
             )
@@ -132,24 +127,72 @@ def evaluate(
         rows = []
         for name, population in populations.items():
             own = population.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
-            oracle = tuned(oracle_grid(module.game), own)
+            oracle = tuned(oracle_grid(game), own)
             rows += _score_population(
-                module, name, population, fixed, oracle, shots, num_agents, num_episodes, seed
+                modules, name, population, fixed, oracle, shots, num_agents, num_episodes, seed
             )
             progress.advance(playing)
     if out is not None:
         Path(out).write_text(json.dumps(rows, indent=1) + "\n")
-    print_table(rows, console)
+    print_table(rows, console, learned=modules)
     settings = ", ".join(str(fixed[label]) for label in grids)
     console.print(f"Schedules tuned on the training population: {settings}.")
-    places = [f"checkpoint: {ckpt_path}"]
+    places = [
+        f"checkpoint: {path}" if name == LEARNED else f"{name}: {path}"
+        for name, path in paths.items()
+    ]
     if out is not None:
         places.append(f"results: {out}")
-    run = Path(ckpt_path).parent.parent
+    run = Path(list(paths.values())[-1]).parent.parent
     if any(run.glob("events.out.tfevents.*")):
         places.append(f"curves: tensorboard --logdir {run}")
     console.print("   ".join(places), soft_wrap=True)
     return rows
+
+
+def check_arms(name: str, population: Population, game: Game) -> None:
+    """Refuse agents with another number of arms than the game has.
+
+    Raises:
+        ValueError: naming the population.
+    """
+    if population.num_arms != game.num_arms:
+        raise ValueError(
+            f"population {name} has agents with {population.num_arms} arms, the checkpoint's"
+            f" principal is for {game.num_arms}"
+        )
+
+
+def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Population:
+    """The training population of a checkpoint that `read_checkpoint` has read from `path`.
+
+    Raises:
+        ValueError: one line, if the checkpoint does not say.
+    """
+    try:
+        return rebuild(checkpoint["TaskDataModule"]["train_population"])
+    except KeyError:
+        raise ValueError(f"{path} does not name its training population") from None
+
+
+def _read_principals(
+    paths: Mapping[str, str | Path], kernel: Kernel
+) -> tuple[dict[str, MermaideModule], Population]:
+    """Principals that play by the rules of the last, and its training population."""
+    checkpoints = {name: read_checkpoint(path) for name, path in paths.items()}
+    modules = {
+        name: MermaideModule.from_checkpoint(checkpoint, paths[name]).eval()
+        for name, checkpoint in checkpoints.items()
+    }
+    last = list(paths)[-1]
+    for name, module in modules.items():
+        theirs, ours = (
+            {"game": checkpoints[each][CHECKPOINT_KEY]["game"]} for each in (name, last)
+        )
+        check_same_shape(theirs, ours)
+        module.game = module.principal.game = modules[last].game
+        module.principal.kernel = kernel
+    return modules, training_population(checkpoints[last], paths[last])
 
 
 def unseen_agents(population: Population, num_agents: int, seed: int) -> list[TaskBatch]:
@@ -195,7 +238,7 @@ def _make_place(out: Path) -> None:
 
 
 def _score_population(
-    module: MermaideModule,
+    modules: Mapping[str, MermaideModule],
     name: str,
     population: Population,
     fixed: Mapping[str, Player],
@@ -206,19 +249,24 @@ def _score_population(
     seed: int,
 ) -> list[Row]:
     chunks = unseen_agents(population, num_agents, seed)
-    kernel = module.principal.kernel
+    one = next(iter(modules.values()))
+    game, kernel = one.game, one.principal.kernel
 
     def known(player: Player) -> Scores:
-        return play_unseen(lambda _: player, chunks, module.game, num_episodes, kernel)
+        return play_unseen(lambda _: player, chunks, game, num_episodes, kernel)
 
-    def learned(number: int) -> Scores:
+    def learned(module: MermaideModule, number: int) -> Scores:
         adapted = adapted_player(module, number)
-        return play_unseen(adapted, chunks, module.game, num_episodes, kernel)
+        return play_unseen(adapted, chunks, game, num_episodes, kernel)
 
     scores = [(method, 0, known(player)) for method, player in fixed.items()]
     best = max((score.returns for _, _, score in scores), key=np.mean)
     none = scores[0][2].returns
-    scores += [("mermaide", number, learned(number)) for number in shots]
+    scores += [
+        (method, number, learned(module, number))
+        for method, module in modules.items()
+        for number in shots
+    ]
     best_possible = known(oracle)
     scores.append(("oracle", 0, best_possible))
     rows = []
@@ -238,8 +286,10 @@ def _score_population(
     return rows
 
 
-def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
-    """Print rows of `evaluate`, one table per population."""
+def print_table(
+    rows: Sequence[Row], console: Console | None = None, *, learned: Collection[str] = (LEARNED,)
+) -> None:
+    """Print rows of `evaluate`, one table per population; `learned` methods have shots."""
     console = console or Console()
     quantities = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
     for population in dict.fromkeys(row["population"] for row in rows):
@@ -265,9 +315,9 @@ def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         for row in chosen:
             cells = [_cell(row, quantity) for quantity in quantities]
-            learned = row["method"] == "mermaide"
-            label = f"mermaide {row['shots']}-shot" if learned else row["method"]
-            table.add_row(label, *cells, style="bold" if learned else None)
+            has_shots = row["method"] in learned
+            label = f"{row['method']} {row['shots']}-shot" if has_shots else row["method"]
+            table.add_row(label, *cells, style="bold" if has_shots else None)
         console.print(table)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mermaide_pl.commands import compare, evaluate, figure
+from mermaide_pl.commands import adapt, compare, evaluate, figure
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "evaluate": evaluate.run,
+    "adapt": adapt.run,
     "compare": compare.run,
     "figure": figure.run,
 }
