@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,10 @@ def test_exp3_knows_the_range_that_the_bonus_widens(stem):
 
 def test_fine_tuning_meets_none_of_the_exp3_agents_to_come():
     (unseen,) = population("exp3").families
-    for family in population("train_exp3").families:
+    ucb, *families = population("train_ucb_exp3").families
+    assert families == population("train_exp3").families
+    assert [replace(ucb, weight=1.0)] == population("train_ucb").families
+    for family in families:
         gamma = family.hyper_parameters["gamma"]
         assert not any(
             gamma.low <= value <= gamma.high for value in unseen.hyper_parameters["gamma"]

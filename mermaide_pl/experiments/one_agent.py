@@ -77,6 +77,7 @@ def adapt_by_playing(
     """
     check_number("--agent", agent, low=0, high=2**40 - 1)
     check_number("--shots", shots, low=1)
+    check_number("--num_episodes", num_episodes, low=2)
     check_number("--seed", seed, low=0, high=2**22 - 1)
     checkpoint, module = _principal(ckpt_path, out)
     check_arms(name, population, module.game)
