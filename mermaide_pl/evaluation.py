@@ -323,5 +323,7 @@ def print_table(
 
 def _cell(row: Row, quantity: str) -> str:
     mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
-    digits = 3 if abs(mean) < 10.0 else 1  # a normalised return where the oracle gains little
-    return f"{mean:.{digits}f}±{(high - low) / 2:.{digits}f}".replace("±0.", "±.")
+    half = (high - low) / 2
+    # else it is a normalised return where the oracle gains little
+    digits = 3 if abs(mean) < 10.0 and half < 1.0 else 1
+    return f"{mean:.{digits}f}±{half:.{digits}f}".replace("±0.", "±.")

@@ -357,6 +357,17 @@ def test_the_table_fits_into_eighty_columns(checkpoint, capsys, monkeypatch):
     assert "…" not in printed
 
 
+def test_the_table_fits_where_the_oracle_gains_little(rows, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    bounds = {"mean": -8.336, "low": -9.436, "high": -7.236}
+    wide = {f"normalised_return_{bound}": value for bound, value in bounds.items()}
+    deep = {f"paired_gain_{bound}": value / 20.0 for bound, value in bounds.items()}
+    evaluation.print_table([row | wide | deep for row in rows])
+    printed = capsys.readouterr().out
+    assert "-8.3±1.1" in printed and "-0.417±.055" in printed
+    assert "…" not in printed
+
+
 @pytest.fixture
 def second(checkpoint, tmp_path) -> Path:
     """The principal with other weights, trained on others in a game that costs less."""

@@ -18,7 +18,7 @@ SEES_REWARDS = Game(num_arms=3, num_steps=4, observation=FullInformation())
 HEADER = "episode,step,arm,intervention"
 GOOD = f"{HEADER}\n7,0,2,0\n7,1,0,1\n3,0,1,0\n"
 PROPERTY = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mermaide_pl.checkpoints import read_checkpoint, write_checkpoint
+from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint, write_checkpoint
 from mermaide_pl.checks import check_number
 from mermaide_pl.evaluation import Row, check_arms, evaluate, training_population
 from mermaide_pl.histories import Episode, read_histories, support_of
@@ -189,7 +189,7 @@ def _principal(ckpt_path: str | Path, out: str | Path) -> tuple[dict[str, Any], 
     module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
     if not module.inner_loop.num_shots:
         raise ValueError(f"{ckpt_path} does not adapt, it was trained with NoAdaptation")
-    if Path(out).resolve() == Path(ckpt_path).resolve():
+    if Path(out).resolve() == checkpoint_path(ckpt_path).resolve():
         raise ValueError(f"--out {out} is the checkpoint itself, choose another file")
     return checkpoint, module
 
