@@ -18,8 +18,10 @@ from mermaide_pl.checks import check_precision
 from mermaide_pl.commands import COMMANDS
 from mermaide_pl.commands.parser import fail
 from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.experiments.fine_tuning import populations_to_report, report_fine_tuning
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import POPULATION_HINT, without_types
+from mermaide_pl.population_files import POPULATION_HINT
+from mermaide_pl.tasks import Population
 
 _USAGE = """usage: mermaide COMMAND [options]
 
@@ -30,6 +32,7 @@ commands:
   validate  score it while developing:    mermaide validate --config CONFIG --ckpt_path CKPT
   test      score it on the test agents:  mermaide test --config CONFIG --ckpt_path CKPT
   evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
+  adapt     adapt it to one agent:        mermaide adapt --ckpt_path CKPT --population FILE.yaml
   compare   train and score many:         mermaide compare --config conf/experiment/table.yaml
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
   report    a page about a run:           mermaide report --logdir logs/quickstart
@@ -49,7 +52,8 @@ class _Parser(LightningArgumentParser):
     """A parser that reports a mistake in one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = without_types(message)
+        if not self.exit_on_error:  # a parser within another, which knows the file
+            super().error(message, ex)
         if "_population" in message:
             message += POPULATION_HINT
         elif "Problems parsing config" in message:
@@ -94,6 +98,17 @@ class _CLI(LightningCLI):
         if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
             read_checkpoint(given.ckpt_path)
             given.ckpt_path = str(checkpoint_path(given.ckpt_path))
+
+    def before_fit(self) -> None:
+        """If this is fine-tuning, find out what to report before hours of training."""
+        self._reported: dict[str, Population] = {}
+        if self.model.init_from is not None:
+            self._reported = populations_to_report(self.model, self.datamodule)
+
+    def after_fit(self) -> None:
+        """Report what fine-tuning gained and lost."""
+        if self._reported and self.trainer.is_global_zero:
+            report_fine_tuning(self.model, self.trainer, self._reported)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

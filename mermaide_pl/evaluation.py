@@ -13,7 +13,6 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
@@ -22,8 +21,8 @@ from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.score_table import LEARNED, Row, print_table
-from mermaide_pl.spec import rebuild
 from mermaide_pl.tasks import Population, TaskBatch
+from mermaide_pl.trained import check_arms, read_principals
 from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
@@ -51,12 +50,13 @@ class Scores:
 
 
 def evaluate(
-    ckpt_path: str | Path,
+    ckpt_path: str | Path | Mapping[str, str | Path],
     populations: Mapping[str, Population],
     *,
     shots: Sequence[int] = (0, 1),
     others: Mapping[str, Player] | None = None,
     num_agents: int = 500,
+    num_tuning_agents: int | None = None,
     num_episodes: int = 2,
     seed: int = 0,
     out: str | Path | None = None,
@@ -68,11 +68,14 @@ def evaluate(
     competitor) on each population itself; both on agents that are not scored.
 
     Args:
-        ckpt_path: checkpoint of a principal.
+        ckpt_path: checkpoint of a principal; or those of several by their names in the rows, where
+            all play by the rules of the last, and schedules are tuned on its training population.
         populations: name to population of unseen agents.
         shots: numbers of support episodes to adapt on; 0 is no adaptation.
         others: name to further principals, scored on the same agents and random numbers.
         num_agents: N, agents of each population.
+        num_tuning_agents: agents that schedules, and the oracle of each population, are tuned on;
+            by default `NUM_TUNING_AGENTS`. Fewer save time where agents are slow.
         num_episodes: scored episodes with each agent, after its support episodes.
         seed: which agents are drawn.
         out: JSON file for the rows, or None.
@@ -87,89 +90,68 @@ def evaluate(
     for number in shots:
         check_number("--shots", number, low=0)
     check_number("--num_agents", num_agents, low=2)
+    num_tuning_agents = NUM_TUNING_AGENTS if num_tuning_agents is None else num_tuning_agents
+    check_number("--num_tuning_agents", num_tuning_agents, low=1)
     check_number("num_episodes", num_episodes, low=1)
     check_number("--seed", seed, low=0, high=2**22 - 1)
     check_kernel(kernel)
-    checkpoint = read_checkpoint(ckpt_path)
-    module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
-    module.principal.kernel = kernel
-    train = training_population(checkpoint, ckpt_path)
+    paths = ckpt_path if isinstance(ckpt_path, Mapping) else {LEARNED: ckpt_path}
+    modules, train = read_principals(paths, kernel)
+    game = next(iter(modules.values())).game
     for name, population in populations.items():
-        if population.num_arms != module.game.num_arms:
-            raise ValueError(
-                f"population {name} has agents with {population.num_arms} arms, the checkpoint's"
-                f" principal is for {module.game.num_arms}"
-            )
+        check_arms(name, population, game)
     if out is not None:
         make_place(Path(out))
-    console = Console()
-    grids = schedule_grids(module.game)
-    others = dict(others or {})
-    _check_others(others, ["no intervention", "always", *grids, "mermaide", "oracle"])
-    tuning_steps = sum(map(len, grids.values())) + len(populations) * len(oracle_grid(module.game))
+    console, others = Console(), dict(others or {})
+    fixed: dict[str, Player] = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}
+    grids, oracles = schedule_grids(game), oracle_grid(game)
+    _check_others(others, [*fixed, *grids, *modules, "oracle"])
     with Progress(console=console, transient=True) as progress:
-        tuning = progress.add_task("tuning schedules and oracles", total=tuning_steps)
+        tuning = progress.add_task(
+            "tuning schedules and oracles",
+            total=sum(map(len, grids.values())) + len(populations) * len(oracles),
+        )
         playing = progress.add_task("playing", total=len(populations))
-        tasks = train.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
 
-        def tuned(grid: Sequence[Player], agents: TaskBatch) -> Player:
+        def tuned(grid: Sequence[Player], agents: Population) -> Player:
+            tasks = agents.sample(range(num_tuning_agents), split="tune", seed=seed)
             return best_of(
-                grid,
-                agents,
-                module.game,
-                kernel=kernel,
-                on_step=lambda: progress.advance(tuning),
+                grid, tasks, game, kernel=kernel, on_step=lambda: progress.advance(tuning)
             )
 
-        fixed: dict[str, Player] = {
-            "no intervention": NoIntervention(),
-            "always": AlwaysIntervene(),
-        }
-        for label, grid in grids.items():
-            fixed[label] = tuned(grid, tasks)
+        fixed |= {label: tuned(grid, train) for label, grid in grids.items()}
         rows = []
         for name, population in populations.items():
-            own = population.sample(range(NUM_TUNING_AGENTS), split="tune", seed=seed)
-            oracle = tuned(oracle_grid(module.game), own)
-            rows += _score_population(
-                module,
-                name,
-                population,
-                fixed,
-                others,
-                oracle,
-                shots,
-                num_agents,
-                num_episodes,
-                seed,
-            )
+            chunks = unseen_agents(population, num_agents, seed)
+
+            playable = {
+                (method, 0): the_same(player) for method, player in (fixed | others).items()
+            }
+            for method, module in modules.items():
+                playable |= {(method, number): adapted_player(module, number) for number in shots}
+            playable["oracle", 0] = the_same(tuned(oracles, population))
+            scores = {
+                key: play_unseen(player_for, chunks, game, num_episodes, kernel)
+                for key, player_for in playable.items()
+            }
+            rows += _rows(name, scores, list(fixed))
             progress.advance(playing)
     if out is not None:
         Path(out).write_text(json.dumps(rows, indent=1) + "\n")
-    print_table(rows, console)
+    print_table(rows, console, learned=modules)
     settings = ", ".join(str(fixed[label]) for label in grids)
     console.print(f"Schedules tuned on the training population: {settings}.")
-    places = [f"checkpoint: {ckpt_path}"]
+    places = [
+        f"checkpoint: {path}" if name == LEARNED else f"{name}: {path}"
+        for name, path in paths.items()
+    ]
     if out is not None:
         places.append(f"results: {out}")
-    run = Path(ckpt_path).parent.parent
+    run = Path(list(paths.values())[-1]).parent.parent
     if any(run.glob("events.out.tfevents.*")):
         places.append(f"curves: tensorboard --logdir {run}")
     console.print("   ".join(places), soft_wrap=True)
     return rows
-
-
-def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Population:
-    """The agents that the principal of a checkpoint was trained on.
-
-    Raises:
-        ValueError: if the checkpoint, read from `path`, does not say.
-    """
-    try:
-        population: Population = rebuild(checkpoint["TaskDataModule"]["train_population"])
-    except KeyError:
-        raise ValueError(f"{path} does not name its training population") from None
-    return population
 
 
 def unseen_agents(population: Population, num_agents: int, seed: int) -> list[TaskBatch]:
@@ -200,6 +182,11 @@ def play_unseen(
     return Scores.of([rollout(tasks, player_for(tasks), game, **options) for tasks in chunks])
 
 
+def the_same(player: Player) -> Callable[[TaskBatch], Player]:
+    """The same principal for any agents."""
+    return lambda _: player
+
+
 def adapted_player(module: MermaideModule, shots: int) -> Callable[[TaskBatch], Player]:
     """The learned principal for some agents, after `shots` support episodes with each."""
     return lambda tasks: GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))
@@ -227,43 +214,25 @@ def _check_others(others: Mapping[str, Player], taken: Sequence[str]) -> None:
             raise ValueError(f"others: '{name}' must be a Player, got {type(player).__name__}")
 
 
-def _score_population(
-    module: MermaideModule,
-    name: str,
-    population: Population,
-    fixed: Mapping[str, Player],
-    others: Mapping[str, Player],
-    oracle: Player,
-    shots: Sequence[int],
-    num_agents: int,
-    num_episodes: int,
-    seed: int,
+def _rows(
+    population: str, scores: Mapping[tuple[str, int], Scores], fixed: Sequence[str]
 ) -> list[Row]:
-    chunks = unseen_agents(population, num_agents, seed)
-    kernel = module.principal.kernel
-
-    def known(player: Player) -> Scores:
-        return play_unseen(lambda _: player, chunks, module.game, num_episodes, kernel)
-
-    def learned(number: int) -> Scores:
-        adapted = adapted_player(module, number)
-        return play_unseen(adapted, chunks, module.game, num_episodes, kernel)
-
-    scores = [(method, 0, known(player)) for method, player in fixed.items()]
-    best = max((score.returns for _, _, score in scores), key=np.mean)
-    none = scores[0][2].returns
-    scores += [(method, 0, known(player)) for method, player in others.items()]
-    scores += [(LEARNED, number, learned(number)) for number in shots]
-    best_possible = known(oracle)
-    scores.append(("oracle", 0, best_possible))
+    """Rows of a population, from the scores of each method at its number of shots."""
+    none, oracle = (scores[name, 0].returns for name in ("no intervention", "oracle"))
+    best = max((scores[name, 0].returns for name in fixed), key=np.mean)
     rows = []
-    for method, number, score in scores:
-        row: Row = {"method": method, "population": name, "shots": number, "num_agents": num_agents}
+    for (method, shots), score in scores.items():
+        row: Row = {
+            "method": method,
+            "population": population,
+            "shots": shots,
+            "num_agents": len(none),
+        }
         intervals = {
             "return": bootstrap_mean(score.returns),
             "alignment": bootstrap_mean(score.alignment),
             "intervention_rate": bootstrap_mean(score.intervention_rate),
-            "normalised_return": bootstrap_normalised(score.returns, none, best_possible.returns),
+            "normalised_return": bootstrap_normalised(score.returns, none, oracle),
             "paired_gain": bootstrap_mean(score.returns - best),
         }
         for quantity, interval in intervals.items():

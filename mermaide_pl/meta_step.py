@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -21,6 +23,9 @@ from mermaide_pl.principal import LearnedPlayer, Principal, PrincipalOutput, Wei
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory
+
+MAX_IMPORTANCE_WEIGHT = 10.0
+"""Of a step that somebody else played; beyond it one lucky step would outweigh an episode."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,25 @@ def outcome_of(
     return Outcome(pulls.to(costs.dtype), costs, mean_costs, output.values.detach())
 
 
+@dataclass(frozen=True)
+class Support:
+    """Support episodes of one length, played by the unadapted principal or by anybody else.
+
+    Args:
+        episodes: axes [M, B, T].
+        behaviour: log-probability with which somebody else chose the levels, float [M, B, T]; None
+            for the unadapted principal itself.
+    """
+
+    episodes: Trajectory
+    behaviour: Tensor | None = None
+
+    @property
+    def num_steps(self) -> int:
+        """Steps with each task, ``B T``."""
+        return self.episodes.arms[0].numel()
+
+
 def adapt(
     principal: Principal,
     inner_loop: InnerLoop,
@@ -122,24 +146,71 @@ def adapt(
         Fast weights [M, ...], and what the unadapted principal thought in the support episodes;
         both carry the graph back to the meta weights if gradients are on.
     """
-    # the agent is unseen: what the principal did not see it cannot learn from
-    seen_pulls = support.observed_arms == 0
+    weights, (output,) = adapt_to_groups(principal, inner_loop, objective, [Support(support)])
+    return weights, output
+
+
+def adapt_to_groups(
+    principal: Principal,
+    inner_loop: InnerLoop,
+    objective: Objective,
+    groups: Sequence[Support],
+) -> tuple[dict[str, Tensor], list[PrincipalOutput]]:
+    r"""`adapt` on episodes of several lengths, and on those that somebody else played.
+
+    The inner loss is that of a group, weighed by its share of the steps. Levels that somebody else
+    chose count by the importance weight of their step, ``w_t = pi(u_t) / mu(u_t)``, truncated at
+    `MAX_IMPORTANCE_WEIGHT` where adaptation begins.
+
+    Source: Ionides, "Truncated importance sampling", Journal of Computational and Graphical
+    Statistics 17 (2008), for the truncation.
+
+    Args:
+        principal: holds the meta weights.
+        inner_loop: how to adapt, by at least one step.
+        objective: the inner loss.
+        groups: support episodes with the same M tasks, those of equal length together.
+
+    Returns:
+        As `adapt`, with the thoughts in each group.
+    """
     first: list[tuple[PrincipalOutput, Tensor, Tensor]] = []  # filled by the first inner step
+    total = sum(group.num_steps for group in groups)
 
     def loss(weights: Weights) -> Tensor:
-        output = principal(weights, support)
+        outputs = [principal(weights, group.episodes) for group in groups]
         if not first:
-            behaviour = output.log_levels.detach()
-            outcome = outcome_of(output, seen_pulls, support, principal.game)
-            first.append((output, behaviour, objective.advantages(outcome)))
-        _, behaviour, advantages = first[0]
-        return objective.inner_loss(output, behaviour, advantages)
+            first.extend(
+                _unadapted(output, group, objective, principal.game)
+                for output, group in zip(outputs, groups, strict=True)
+            )
+        losses = [
+            group.num_steps / total * objective.inner_loss(output, behaviour, advantages)
+            for output, group, (_, behaviour, advantages) in zip(
+                outputs, groups, first, strict=True
+            )
+        ]
+        return torch.stack(losses).sum(0)
 
-    weights = inner_loop(principal.weights(), loss, len(support.arms))
-    output = first[0][0]
+    weights = inner_loop(principal.weights(), loss, len(groups[0].episodes.arms))
+    outputs = [output for output, _, _ in first]
     if inner_loop.carries_state:
-        weights["initial_state"] = output.last_state.mean(1)
-    return weights, output
+        states = torch.cat([output.last_state for output in outputs], dim=1)
+        weights["initial_state"] = states.mean(1)
+    return weights, outputs
+
+
+def _unadapted(
+    output: PrincipalOutput, group: Support, objective: Objective, game: Game
+) -> tuple[PrincipalOutput, Tensor, Tensor]:
+    """Thoughts before adaptation, log-probabilities of the levels as played, and advantages."""
+    # the agent is unseen: what the principal did not see it cannot learn from
+    seen_pulls = group.episodes.observed_arms == 0
+    behaviour = output.log_levels.detach()
+    if group.behaviour is not None:
+        behaviour = group.behaviour.clamp(min=behaviour - math.log(MAX_IMPORTANCE_WEIGHT))
+    outcome = outcome_of(output, seen_pulls, group.episodes, game)
+    return output, behaviour, objective.advantages(outcome)
 
 
 @dataclass(frozen=True)

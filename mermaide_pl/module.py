@@ -53,6 +53,8 @@ class MermaideModule(pl.LightningModule):
         inner_rates_lr: rate of the outer Adam for the logarithms of the inner rates.
         kernel: what runs the rollouts and the network: ``native`` C++, ``torch`` (the reference, on
             any device), or ``auto``, native where it can be.
+        init_from: checkpoint, or ``pretrained:NAME``, whose weights and inner rates training
+            begins with, for fine-tuning; of the same game, architecture and adaptation.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class MermaideModule(pl.LightningModule):
         meta_lr: float = 2e-3,
         inner_rates_lr: float = 1e-2,
         kernel: Kernel = "auto",
+        init_from: str | None = None,
     ) -> None:
         super().__init__()
         check_number("num_query_episodes", num_query_episodes, low=1)
@@ -78,7 +81,8 @@ class MermaideModule(pl.LightningModule):
         self.spec = {
             name: describe(value)
             for name, value in locals().items()
-            if name not in ("self", "__class__", "kernel")  # a matter of the machine
+            # the kernel is a matter of the machine, the beginning is part of the weights
+            if name not in ("self", "__class__", "kernel", "init_from")
         }
         self.game = game
         self.objective = objective
@@ -96,6 +100,9 @@ class MermaideModule(pl.LightningModule):
         self.last_forecast: dict[int, Tensor | None] = {}
         self.val_yardsticks: dict[str, float] = {}
         self._yardsticks: dict[tuple[str, int], tuple[Trajectory, Trajectory]] = {}
+        self.init_from = init_from
+        if init_from is not None:
+            self._begin_with(init_from)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -120,6 +127,14 @@ class MermaideModule(pl.LightningModule):
             reason = " ".join(str(error).split())
             raise ValueError(f"{path} is not a checkpoint of this version: {reason}") from None
         return module
+
+    def _begin_with(self, path: str) -> None:
+        start = type(self).load_from_checkpoint(path)
+        try:
+            check_same_shape(start.spec, self.spec)
+        except ValueError as error:
+            raise ValueError(f"init_from {path}: {error}") from None
+        self.load_state_dict(start.state_dict())
 
     @classmethod
     def pretrained(cls, name: str) -> Self:

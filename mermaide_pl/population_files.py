@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -24,8 +23,7 @@ _RULES = [
 ]
 POPULATION_HINT = (
     f"; allowed: {', '.join(item.name for item in fields(Population))}; in a family:"
-    f" {', '.join(item.name for item in fields(AgentFamily))}; as a rule: {', '.join(_RULES)},"
-    " or {factory: MODULE.LEARNER}"
+    f" {', '.join(item.name for item in fields(AgentFamily))}; as a rule: {', '.join(_RULES)}"
 )
 """What a population may be made of, for messages."""
 
@@ -37,18 +35,6 @@ def load_population(path: str | Path) -> Population:
         ValueError: one line that says what is wrong with the file.
     """
     return load_from_yaml(Population, path, "population", hint=POPULATION_HINT)
-
-
-def without_types(error: object) -> str:
-    """Jsonargparse's message about a value of several types, without the types and the value."""
-    message = one_line(error)
-    for noise in (
-        r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: - ",
-        r"Expected a dot import path string: (\{.*?\}|Namespace\(.*?\)) - ",
-        r" Given value type: .*",
-    ):
-        message = re.sub(noise, "", message)
-    return message
 
 
 def load_populations(paths: Sequence[str | Path]) -> dict[str, Population]:
@@ -88,8 +74,8 @@ def load_from_yaml(cls: type[T], path: str | Path, what: str, *, hint: str = "")
     except yaml.YAMLError as error:
         raise ValueError(f"{what} {path} is not YAML: {one_line(error)}") from None
     except Exception as error:
-        raise ValueError(f"{what} {path}: {without_types(error)}{hint}") from None
+        raise ValueError(f"{what} {path}: {one_line(error)}{hint}") from None
     try:
         return cls(**parser.instantiate(given).as_dict())
     except ValueError as error:
-        raise ValueError(f"{what} {path}: {without_types(error)}") from None
+        raise ValueError(f"{what} {path}: {one_line(error)}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -16,8 +16,10 @@ QUANTITIES = ("return", "alignment", "intervention_rate", "normalised_return", "
 """What rows hold of each method, as ``_mean``, ``_low`` and ``_high``."""
 
 
-def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
-    """Print rows of `evaluate`, one table per population."""
+def print_table(
+    rows: Sequence[Row], console: Console | None = None, *, learned: Collection[str] = (LEARNED,)
+) -> None:
+    """Print rows of `evaluate`, one table per population; `learned` methods have shots."""
     console = console or Console()
     for population in dict.fromkeys(row["population"] for row in rows):
         chosen = [row for row in rows if row["population"] == population]
@@ -42,21 +44,24 @@ def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         for row in chosen:
             cells = [_cell(row, quantity) for quantity in QUANTITIES]
-            learned = row["method"] == LEARNED
-            table.add_row(method_label(row), *cells, style="bold" if learned else None)
+            style = "bold" if row["method"] in learned else None
+            table.add_row(method_label(row, learned), *cells, style=style)
         console.print(table)
 
 
-def method_label(row: Mapping[str, Any]) -> str:
+def method_label(row: Mapping[str, Any], learned: Collection[str] = (LEARNED,)) -> str:
     """How the method of a row is named; a learned one with its shots."""
-    return f"{LEARNED} {row['shots']}-shot" if row["method"] == LEARNED else row["method"]
+    method: str = row["method"]
+    return f"{method} {row['shots']}-shot" if method in learned else method
 
 
 def interval_text(row: Mapping[str, Any], quantity: str) -> str:
     """Mean and half of the interval, such as ``0.369 ± 0.016``."""
     mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
-    digits = 3 if abs(mean) < 10.0 else 1  # a normalised return where the oracle gains little
-    return f"{mean:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+    half = (high - low) / 2
+    # else it is a normalised return where the oracle gains little
+    digits = 3 if abs(mean) < 10.0 and half < 1.0 else 1
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 def _cell(row: Row, quantity: str) -> str:

@@ -7,9 +7,16 @@ import pytest
 import torch
 
 from mermaide_pl import load_pretrained
+from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.agents import UCB
-from mermaide_pl.checkpoints import PRETRAINED, pretrained_names, read_checkpoint
+from mermaide_pl.checkpoints import (
+    PRETRAINED,
+    pretrained_names,
+    read_checkpoint,
+    write_checkpoint,
+)
 from mermaide_pl.game import Game
+from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
 from mermaide_pl.principal import Architecture, GreedyPlayer
 from mermaide_pl.rollout import rollout
@@ -237,3 +244,74 @@ def test_unknown_pretrained_principals_are_refused_with_the_names():
     message = f"no pretrained principal 'nobody', allowed: {', '.join(pretrained_names())}"
     with pytest.raises(ValueError, match=message):
         load_pretrained("nobody")
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "a.ckpt"
+    write_checkpoint(path, checkpoint_of(tiny()))
+    whole = path.read_bytes()
+    assert list(read_checkpoint(path)["state_dict"]) == list(tiny().state_dict())
+
+    def full_disk(_, file):
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(ValueError, match=r"a\.ckpt cannot be written: No space left"):
+        write_checkpoint(path, checkpoint_of(tiny()))
+    assert path.read_bytes() == whole
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_where_no_checkpoint_can_be(tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder, it must be a file"):
+        write_checkpoint(tmp_path, {})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"cannot be written: "):
+        write_checkpoint(tmp_path / "file" / "a.ckpt", {})
+
+
+# where training begins
+
+
+def test_training_begins_with_another_principal(tmp_path):
+    start = tiny()
+    for weight in start.parameters():  # the inner rates too
+        weight.data += torch.randn_like(weight)
+    torch.save(checkpoint_of(start), tmp_path / "a.ckpt")
+    settings = {"meta_lr": 0.5, "objective": Objective(entropy_start=0.2)}
+    module = tiny(init_from=str(tmp_path / "a.ckpt"), **settings)
+    assert list(module.state_dict()) == list(start.state_dict())
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, start.state_dict()[name])
+    assert checkpoint_of(module)[CHECKPOINT_KEY] == checkpoint_of(tiny(**settings))[CHECKPOINT_KEY]
+    torch.save(checkpoint_of(module), tmp_path / "b.ckpt")
+    (tmp_path / "a.ckpt").unlink()
+    loaded = MermaideModule.load_from_checkpoint(tmp_path / "b.ckpt")
+    assert loaded.init_from is None
+    assert loaded.meta_lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "difference"),
+    [
+        ({"game": Game(3, 9)}, r"game\.num_steps = 8, the configuration has 9"),
+        ({"architecture": Architecture(8, 9)}, r"policy_size = 8, the configuration has 9"),
+        ({"adaptation": GradientAdaptation(0.2)}, r"inner_lr = 0\.1, the configuration has 0\.2"),
+    ],
+)
+def test_training_does_not_begin_with_a_principal_of_another_shape(settings, difference, tmp_path):
+    torch.save(checkpoint_of(tiny()), tmp_path / "a.ckpt")
+    settings = {"game": Game(3, 8), "architecture": Architecture(8, 8)} | settings
+    with pytest.raises(ValueError, match=rf"^init_from .*a\.ckpt: .*{difference}$"):
+        MermaideModule(**settings, init_from=str(tmp_path / "a.ckpt"))
+
+
+def test_training_may_begin_in_a_game_of_another_cost():
+    game = Game(cost=0.2)
+    architecture = Architecture(32, 64)
+    adaptation = GradientAdaptation(0.3, carries_state=True)
+    module = MermaideModule(game, architecture, adaptation, init_from="pretrained:ucb-partial")
+    assert module.game.cost == 0.2
+    with pytest.raises(ValueError, match=r"no pretrained principal 'nobody', allowed:"):
+        MermaideModule(game, architecture, adaptation, init_from="pretrained:nobody")

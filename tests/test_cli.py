@@ -85,6 +85,8 @@ FILES = {
     "fit_typo_in_data.yaml": yaml.safe_dump(FIT).replace("meta_batch_size", "meta_batchsize"),
     "fit_typo_on_top.yaml": yaml.safe_dump(FIT).replace("trainer:", "trainers:"),
     "fit_malformed.yaml": yaml.safe_dump(FIT) + "seed_everything: [\n",
+    "history.csv": "episode,step,arm,intervention\n0,0,2,0\n0,1,1,1\n",
+    "history_typo.csv": "episode,step,arm,intervention\n0,0,2,0\n0,1,x,1\n",
     "text.ckpt": "hello there\n",
     "empty.ckpt": "",
 }
@@ -130,6 +132,7 @@ def evaluate_with(population: str = "population.yaml", ckpt_path: str = "whole.c
     return f"evaluate --ckpt_path {ckpt_path} --population {population} --num_agents 4"
 
 
+ADAPT_IT = "adapt --ckpt_path whole.ckpt --out adapted.ckpt"
 FIT_IT = "fit --config fit.yaml"
 TEST_IT = "test --config fit.yaml"
 ADAPTATION = f"{FIT_IT} --model.adaptation mermaide_pl.adaptation.GradientAdaptation"
@@ -344,6 +347,46 @@ MISTAKES = {
         "report --logdir runs/a --population four_arms.yaml",
         r"population four_arms has agents with 4 arms",
     ),
+    # fine-tuning and adaptation
+    "fine-tuning of another principal": (
+        f"{FIT_IT} --model.game.num_steps 9 --model.init_from whole.ckpt",
+        r"init_from whole\.ckpt: .*game\.num_steps = 8, the configuration has 9",
+    ),
+    "fine-tuning of no principal": (
+        f"{FIT_IT} --model.init_from none.ckpt",
+        r"none\.ckpt does not",
+    ),
+    "nothing to adapt": ("adapt", r"required.*ckpt_path.*out"),
+    "nowhere to adapt": (ADAPT_IT, r"give either --population.* or --logs"),
+    "two ways to adapt": (
+        f"{ADAPT_IT} --population population.yaml --logs history.csv",
+        r"give either --population.* or --logs",
+    ),
+    "agent of a history": (
+        f"{ADAPT_IT} --logs history.csv --agent 3",
+        r"--agent does not go with --logs, allowed: --target_arm",
+    ),
+    "target in a population": (
+        f"{ADAPT_IT} --population population.yaml --target_arm 1",
+        r"--target_arm does not go with --population, allowed: --agent, --shots",
+    ),
+    "unknown option of adapt": (f"{ADAPT_IT} --speed 3", r"--speed.*mermaide adapt --help"),
+    "agent": (f"{ADAPT_IT} --population population.yaml --agent -1", r"--agent .*at least 0"),
+    "no shots": (f"{ADAPT_IT} --population population.yaml --shots 0", r"--shots .*at least 1"),
+    "folder for a principal": (
+        "adapt --ckpt_path whole.ckpt --logs history.csv --out .",
+        r"\. is a folder, it must be a file",
+    ),
+    "target of a history": (
+        f"{ADAPT_IT} --logs history.csv --target_arm 3",
+        r"--target_arm .*at most 2, got 3",
+    ),
+    "missing history": (f"{ADAPT_IT} --logs none.csv", r"none\.csv cannot be read: No such file"),
+    "history that is none": (f"{ADAPT_IT} --logs fit.yaml", r"fit\.yaml must end in \.csv or"),
+    "cell of a history": (
+        f"{ADAPT_IT} --logs history_typo.csv",
+        r"history_typo\.csv, row 2, column arm: must be an integer from 0 to 2, got 'x'",
+    ),
     "malformed config": ("fit --config fit_malformed.yaml", r"(?=.*fit_malformed\.yaml).*line \d+"),
 }
 OTHER_FOLDER = pytest.mark.filterwarnings("ignore:The dirpath has changed")
@@ -386,7 +429,7 @@ def test_help_names_every_command(arguments, capsys):
     main(arguments)
     captured = capsys.readouterr()
     assert captured.err == ""
-    for command in ("fit", "validate", "test", "evaluate", "compare", "figure", "report"):
+    for command in ("fit", "validate", "test", "evaluate", "adapt", "compare", "figure", "report"):
         assert re.search(rf"^  {command} .*mermaide {command} ", captured.out, re.MULTILINE)
 
 
@@ -521,3 +564,70 @@ def test_resuming_a_fit(workplace):
     main(f"{FIT_IT} --ckpt_path whole.ckpt --trainer.max_epochs 2".split())
     (path,) = Path("checkpoints").glob("*.ckpt")
     assert torch.load(path, weights_only=True)["global_step"] == 4
+
+
+@pytest.mark.slow
+def test_a_fit_from_a_checkpoint_reports_gain_and_forgetting(workplace, capsys):
+    Path("epsilon.yaml").write_text(
+        population(families=[{"rule": "mermaide_pl.agents.EpsilonGreedy"}])
+    )
+    settings = "--data.train_population epsilon.yaml --trainer.default_root_dir run"
+    main(shlex.split(f"{FIT_IT} --model.init_from whole.ckpt {settings}"))
+    (report,) = Path("run").rglob("finetuning.json")
+    (after,) = Path("run").rglob("*.ckpt")
+    rows = json.loads(report.read_text())
+    learned = [
+        (row["population"], row["method"], row["shots"])
+        for row in rows
+        if row["method"] in ("before", "after")
+    ]
+    assert learned == [
+        (name, method, shots)
+        for name in ("new agents", "old agents")
+        for method in ("before", "after")
+        for shots in (0, 1)
+    ]
+    old, new = (load_population(f"{name}.yaml") for name in ("population", "epsilon"))
+    assert rows == evaluation.evaluate(
+        {"before": "whole.ckpt", "after": after}, {"new agents": new, "old agents": old}
+    )
+    printed = capsys.readouterr().out
+    assert "before 1-shot" in printed and f"results: {report}" in printed
+
+
+def test_a_fit_without_checkpoints_reports_nothing(workplace, capsys):
+    main(shlex.split(f"{FIT_IT} --model.init_from whole.ckpt --trainer.fast_dev_run true"))
+    captured = capsys.readouterr()
+    assert "no checkpoint was kept" in captured.out
+    assert "before" not in captured.out
+
+
+def test_fine_tuning_starts_only_where_its_report_can_be_made(workplace, capsys):
+    content = torch.load("whole.ckpt", weights_only=True)
+    del content["TaskDataModule"]
+    torch.save(content, "nameless.ckpt")
+    with pytest.raises(SystemExit):
+        main(shlex.split(f"{FIT_IT} --model.init_from nameless.ckpt"))
+    error = capsys.readouterr().err
+    assert error == "mermaide: error: nameless.ckpt does not name its training population\n"
+    assert not list(Path().rglob("epoch*.ckpt"))
+
+
+def test_adapting_to_one_agent(workplace, capsys):
+    main(shlex.split(f"{ADAPT_IT} --population population.yaml --agent 2 --num_episodes 4"))
+    printed = capsys.readouterr().out
+    assert "copies of agent 2 of population: mean" in printed
+    assert "before: whole.ckpt   after: adapted.ckpt" in printed
+    main(shlex.split(evaluate_with(ckpt_path="adapted.ckpt")))
+    assert "mermaide 1-shot" in capsys.readouterr().out
+
+
+def test_adapting_from_a_history(workplace, capsys):
+    main(shlex.split(f"{ADAPT_IT} --logs history.csv --target_arm 1"))
+    printed = capsys.readouterr().out
+    assert re.fullmatch(
+        r"forecast of 1 held-out steps: log-loss \d\.\d{4} before, \d\.\d{4} after, in nats per"
+        r" step   target arm: 1   principal: adapted\.ckpt\n",
+        printed,
+    )
+    assert MermaideModule.load_from_checkpoint("adapted.ckpt").game.num_steps == 8

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ PLACES = ("default_root_dir", "save_dir", "dirpath")
 # file to the one rule of its agents
 RULES = {
     "train_ucb": UCB,
+    "train_exp3": EXP3,
     "val_ucb": UCB,
     "unseen_ucb": UCB,
     "unseen_rewards": UCB,
@@ -103,11 +105,23 @@ def test_unseen_agents_are_not_among_those_trained_on():
     assert betas("unseen_rewards") == train
 
 
-def test_exp3_knows_the_range_that_the_bonus_widens():
-    (family,) = population("exp3").families
-    bonus = max(Game().bonuses)
-    assert family.hyper_parameters["reward_low"] == 0.0
-    assert family.hyper_parameters["reward_high"] == 1.0 + bonus
+@pytest.mark.parametrize("stem", ["exp3", "train_exp3"])
+def test_exp3_knows_the_range_that_the_bonus_widens(stem):
+    for family in population(stem).families:
+        assert family.hyper_parameters["reward_low"] == 0.0
+        assert family.hyper_parameters["reward_high"] == 1.0 + max(Game().bonuses)
+
+
+def test_fine_tuning_meets_none_of_the_exp3_agents_to_come():
+    (unseen,) = population("exp3").families
+    ucb, *families = population("train_ucb_exp3").families
+    assert families == population("train_exp3").families
+    assert [replace(ucb, weight=1.0)] == population("train_ucb").families
+    for family in families:
+        gamma = family.hyper_parameters["gamma"]
+        assert not any(
+            gamma.low <= value <= gamma.high for value in unseen.hyper_parameters["gamma"]
+        )
 
 
 @pytest.mark.parametrize("path", RUNS, ids=name)
@@ -122,6 +136,8 @@ def test_every_configuration_runs(path, tmp_path, monkeypatch, capsys):
         "data.meta_batch_size": "2",
         "data.num_val_tasks": "2",
     }
+    if "init_from" in yaml.safe_load(path.read_text())["model"]:
+        del small["model.game.num_steps"]  # the game is that of the principal it begins with
     options = [f"--{option}={value}" for option, value in small.items()]
     main(["fit", "--config", str(path), *options])
     assert capsys.readouterr().err == ""

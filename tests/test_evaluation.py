@@ -385,6 +385,64 @@ def test_the_table_fits_into_eighty_columns(checkpoint, capsys, monkeypatch):
     assert "…" not in printed
 
 
+def test_the_table_fits_where_the_oracle_gains_little(rows, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    bounds = {"mean": -8.336, "low": -9.436, "high": -7.236}
+    wide = {f"normalised_return_{bound}": value for bound, value in bounds.items()}
+    deep = {f"paired_gain_{bound}": value / 20.0 for bound, value in bounds.items()}
+    evaluation.print_table([row | wide | deep for row in rows])
+    printed = capsys.readouterr().out
+    assert "-8.3±1.1" in printed and "-0.417±.055" in printed
+    assert "…" not in printed
+
+
+@pytest.fixture
+def second(checkpoint, tmp_path) -> Path:
+    """The principal with other weights, trained on others in a game that costs less."""
+    torch.manual_seed(1)
+    module = MermaideModule(replace(GAME, cost=0.1), Architecture(8, 8), GradientAdaptation(5.0))
+    content = {
+        "state_dict": module.state_dict(),
+        "TaskDataModule": TaskDataModule(EPSILON).state_dict(),
+    }
+    module.on_save_checkpoint(content)
+    torch.save(content, tmp_path / "second.ckpt")
+    return tmp_path / "second.ckpt"
+
+
+def test_several_principals_play_by_the_rules_of_the_last(checkpoint, second, tmp_path):
+    found = run({"before": checkpoint, "after": second})
+    alone = [
+        row | {"method": row["method"].replace("mermaide", "after")}
+        for row in run(second)  # schedules tuned on the population of the second
+    ]
+    assert [row for row in found if row["method"] != "before"] == alone
+    content, cheap = torch.load(checkpoint, weights_only=True), tmp_path / "cheap.ckpt"
+    content["mermaide_pl"]["game"]["init_args"]["cost"] = 0.1
+    content["TaskDataModule"] = TaskDataModule(EPSILON).state_dict()
+    torch.save(content, cheap)
+    expected = [row for row in run(cheap) if row["method"] == "mermaide"]
+    before = [row | {"method": "mermaide"} for row in found if row["method"] == "before"]
+    assert before == expected
+
+
+def test_several_principals_in_one_table(checkpoint, second, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    run({"before": checkpoint, "after": second}, {"ucb": TRAIN})
+    printed = capsys.readouterr().out
+    for label in ("before 0-shot", "before 1-shot", "after 0-shot", "after 1-shot", "burst"):
+        assert len([line for line in printed.splitlines() if line.startswith(f" {label} ")]) == 1
+    assert f"before: {checkpoint}   after: {second}" in printed
+
+
+def test_principals_of_other_games_do_not_play_together(checkpoint, tmp_path):
+    content = torch.load(checkpoint, weights_only=True)
+    content["mermaide_pl"]["game"]["init_args"]["num_steps"] = 9
+    torch.save(content, tmp_path / "longer.ckpt")
+    with pytest.raises(ValueError, match=r"game\.num_steps = 8, .* 9"):
+        run({"before": checkpoint, "after": tmp_path / "longer.ckpt"})
+
+
 def without_training_population(checkpoint: Path, tmp_path: Path) -> Path:
     """The checkpoint as a fit without a `TaskDataModule` would leave it."""
     content = torch.load(checkpoint, weights_only=True)

@@ -8,7 +8,7 @@ from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAd
 from mermaide_pl.advantages import GeneralisedAdvantages, Outcome
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.game import FullInformation, Game
-from mermaide_pl.meta_step import MetaStep, Objective, adapt, meta_step
+from mermaide_pl.meta_step import MetaStep, Objective, Support, adapt, adapt_to_groups, meta_step
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, log_probabilities
 from mermaide_pl.principal import (
     Architecture,
@@ -245,6 +245,66 @@ def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
     fast, _ = adapt(principal, learner.inner_loop, objective, support)
     for name, weight in fast.items():
         torch.testing.assert_close(weight, expected[name], rtol=0.0, atol=1e-12)
+
+
+def support_of(learner: Learner, num_episodes: int) -> Trajectory:
+    player = LearnedPlayer(learner.principal, learner.principal.weights())
+    return rollout(sample(range(3)), player, GAME, stream="support", num_episodes=num_episodes)
+
+
+def part(played: Trajectory, *chosen: slice) -> Trajectory:
+    """Some of the episodes, and some of their steps."""
+    index = (slice(None), *chosen)
+    return Trajectory(*(getattr(played, item.name)[index] for item in fields(Trajectory)))
+
+
+@pytest.mark.parametrize("name", ["maml", "two shots, three steps", "adam", "with memory"])
+def test_episodes_in_two_groups_are_the_same_episodes(name):
+    learner = Learner(ADAPTATIONS[name], inner_policy_weight=0.0)
+    support = support_of(learner, 5)
+    rest = learner.principal, learner.inner_loop, learner.objective
+    expected, _ = adapt(*rest, support)
+    groups = [Support(part(support, chosen)) for chosen in (slice(2), slice(2, 5))]
+    weights, outputs = adapt_to_groups(*rest, groups)
+    assert [output.values.shape[1] for output in outputs] == [2, 3]
+    for key, weight in weights.items():
+        torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-10)
+
+
+def test_groups_of_other_lengths_weigh_by_their_steps():
+    learner = Learner(ADAPTATIONS["with memory"], inner_policy_weight=0.0)
+    principal, support = learner.principal, support_of(learner, 3)
+    long, short = part(support, slice(2)), part(support, slice(2, 3), slice(6))
+    groups = [Support(long), Support(short)]
+    weights, _ = adapt_to_groups(principal, learner.inner_loop, learner.objective, groups)
+
+    def loss(fast: dict) -> torch.Tensor:
+        # 2 episodes of 12 steps and one of 6
+        sums = [-principal(fast, played).log_arms.sum((1, 2)) for played in (long, short)]
+        return (sums[0] + sums[1]) / 30.0
+
+    expected = learner.inner_loop(principal.weights(), loss, 3)
+    states = [principal(principal.weights(), played).last_state.sum(1) for played in (long, short)]
+    expected["initial_state"] = (states[0] + states[1]) / 3.0
+    for key, weight in weights.items():
+        torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    # how much less probable the levels were to whoever played, and what the policy's loss counts
+    ("less", "counts"),
+    [(1.0, 1.0), (2.0, 2.0), (0.5, 0.5), (8.0, 8.0), (100.0, 10.0), (1e30, 10.0)],
+)
+def test_levels_of_somebody_else_count_by_truncated_importance_weights(less, counts):
+    learner = Learner(ADAPTATIONS["maml"], inner_policy_weight=0.3)
+    principal, support = learner.principal, support_of(learner, 2)
+    played = principal(principal.weights(), support).log_levels.detach()
+    group = Support(support, played - math.log(less))
+    weights, _ = adapt_to_groups(principal, learner.inner_loop, learner.objective, [group])
+    counted = replace(learner.objective, inner_policy_weight=0.3 * counts)
+    expected, _ = adapt(principal, learner.inner_loop, counted, support)
+    for key, weight in weights.items():
+        torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-9)
 
 
 def tiny_episode() -> tuple[PrincipalOutput, Trajectory]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mermaide_pl.commands import check_agent, compare, evaluate, figure, report
+from mermaide_pl.commands import adapt, check_agent, compare, evaluate, figure, report
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "evaluate": evaluate.run,
+    "adapt": adapt.run,
     "compare": compare.run,
     "figure": figure.run,
     "report": report.run,

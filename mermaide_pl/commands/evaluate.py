@@ -22,6 +22,12 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--shots", type=int, nargs="+", default=[0, 1], help="support episodes")
     parser.add_argument("--num_agents", type=int, default=500, help="agents per population")
+    parser.add_argument(
+        "--num_tuning_agents",
+        type=int | None,
+        default=None,
+        help="to tune schedules and oracles on, by default 300; fewer where agents are slow",
+    )
     parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
     parser.add_argument("--out", type=str, default="results.json", help="where the rows go")
     parser.add_argument(
@@ -33,6 +39,7 @@ def run(arguments: Sequence[str]) -> None:
         load_populations(given.population),
         shots=given.shots,
         num_agents=given.num_agents,
+        num_tuning_agents=given.num_tuning_agents,
         seed=given.seed,
         out=given.out,
         kernel=given.kernel,

@@ -22,6 +22,7 @@ from mermaide_pl.evaluation import (
     Scores,
     adapted_player,
     play_unseen,
+    the_same,
     unseen_agents,
 )
 from mermaide_pl.experiments.comparison_settings import (
@@ -202,7 +203,7 @@ class _Runs:
 
     @staticmethod
     def _played(player: Player, chunks: Sequence[TaskBatch], game: Game) -> Scores:
-        return play_unseen(lambda _: player, chunks, game, num_episodes=2)
+        return play_unseen(the_same(player), chunks, game, num_episodes=2)
 
     def _learned(self, run: _Run, module: MermaideModule) -> Iterator[Row]:
         if module.inner_loop.num_shots == 0:

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from mermaide_pl.cards import family_rows, setting_rows, surroundings
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
-from mermaide_pl.evaluation import evaluate, make_place, training_population
+from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.experiments.intervention_timing import (
     episode_of,
     median_agent,
@@ -38,6 +38,7 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.report.run_files import Curve, RunFiles
 from mermaide_pl.score_table import LEARNED, QUANTITIES, Row, interval_text, method_label
 from mermaide_pl.tasks import Population
+from mermaide_pl.trained import training_population
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _DOTS_PER_INCH = 300  # sharp on fine screens too

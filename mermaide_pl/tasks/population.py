@@ -6,9 +6,9 @@ agent, whichever batch it is drawn into, and no agent is in two splits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -40,22 +40,41 @@ HyperParameterRange: TypeAlias = float | list[float] | Interval
 """One value, a list to choose from uniformly, or an interval to draw from uniformly."""
 
 
+if TYPE_CHECKING:
+    Rule: TypeAlias = type[LearningRule] | PythonAgent
+else:
+    Rule = type[LearningRule]  # what a file may say: it has `factory` for the other
+
+
 @dataclass(frozen=True)
 class AgentFamily:
     """A learning rule and the hyper-parameters its agents may have.
 
     Args:
         rule: the learning rule, in YAML by import path, e.g. ``mermaide_pl.agents.UCB``; or a
-            learner of your own, in YAML ``{factory: my_module.MyLearner}``.
+            `PythonAgent`.
         hyper_parameters: per name one value, a list of values, or an interval ``{low, high}``.
         weight: how often this family is drawn, relative to the others.
+        factory: instead of a rule, a learner of your own, as `PythonAgent` takes it, in YAML by
+            import path, e.g. ``my_module.MyLearner``.
+        num_workers: processes for learners made by `factory`.
     """
 
-    rule: type[LearningRule] | PythonAgent
+    rule: Rule = LearningRule
     hyper_parameters: dict[str, HyperParameterRange] = field(default_factory=dict)
     weight: float = 1.0
+    factory: str | Callable[..., Any] | None = None
+    num_workers: int = 0
 
     def __post_init__(self) -> None:
+        if (self.rule is LearningRule) == (self.factory is None):
+            raise ValueError("a family needs either a rule or a factory")
+        if self.factory is not None:
+            object.__setattr__(self, "rule", PythonAgent(self.factory, self.num_workers))
+            object.__setattr__(self, "factory", None)
+            object.__setattr__(self, "num_workers", 0)
+        elif self.num_workers:
+            raise ValueError("num_workers goes with a factory only")
         check_number(f"weight of the {self.rule.__name__} family", self.weight, above=0.0)
         allowed = _hyper_parameters(self.rule)
         for name, values in self.hyper_parameters.items():
@@ -93,7 +112,7 @@ class AgentFamily:
         return self.rule(**drawn)
 
 
-def _hyper_parameters(rule: type[LearningRule] | PythonAgent) -> list[str] | None:
+def _hyper_parameters(rule: Rule) -> list[str] | None:
     """Names that are allowed; None for any."""
     if isinstance(rule, PythonAgent):
         return rule.hyper_parameters()

@@ -224,11 +224,19 @@ def test_an_error_names_the_learner_the_task_and_the_step(factory, message):
         (lambda: python_agents(3), r"factory 3 cannot be called"),
         (lambda: python_agents(Greedy, -1), "num_workers must be a finite number and at least 0"),
         (lambda: python_agents(lambda a, b: 1, 1), "cannot be imported, as num_workers = 1 needs"),
+        (lambda: AgentFamily(), "needs either a rule or a factory"),
+        (lambda: AgentFamily(UCB, factory=Greedy), "needs either a rule or a factory"),
+        (lambda: AgentFamily(UCB, num_workers=1), "num_workers goes with a factory only"),
     ],
 )
 def test_a_learner_that_cannot_be_is_refused_at_once(family, message):
     with pytest.raises(ValueError, match=message):
         family()
+
+
+def test_a_factory_is_a_python_agent():
+    family = AgentFamily(factory=Greedy, num_workers=2)
+    assert family == AgentFamily(PythonAgent(Greedy, 2)) != AgentFamily(PythonAgent(Greedy))
 
 
 def test_a_population_of_ones_own_survives_a_checkpoint():

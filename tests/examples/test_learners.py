@@ -18,7 +18,7 @@ def test_a_library_plays_and_is_steered(path, tmp_path):
     if library:
         pytest.importorskip(library)
     without_workers = tmp_path / "population.yaml"
-    without_workers.write_text(path.read_text().replace(", num_workers: 2", ""))
+    without_workers.write_text(path.read_text().replace("num_workers: 2", "num_workers: 0"))
     tasks = load_population(without_workers).sample(range(4), split="test")
     game = Game(num_steps=60)
 

@@ -1,0 +1,51 @@
+"""`mermaide adapt`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.experiments.one_agent import adapt_by_playing, adapt_from_histories
+from mermaide_pl.population_files import load_populations
+
+_PLAYING, _LOGS = ("agent", "shots", "num_episodes", "seed"), ("target_arm",)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Adapt a principal to one agent, and save it."""
+    parser = PlainParser(
+        prog="mermaide adapt",
+        description="Adapt a principal to one agent, by playing with it (--population) or from its"
+        " recorded history (--logs), and save it as a checkpoint.",
+    )
+    parser.add_argument(
+        "--ckpt_path", type=str, required=True, help="checkpoint of a principal, or pretrained:NAME"
+    )
+    parser.add_argument("--out", type=str, required=True, help="where the adapted principal goes")
+    parser.add_argument("--population", type=str, help="population file of the agent")
+    parser.add_argument("--agent", type=int, help="its number in the test split, 0 by default")
+    parser.add_argument("--shots", type=int, help="episodes to adapt on, 1 by default")
+    parser.add_argument("--num_episodes", type=int, help="scored episodes, 500 by default")
+    parser.add_argument("--seed", type=int, help="which agents are drawn, 0 by default")
+    parser.add_argument("--logs", type=str, help="history of the agent, .csv or .parquet")
+    parser.add_argument("--target_arm", type=int, help="target, as labelled in --logs, 0 if absent")
+    given = parser.parse_args(list(arguments))
+    if (given.population is None) == (given.logs is None):
+        raise ValueError("give either --population, to play with an agent, or --logs")
+    options, others = (_PLAYING, _LOGS) if given.logs is None else (_LOGS, _PLAYING)
+    for name in others:
+        if given[name] is not None:
+            mode = "--population" if given.logs is None else "--logs"
+            allowed = ", ".join(f"--{option}" for option in options)
+            raise ValueError(f"--{name} does not go with {mode}, allowed: {allowed}")
+    settings = {name: given[name] for name in options if given[name] is not None}
+    if given.logs is None:
+        ((name, population),) = load_populations([given.population]).items()
+        adapt_by_playing(given.ckpt_path, name, population, given.out, **settings)
+        return
+    held_out = adapt_from_histories(given.ckpt_path, given.logs, given.out, **settings)
+    print(
+        f"forecast of {held_out.num_steps} held-out steps: log-loss"
+        f" {held_out.log_loss_before:.4f} before, {held_out.log_loss_after:.4f} after, in nats per"
+        f" step   target arm: {settings.get('target_arm', 0)}   principal: {given.out}"
+    )

@@ -1,0 +1,75 @@
+"""What fine-tuning gained on new agents, and lost on old ones."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.evaluation import evaluate
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.tasks import Population
+from mermaide_pl.trained import training_population
+
+_LOGGER = logging.getLogger(__name__)
+REPORT = "finetuning.json"
+
+
+def populations_to_report(module: MermaideModule, data: TaskDataModule) -> dict[str, Population]:
+    """The agents that show gain and forgetting, by name.
+
+    Args:
+        module: with its `init_from`.
+        data: the new agents.
+
+    Returns:
+        "new agents", of the training population; "test agents" where those are of another one; and
+        "old agents", of the training population of the checkpoint that training began with, where
+        that is another one. All are drawn from the test split.
+
+    Raises:
+        ValueError: one line, if that checkpoint does not name its training population.
+    """
+    assert module.init_from is not None
+    old = training_population(read_checkpoint(module.init_from), module.init_from)
+    found: dict[str, Population] = {}
+    for name, population in (
+        ("new agents", data.train_population),
+        ("test agents", data.test_population),
+        ("old agents", old),
+    ):
+        if population not in found.values():
+            found[name] = population
+    return found
+
+
+def report_fine_tuning(
+    module: MermaideModule, trainer: pl.Trainer, populations: dict[str, Population]
+) -> None:
+    """Compare the best checkpoint of a fit with the one it began with.
+
+    Prints one table per population and writes the rows of `evaluate` to `REPORT` in the folder of
+    the run. The methods are called "before" and "after"; schedules are tuned on the new training
+    population.
+
+    Args:
+        module: as trained, with its `init_from`.
+        trainer: what trained it.
+        populations: from `populations_to_report`.
+    """
+    kept = trainer.checkpoint_callback
+    best = getattr(kept, "best_model_path", "")
+    if not best:
+        _LOGGER.info("no checkpoint was kept, so there is nothing to compare")
+        return
+    assert module.init_from is not None
+    evaluate(
+        {"before": module.init_from, "after": best},
+        populations,
+        shots=module.eval_shots,
+        out=Path(trainer.log_dir or trainer.default_root_dir) / REPORT,
+        kernel=module.principal.kernel,
+    )

@@ -1,0 +1,208 @@
+"""Adapts a principal to one agent for good: by playing with it, or from its recorded history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint, write_checkpoint
+from mermaide_pl.checks import check_number
+from mermaide_pl.evaluation import evaluate
+from mermaide_pl.histories import Episode, read_histories, support_of
+from mermaide_pl.meta_step import Support, adapt_to_groups
+from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
+from mermaide_pl.objectives import LowVarianceCurvature
+from mermaide_pl.principal import Weights
+from mermaide_pl.score_table import Row
+from mermaide_pl.tasks import Population, Split, TaskBatch, task_seed
+from mermaide_pl.trained import check_arms, training_population
+
+
+@dataclass(frozen=True)
+class OneAgent(Population):
+    """Copies of one agent that differ by their luck only.
+
+    Args:
+        agent: its number in the test split.
+    """
+
+    agent: int = 0
+
+    @classmethod
+    def of(cls, population: Population, agent: int) -> OneAgent:
+        """An agent of a population."""
+        settings = {item.name: getattr(population, item.name) for item in fields(Population)}
+        return cls(**settings, agent=agent)
+
+    def sample(self, indices: Sequence[int], *, split: Split, seed: int = 0) -> TaskBatch:
+        """The agent, with the random numbers of these tasks of the population."""
+        tasks = super().sample([self.agent] * len(indices), split="test", seed=seed)
+        tasks.seeds = [task_seed(index, split, seed) for index in indices]
+        return tasks
+
+
+def adapt_by_playing(
+    ckpt_path: str | Path,
+    name: str,
+    population: Population,
+    out: str | Path,
+    *,
+    agent: int = 0,
+    shots: int = 1,
+    num_episodes: int = 500,
+    seed: int = 0,
+) -> list[Row]:
+    """Adapt to one agent by playing with it, save the principal, and say what it gained and lost.
+
+    Args:
+        ckpt_path: checkpoint of a principal.
+        name: what to call the population.
+        population: agents.
+        out: where the adapted principal goes, a checkpoint as any other.
+        agent: number of the agent in the test split.
+        shots: K, support episodes.
+        num_episodes: scored episodes before and after, with the agent and with the agents of the
+            training population.
+        seed: which agents are drawn.
+
+    Returns:
+        Rows of `evaluate`, of the methods "before" and "after", on copies of the agent and on the
+        training population.
+
+    Raises:
+        ValueError: one line that says which input is wrong.
+    """
+    check_number("--agent", agent, low=0, high=2**40 - 1)
+    check_number("--shots", shots, low=1)
+    check_number("--num_episodes", num_episodes, low=2)
+    check_number("--seed", seed, low=0, high=2**22 - 1)
+    checkpoint, module = _principal(ckpt_path, out)
+    check_arms(name, population, module.game)
+    populations = {
+        f"copies of agent {agent} of {name}": OneAgent.of(population, agent),
+        "training agents": training_population(checkpoint, ckpt_path),
+    }
+    weights = module.adapted_weights(population.sample([agent], split="test", seed=seed), shots)
+    _save(out, checkpoint, weights)
+    return evaluate(
+        {"before": ckpt_path, "after": out},
+        populations,
+        shots=(0, shots),
+        num_agents=num_episodes,
+        num_episodes=1,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How well the agent's arms were forecast in episodes not adapted on."""
+
+    num_steps: int
+    log_loss_before: float  # nats per step
+    log_loss_after: float  # nats per step
+
+
+def adapt_from_histories(
+    ckpt_path: str | Path, logs: str | Path, out: str | Path, *, target_arm: int = 0
+) -> HeldOut:
+    """Adapt to one agent from its recorded history, and save the principal.
+
+    The world model adapts to the arms recorded; the policy too, by importance weights, where the
+    probabilities of the levels are recorded. The log-loss is that of a principal adapted on all but
+    the last fifth of the episodes, measured on those; of a single episode, on the first half,
+    measured on the second. The principal that is saved is adapted on all.
+
+    Args:
+        ckpt_path: checkpoint of a principal with a world model.
+        logs: the history, see `read_histories`.
+        out: where the adapted principal goes, a checkpoint as any other.
+        target_arm: the principal's target, as `logs` labels the arms.
+
+    Returns:
+        What adaptation does for the forecast.
+
+    Raises:
+        ValueError: one line that says which input is wrong.
+    """
+    checkpoint, module = _principal(ckpt_path, out)
+    if module.principal.world_model is None:
+        raise ValueError(f"{ckpt_path} has no world model that could learn from a history")
+    episodes = read_histories(logs, module.game)
+    supports = support_of(episodes, target_arm, module.game, module.principal.weight_hh)
+    surrogate = module.objective.surrogate
+    if supports[0].behaviour is not None and not isinstance(surrogate, LowVarianceCurvature):
+        raise ValueError(
+            f"history {logs}, column propensity: the surrogate {type(surrogate).__name__} of"
+            f" {ckpt_path} has no importance weights of single steps; leave the column out"
+        )
+    held_out = _held_out(module, episodes, target_arm)
+    _save(out, checkpoint, weights_from_histories(module, supports))
+    return held_out
+
+
+@torch.no_grad()
+def weights_from_histories(module: MermaideModule, supports: Sequence[Support]) -> Weights:
+    """Weights [1, ...] adapted to one agent on recorded episodes.
+
+    Without propensities only the forecast is learned from: the policy's loss has weight 0.
+
+    Args:
+        module: the principal.
+        supports: from `support_of`.
+    """
+    objective = module.objective
+    if supports[0].behaviour is None:
+        objective = replace(objective, inner_policy_weight=0.0)
+    weights, _ = adapt_to_groups(module.principal, module.inner_loop, objective, supports)
+    return weights
+
+
+def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: int) -> HeldOut:
+    if len(episodes) == 1:
+        skipped = len(episodes[0]) // 2
+        seen, rest = [episodes[0].until(skipped)], list(episodes)
+        if not skipped:
+            raise ValueError("the history has a single step, at least 2 are needed")
+    else:
+        first = len(episodes) - max(1, len(episodes) // 5)
+        skipped, seen, rest = 0, list(episodes[:first]), list(episodes[first:])
+
+    def supports(chosen: Sequence[Episode]) -> list[Support]:
+        return support_of(chosen, target_arm, module.game, module.principal.weight_hh)
+
+    @torch.no_grad()
+    def log_losses(weights: Weights) -> Tensor:
+        thoughts = (module.principal(weights, group.episodes) for group in supports(rest))
+        return -torch.cat([each.log_arms[..., skipped:].flatten() for each in thoughts])
+
+    before = log_losses(module.principal.weights())
+    after = log_losses(weights_from_histories(module, supports(seen)))
+    return HeldOut(len(before), float(before.mean()), float(after.mean()))
+
+
+def _principal(ckpt_path: str | Path, out: str | Path) -> tuple[dict[str, Any], MermaideModule]:
+    checkpoint = read_checkpoint(ckpt_path)
+    module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
+    if not module.inner_loop.num_shots:
+        raise ValueError(f"{ckpt_path} does not adapt, it was trained with NoAdaptation")
+    if Path(out).resolve() == checkpoint_path(ckpt_path).resolve():
+        raise ValueError(f"--out {out} is the checkpoint itself, choose another file")
+    return checkpoint, module
+
+
+def _save(out: str | Path, checkpoint: dict[str, Any], weights: Weights) -> None:
+    """A checkpoint with the weights of one task, its settings and training population kept."""
+    state = dict(checkpoint["state_dict"])
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise ValueError("adaptation ended at weights that are not finite; nothing is saved")
+        key = f"principal.{name}"
+        state[key] = weight.reshape(state[key].shape).clone()
+    kept = {key: checkpoint[key] for key in (CHECKPOINT_KEY, "TaskDataModule") if key in checkpoint}
+    write_checkpoint(out, {"state_dict": state, **kept})

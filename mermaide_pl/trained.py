@@ -1,0 +1,67 @@
+"""Trained principals, as they are met again: with their game and the agents they trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
+from mermaide_pl.game import Game
+from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
+from mermaide_pl.native.build import Kernel
+from mermaide_pl.spec import rebuild
+from mermaide_pl.tasks import Population
+
+
+def read_principals(
+    paths: Mapping[str, str | Path], kernel: Kernel
+) -> tuple[dict[str, MermaideModule], Population]:
+    """Principals that play by the rules of the last, and its training population.
+
+    Args:
+        paths: name to checkpoint, or ``pretrained:NAME``.
+        kernel: what computes.
+
+    Raises:
+        ValueError: one line that says what is wrong with which file.
+    """
+    checkpoints = {name: read_checkpoint(path) for name, path in paths.items()}
+    modules = {
+        name: MermaideModule.from_checkpoint(checkpoint, paths[name]).eval()
+        for name, checkpoint in checkpoints.items()
+    }
+    last = list(paths)[-1]
+    for name, module in modules.items():
+        theirs, ours = (
+            {"game": checkpoints[each][CHECKPOINT_KEY]["game"]} for each in (name, last)
+        )
+        check_same_shape(theirs, ours)
+        module.game = module.principal.game = modules[last].game
+        module.principal.kernel = kernel
+    return modules, training_population(checkpoints[last], paths[last])
+
+
+def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Population:
+    """The training population of a checkpoint that `read_checkpoint` has read from `path`.
+
+    Raises:
+        ValueError: one line, if the checkpoint does not say.
+    """
+    try:
+        return rebuild(checkpoint["TaskDataModule"]["train_population"])
+    except KeyError:
+        raise ValueError(f"{path} does not name its training population") from None
+
+
+def check_arms(name: str, population: Population, game: Game) -> None:
+    """Refuse agents with another number of arms than the game has.
+
+    Raises:
+        ValueError: naming the population.
+    """
+    if population.num_arms != game.num_arms:
+        raise ValueError(
+            f"population {name} has agents with {population.num_arms} arms, the checkpoint's"
+            f" principal is for {game.num_arms}"
+        )

@@ -1,0 +1,259 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mermaide_pl import evaluation
+from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
+from mermaide_pl.agents import UCB, EpsilonGreedy
+from mermaide_pl.checkpoints import read_checkpoint, write_checkpoint
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.evaluation import evaluate
+from mermaide_pl.experiments.one_agent import OneAgent, adapt_by_playing, adapt_from_histories
+from mermaide_pl.game import FullInformation, Game
+from mermaide_pl.meta_step import Objective, adapt
+from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
+from mermaide_pl.objectives import DiCE
+from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel
+from mermaide_pl.rollout import rollout
+from mermaide_pl.tasks import AgentFamily, Interval, Population
+from mermaide_pl.trajectory import Trajectory
+
+GAME = Game(num_arms=3, num_steps=8, cost=0.4)
+TRAIN = Population([AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})], num_arms=3)
+OTHERS = Population(
+    [AgentFamily(EpsilonGreedy, {"epsilon": Interval(0.1, 0.3)}), AgentFamily(UCB)], num_arms=3
+)
+MAML = GradientAdaptation(5.0)
+ADAPTATIONS = {
+    "maml": MAML,
+    "with memory": GradientAdaptation(5.0, carries_state=True),
+    "memory alone": RecurrentAdaptation(),
+    "three steps": GradientAdaptation(1.0, num_inner_steps=3, adapted=("world_model",)),
+}
+
+
+@pytest.fixture(autouse=True)
+def few_tuning_agents(monkeypatch):
+    monkeypatch.setattr(evaluation, "NUM_TUNING_AGENTS", 5)
+
+
+def checkpoint(folder: Path, adaptation=MAML, **settings) -> Path:
+    torch.manual_seed(0)
+    module = MermaideModule(
+        **{"game": GAME, "architecture": Architecture(8, 8), "adaptation": adaptation} | settings
+    )
+    for weight in module.principal.parameters():
+        weight.data += 0.2 * torch.randn_like(weight)
+    content = {
+        "state_dict": module.state_dict(),
+        "TaskDataModule": TaskDataModule(TRAIN).state_dict(),
+    }
+    module.on_save_checkpoint(content)
+    write_checkpoint(folder / "before.ckpt", content)
+    return folder / "before.ckpt"
+
+
+def load(path: Path) -> MermaideModule:
+    return MermaideModule.load_from_checkpoint(path)
+
+
+def play(module: MermaideModule, agent: int = 0, num_episodes: int = 1) -> Trajectory:
+    """Support episodes as `MermaideModule.adapted_weights` plays them."""
+    player = LearnedPlayer(module.principal, module.principal.weights())
+    tasks = OTHERS.sample([agent], split="test")
+    return rollout(tasks, player, module.game, stream="support", num_episodes=num_episodes)
+
+
+def record(path: Path, played: Trajectory, propensities=None) -> Path:
+    """The history of one agent as a file."""
+    rows = [["episode", "step", "arm", "intervention", "agent_reward", "propensity"]]
+    for episode in range(played.arms.shape[1]):
+        for step in range(played.arms.shape[2]):
+            one = 0, episode, step
+            chance = None if propensities is None else propensities[one].item()
+            values = played.arms[one], played.levels[one], played.agent_rewards[one]
+            rows.append([episode, step, *(value.item() for value in values), chance])
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(row if propensities is not None else row[:-1] for row in rows)
+    return path
+
+
+def assert_holds(path: Path, weights: dict, before: Path, **tolerance) -> None:
+    """A checkpoint of the same settings with these weights of one task."""
+    saved, old = read_checkpoint(path), read_checkpoint(before)
+    for key in (CHECKPOINT_KEY, "TaskDataModule"):
+        assert saved[key] == old[key]
+    module = load(path)
+    for name, weight in module.principal.weights().items():
+        expected = weights[name].reshape(weight.shape)
+        torch.testing.assert_close(weight, expected, **{"rtol": 0.0, "atol": 0.0} | tolerance)
+    rates = load(before).inner_loop.state_dict()
+    assert all(
+        torch.equal(rates[key], value) for key, value in module.inner_loop.state_dict().items()
+    )
+    assert any(not torch.equal(saved["state_dict"][k], v) for k, v in old["state_dict"].items())
+    assert [other.name for other in path.parent.iterdir() if other.suffix == ".part"] == []
+
+
+def test_copies_of_an_agent_are_that_agent_with_other_luck():
+    agent = OTHERS.sample([5], split="test", seed=3)
+    copies = OneAgent.of(OTHERS, 5).sample(range(4, 7), split="test", seed=3)
+    assert torch.equal(copies.base_rewards, agent.base_rewards.expand(3, -1))
+    assert torch.equal(copies.target_arm, agent.target_arm.expand(3))
+    (family,), (copied,) = agent.families, copies.families
+    assert vars(copied.rule).keys() == vars(family.rule).keys()
+    for name, value in vars(copied.rule).items():
+        assert torch.equal(
+            torch.as_tensor(value).flatten().unique(), vars(family.rule)[name].flatten()
+        )
+    assert copies.seeds == OTHERS.sample(range(4, 7), split="test", seed=3).seeds
+    assert copies.seeds[1] == agent.seeds[0]
+    tuning = OneAgent.of(OTHERS, 5).sample(range(2), split="tune", seed=3)
+    assert torch.equal(tuning.base_rewards[:1], agent.base_rewards)
+    assert not set(tuning.seeds) & set(copies.seeds)
+
+
+@pytest.mark.parametrize("name", ADAPTATIONS)
+@pytest.mark.parametrize("shots", [1, 3])
+def test_adapting_by_playing_saves_the_adapted_principal(name, shots, tmp_path):
+    before, after = checkpoint(tmp_path, ADAPTATIONS[name]), tmp_path / "new" / "after.ckpt"
+    rows = adapt_by_playing(before, "others", OTHERS, after, agent=4, shots=shots, num_episodes=6)
+    module = load(before)
+    support = play(module, agent=4, num_episodes=shots)
+    weights, _ = adapt(module.principal, module.inner_loop, module.objective, support)
+    assert_holds(after, weights, before)
+    learned = [
+        (row["population"], row["method"], row["shots"])
+        for row in rows
+        if row["method"] in ("before", "after")
+    ]
+    populations = ("copies of agent 4 of others", "training agents")
+    assert learned == [
+        (population, method, number)
+        for population in populations
+        for method in ("before", "after")
+        for number in (0, shots)
+    ]
+    for path, method in ((before, "before"), (after, "after")):
+        alone = evaluate(
+            path, {"training agents": TRAIN}, shots=[0, shots], num_agents=6, num_episodes=1
+        )
+        expected = [row["return_mean"] for row in alone if row["method"] == "mermaide"]
+        found = [
+            row["return_mean"]
+            for row in rows
+            if (row["population"], row["method"]) == ("training agents", method)
+        ]
+        assert found == expected
+
+
+@pytest.mark.parametrize("name", ADAPTATIONS)
+@pytest.mark.parametrize("game", [GAME, replace(GAME, observation=FullInformation())])
+def test_adapting_from_a_history_is_adapting_on_its_episodes(name, game, tmp_path):
+    before, after = checkpoint(tmp_path, ADAPTATIONS[name], game=game), tmp_path / "after.ckpt"
+    module = load(before)
+    support = play(module, num_episodes=3)
+    target = OTHERS.sample([0], split="test").target_arm.item()
+    logs = record(tmp_path / "history.csv", support)
+    held_out = adapt_from_histories(before, logs, after, target_arm=target)
+    forecast_only = replace(module.objective, inner_policy_weight=0.0)
+    weights, _ = adapt(module.principal, module.inner_loop, forecast_only, support)
+    assert_holds(after, weights, before)
+    # held out is the last of three episodes
+    first, last = (
+        Trajectory(*(getattr(support, field)[:, chosen] for field in support.__dataclass_fields__))
+        for chosen in (slice(2), slice(2, 3))
+    )
+    fast, _ = adapt(module.principal, module.inner_loop, forecast_only, first)
+    unadapted, adapted = (
+        -module.principal(weights, last).log_arms.mean().item()
+        for weights in (module.principal.weights(), fast)
+    )
+    assert held_out.num_steps == 8
+    assert held_out.log_loss_before == pytest.approx(unadapted, abs=1e-6)
+    assert held_out.log_loss_after == pytest.approx(adapted, abs=1e-6)
+
+
+def test_the_policy_adapts_where_propensities_are_recorded(tmp_path):
+    before, after = checkpoint(tmp_path), tmp_path / "after.ckpt"
+    module = load(before)
+    support = play(module, num_episodes=2)
+    chances = module.principal(module.principal.weights(), support).log_levels.detach().exp()
+    target = OTHERS.sample([0], split="test").target_arm.item()
+    logs = record(tmp_path / "history.csv", support, chances)
+    adapt_from_histories(before, logs, after, target_arm=target)
+    weights, _ = adapt(module.principal, module.inner_loop, module.objective, support)
+    assert_holds(after, weights, before, atol=1e-5)
+    record(logs, support)
+    adapt_from_histories(before, logs, tmp_path / "forecast.ckpt", target_arm=target)
+    other = load(tmp_path / "forecast.ckpt").principal.policy.policy_out_weight
+    assert not torch.allclose(load(after).principal.policy.policy_out_weight, other, atol=1e-4)
+
+
+def test_of_a_single_episode_the_second_half_is_held_out(tmp_path):
+    before, after = checkpoint(tmp_path, ADAPTATIONS["with memory"]), tmp_path / "after.ckpt"
+    module = load(before)
+    support = play(module)
+    target = OTHERS.sample([0], split="test").target_arm.item()
+    logs = record(tmp_path / "history.csv", support)
+    held_out = adapt_from_histories(before, logs, after, target_arm=target)
+    half = Trajectory(*(getattr(support, f)[:, :, :4] for f in support.__dataclass_fields__))
+    objective = replace(module.objective, inner_policy_weight=0.0)
+    fast, _ = adapt(module.principal, module.inner_loop, objective, half)
+    log_losses = -module.principal(fast, support).log_arms[0, 0]
+    assert held_out.num_steps == 4
+    assert held_out.log_loss_after == pytest.approx(log_losses[4:].mean().item(), abs=1e-6)
+    weights, _ = adapt(module.principal, module.inner_loop, objective, support)
+    assert_holds(after, weights, before)
+
+
+def test_one_step_cannot_be_parted(tmp_path):
+    logs = tmp_path / "history.csv"
+    logs.write_text("episode,step,arm,intervention\n0,0,1,0\n")
+    with pytest.raises(ValueError, match="single step, at least 2"):
+        adapt_from_histories(checkpoint(tmp_path), logs, tmp_path / "after.ckpt")
+
+
+PLAIN = {"architecture": Architecture(8, 8, world_model=NoWorldModel())}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"adaptation": NoAdaptation()}, r"before\.ckpt does not adapt"),
+        (PLAIN, r"before\.ckpt has no world model"),
+        ({"objective": Objective(surrogate=DiCE())}, r"column propensity: the surrogate DiCE"),
+    ],
+)
+def test_a_principal_that_cannot_learn_from_a_history(settings, message, tmp_path):
+    logs = tmp_path / "history.csv"
+    logs.write_text("episode,step,arm,intervention,propensity\n0,0,1,0,0.5\n0,1,1,0,0.5\n")
+    with pytest.raises(ValueError, match=message):
+        adapt_from_histories(checkpoint(tmp_path, **settings), logs, tmp_path / "after.ckpt")
+    assert not (tmp_path / "after.ckpt").exists()
+
+
+def test_a_checkpoint_is_not_overwritten_by_its_adapted_self(tmp_path):
+    before = checkpoint(tmp_path)
+    with pytest.raises(ValueError, match=r"--out .*is the checkpoint itself"):
+        adapt_by_playing(before, "others", OTHERS, tmp_path / "x" / ".." / "before.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"agent": -1}, r"--agent .*at least 0.*got -1"),
+        ({"shots": 0}, r"--shots .*at least 1, got 0"),
+        ({"seed": -1}, r"--seed .*got -1"),
+        ({"num_episodes": 1}, r"num_episodes .*at least 2, got 1"),
+        ({"population": replace(OTHERS, num_arms=4)}, r"population others has agents with 4 arms"),
+    ],
+)
+def test_settings_are_checked(settings, message, tmp_path):
+    settings = {"population": OTHERS, "out": tmp_path / "after.ckpt"} | settings
+    with pytest.raises(ValueError, match=message):
+        adapt_by_playing(checkpoint(tmp_path), "others", **settings)
+    assert not (tmp_path / "after.ckpt").exists()

@@ -1,0 +1,233 @@
+import csv
+import math
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from mermaide_pl.game import FullInformation, Game
+from mermaide_pl.histories import Episode, read_histories, support_of
+from mermaide_pl.trajectory import Trajectory
+
+GAME = Game(num_arms=3, num_steps=4, bonuses=(0.0, 0.5, 1.0), cost=0.4)
+SEES_REWARDS = Game(num_arms=3, num_steps=4, observation=FullInformation())
+HEADER = "episode,step,arm,intervention"
+GOOD = f"{HEADER}\n7,0,2,0\n7,1,0,1\n3,0,1,0\n"
+PROPERTY = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def read(path: Path, text: str | bytes, game: Game = GAME) -> list[Episode]:
+    path = path if path.suffix else path / "history.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_histories(path, game)
+
+
+def rows_of(episodes: list[Episode]) -> list[list[object]]:
+    """Header and rows, with the columns that were recorded."""
+    optional = {"agent_reward": "agent_rewards", "propensity": "propensities"}
+    optional = {name: key for name, key in optional.items() if getattr(episodes[0], key)}
+    rows: list[list[object]] = [[*HEADER.split(","), *optional]]
+    for number, episode in enumerate(episodes):
+        for step in range(len(episode)):
+            extra = [getattr(episode, key)[step] for key in optional.values()]
+            rows.append([number, step, episode.arms[step], episode.levels[step], *extra])
+    return rows
+
+
+def write_csv(path: Path, rows: list[list[object]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def write_parquet(path: Path, rows: list[list[object]]) -> Path:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = [list(column) for column in zip(*rows[1:], strict=True)] or [[] for _ in rows[0]]
+    parquet.write_table(pyarrow.table(columns, names=rows[0]), path)
+    return path
+
+
+@st.composite
+def histories(draw) -> list[Episode]:
+    has_rewards, has_propensities = draw(st.booleans()), draw(st.booleans())
+    lengths = draw(st.lists(st.integers(1, GAME.num_steps), min_size=1, max_size=4))
+
+    def numbers(length: int, values: st.SearchStrategy) -> list:
+        return draw(st.lists(values, min_size=length, max_size=length))
+
+    return [
+        Episode(
+            numbers(length, st.integers(0, 2)),
+            numbers(length, st.integers(0, 2)),
+            numbers(length, st.floats(-1e6, 1e6)) if has_rewards else None,
+            numbers(length, st.floats(1e-300, 1.0)) if has_propensities else None,
+        )
+        for length in lengths
+    ]
+
+
+@PROPERTY
+@given(histories(), st.randoms(use_true_random=False))
+def test_what_was_recorded_is_read_from_csv_and_parquet(tmp_path, episodes, random):
+    rows = rows_of(episodes)
+    order = random.sample(range(len(rows[0])), len(rows[0]))  # columns come in any order
+    rows = [[row[column] for column in order] for row in rows]
+    assert read_histories(write_csv(tmp_path / "a.csv", rows), GAME) == episodes
+    assert read_histories(write_parquet(tmp_path / "a.parquet", rows), GAME) == episodes
+
+
+@PROPERTY
+@given(
+    histories(),
+    st.data(),
+    st.one_of(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+        st.integers(-2, 5).map(str),
+        st.sampled_from(
+            ["nan", "inf", "-1e400", "1e39", "0.0", "1_0", "٣", "", "0x1", "1.0", "2,3"]
+        ),
+    ),
+)
+def test_a_damaged_cell_is_refused_by_its_place_or_is_another_history(
+    tmp_path, episodes, data, damage
+):
+    rows = rows_of(episodes)
+    row = data.draw(st.integers(1, len(rows) - 1))
+    column = data.draw(st.integers(0, len(rows[0]) - 1))
+    name, right = rows[0][column], rows[row][column]
+    assume(damage.strip() != str(right))
+    rows[row][column] = damage
+    try:
+        other = read_histories(write_csv(tmp_path / "a.csv", rows), GAME)
+    except ValueError as error:
+        found = re.search(r"a\.csv, row (\d+), column (\w+): .* got ['\"]", str(error))
+        assert found is not None and "\n" not in str(error)
+        if name == "episode" and re.fullmatch(r"\s*[+-]?\d+\s*", damage, re.ASCII):
+            # a wrong number of an episode may come to light in the step that follows from it
+            assert int(found[1]) in (row, row + 1) and found[2] in ("episode", "step")
+        else:
+            assert (int(found[1]), found[2]) == (row, name)
+    else:
+        assert sum(map(len, other)) == len(rows) - 1
+        if name == "step":
+            assert int(damage) == right  # +1 is the same step as 1, and no other can be the next
+
+
+@PROPERTY
+@given(st.binary(max_size=60), st.sampled_from(["csv", "parquet"]))
+def test_any_other_file_is_refused_in_one_line(tmp_path, content, suffix):
+    with pytest.raises(ValueError, match=rf"history .*a\.{suffix}") as caught:
+        read(tmp_path / f"a.{suffix}", content)
+    assert "\n" not in str(caught.value)
+
+
+REFUSALS = {
+    "empty": ("", r"is empty, it needs the columns episode, step, arm, intervention"),
+    "header alone": (HEADER, "no rows"),
+    "missing": ("episode,step,arm\n0,0,0\n", "missing column 'intervention', needed: episode"),
+    "unknown": (GOOD.replace("arm", "arn"), "unknown column 'arn', needed.*allowed.*propensity"),
+    "duplicate": (GOOD.replace("arm", "step"), "duplicate column 'step'"),
+    "no number": (GOOD.replace("7,1,0,1", "7,1,x,1"), r"row 2, column arm: .*0 to 2, got 'x'"),
+    "half": (GOOD.replace("7,1,0,1", "7,1,0.5,1"), r"row 2, column arm: .*an integer.*got '0\.5'"),
+    "arm": (GOOD.replace("7,1,0,1", "7,1,3,1"), r"row 2, column arm: .*0 to 2, got '3'"),
+    "level": (GOOD.replace("7,1,0,1", "7,1,0,-1"), r"row 2, column intervention: .*0 to 2, got"),
+    "first step": (GOOD.replace("3,0", "3,1"), r"row 3, column step: must be 0.*got '1'"),
+    "gap": (GOOD.replace("7,1", "7,2"), r"row 2, column step: must be 1.*got '2'"),
+    "long": (
+        HEADER + "".join(f"\n0,{step},0,0" for step in range(5)),
+        r"row 5, column step: must be at most 3, got '4'",
+    ),
+    "interleaved": (GOOD + "7,2,0,0\n", r"row 4, column episode: .*follow each other, got '7'"),
+    "short row": (GOOD + "3,1,0\n", r"row 4, column intervention: a row must have 4 cells, got 3"),
+    "long row": (GOOD + "3,1,0,0,0\n", r"row 4, column after the last: .*4 cells, got 5"),
+    "improbable": (f"{HEADER},propensity\n0,0,0,0,1.5\n", r"column propensity: must be above 0"),
+    "impossible": (f"{HEADER},propensity\n0,0,0,0,0\n", r"row 1, column propensity: must be above"),
+    "infinite": (f"{HEADER},agent_reward\n0,0,0,0,inf\n", r"column agent_reward: .*finite"),
+    "too large": (f"{HEADER},agent_reward\n0,0,0,0,1e39\n", r"column agent_reward: .*finite"),
+    "latin": (GOOD.encode() + b"\xe9,1,0,0\n", r"row 4: must be UTF-8"),
+    "quotes": (GOOD + '"3"1,1,0,0\n', r"row 4: is not CSV"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_says_where_and_what_is_allowed(name, tmp_path):
+    text, message = REFUSALS[name]
+    with pytest.raises(ValueError, match=message) as caught:
+        read(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_history(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.txt must end in \.csv or \.parquet"):
+        read(tmp_path / "a.txt", GOOD)
+    with pytest.raises(ValueError, match=r"none\.csv cannot be read: No such file"):
+        read_histories(tmp_path / "none.csv", GAME)
+    with pytest.raises(ValueError, match=r"none\.parquet .*No such file"):
+        read_histories(tmp_path / "none.parquet", GAME)
+    with pytest.raises(ValueError, match=r"a\.parquet is not Parquet"):
+        read(tmp_path / "a.parquet", GOOD)
+
+
+def test_a_principal_that_sees_rewards_needs_them(tmp_path):
+    with pytest.raises(ValueError, match=r"missing column 'agent_reward', needed: .*agent_reward"):
+        read(tmp_path, GOOD, SEES_REWARDS)
+    (episode,) = read(tmp_path, f"{HEADER},agent_reward\n0,0,0,0,-1.5e0\n", SEES_REWARDS)
+    assert episode.agent_rewards == [-1.5]
+
+
+@pytest.mark.parametrize("text", ["\ufeff" + GOOD, GOOD.replace("\n", "\r\n"), GOOD + "\n\n"])
+def test_other_ways_to_write_csv(text, tmp_path):
+    assert read(tmp_path, text) == [
+        Episode([2, 0], [0, 1], None, None),
+        Episode([1], [0], None, None),
+    ]
+
+
+def test_cells_that_are_empty_in_parquet(tmp_path):
+    rows = [HEADER.split(","), [0, 0, 1, 0], [0, 1, None, 0]]
+    with pytest.raises(ValueError, match=r"row 2, column arm: .*0 to 2, got ''"):
+        read_histories(write_parquet(tmp_path / "a.parquet", rows), GAME)
+
+
+def test_support_by_hand():
+    episodes = [
+        Episode([2, 0], [2, 0], [1.5, 0.5], [0.25, 1.0]),
+        Episode([1], [1], [0.0], [0.5]),
+        Episode([0, 1], [0, 1], [0.1, 0.2], [0.5, 0.125]),
+    ]
+    like = torch.zeros((), dtype=torch.float64)
+    longer, shorter = support_of(episodes, 2, GAME, like)
+    played = longer.episodes
+    assert played.arms.tolist() == [[[2, 0], [0, 1]]]
+    assert played.observed_arms.tolist() == [[[0, 2], [2, 1]]]  # the target and arm 0 swap labels
+    assert played.levels.tolist() == [[[2, 0], [0, 1]]]
+    assert played.aligned.tolist() == [[[True, False], [False, False]]]
+    # 1 for a pull of the target, minus 0.4 times the bonus
+    expected = torch.tensor([[[0.6, 0.0], [0.0, -0.2]]], dtype=torch.float64)
+    torch.testing.assert_close(played.rewards, expected)
+    assert played.agent_rewards.tolist() == [[[1.5, 0.5], [0.1, 0.2]]]
+    assert played.observed_agent_rewards.tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
+    logs = [[[math.log(0.25), 0.0], [math.log(0.5), math.log(0.125)]]]
+    torch.testing.assert_close(longer.behaviour, torch.tensor(logs, dtype=torch.float64))
+    assert shorter.episodes.observed_arms.tolist() == [[[1]]]
+    assert (longer.num_steps, shorter.num_steps) == (4, 1)
+    full = Game(num_arms=3, num_steps=4, bonuses=GAME.bonuses, observation=FullInformation())
+    (seen, _) = support_of(episodes, 2, full, like)
+    assert torch.equal(seen.episodes.observed_agent_rewards, played.agent_rewards)
+    for field in fields(Trajectory):
+        value = getattr(played, field.name)
+        assert value.dtype in (torch.int64, torch.bool, torch.float64)
+
+
+@pytest.mark.parametrize("target", [-1, 3])
+def test_a_target_that_the_agent_does_not_have(target):
+    with pytest.raises(ValueError, match=r"--target_arm .*at most 2, got"):
+        support_of([Episode([0], [0], None, None)], target, GAME, torch.zeros(()))
