@@ -3,7 +3,7 @@
 from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights
 from mermaide_pl.principal.oracle import Oracle
-from mermaide_pl.principal.player import GreedyPlayer, LearnedPlayer, Player, Table
+from mermaide_pl.principal.player import GreedyPlayer, LearnedPlayer, Player, Table, sample_levels
 from mermaide_pl.principal.policy import Critic, NoCritic, StateValue
 from mermaide_pl.principal.principal import Architecture, Principal, PrincipalOutput
 from mermaide_pl.principal.schedules import (
@@ -48,4 +48,5 @@ __all__ = [
     "Tallies",
     "Weights",
     "WorldModel",
+    "sample_levels",
 ]
