@@ -13,7 +13,7 @@ QUICKSTART_POPULATION ?= conf/population/unseen_ucb.yaml conf/population/epsilon
 QUICKSTART_SHOTS      ?= 0 1
 QUICKSTART_AGENTS     ?= 1000
 
-BENCHMARKS  ?= w1 scaling phases
+BENCHMARKS  ?= w1 scaling phases live
 PYTEST_ARGS ?= -n 2 -m "not slow"
 
 .DEFAULT_GOAL := help

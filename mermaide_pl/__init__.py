@@ -3,6 +3,7 @@
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.game import Game
+from mermaide_pl.live import LivePrincipal
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.tasks import AgentFamily, Population
 
@@ -11,6 +12,7 @@ load_pretrained = MermaideModule.pretrained
 __all__ = [
     "AgentFamily",
     "Game",
+    "LivePrincipal",
     "MermaideModule",
     "Population",
     "TaskDataModule",

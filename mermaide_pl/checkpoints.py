@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from mermaide_pl.checks import one_line
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 _PREFIX = "pretrained:"
@@ -18,15 +22,18 @@ def pretrained_names() -> list[str]:
 
 
 def checkpoint_path(path: str | Path) -> Path:
-    """The file of a checkpoint, or of a principal of the package named ``pretrained:NAME``.
+    """The file of a checkpoint, or of a principal of the package.
+
+    The latter is named ``pretrained:NAME``, or by its plain name where there is no such file.
 
     Raises:
         ValueError: one line with the names there are.
     """
-    if not str(path).startswith(_PREFIX):
-        return Path(path)
     name = str(path).removeprefix(_PREFIX)
-    if name not in pretrained_names():
+    is_known = name in pretrained_names()
+    if name == str(path) and (Path(path).exists() or not is_known):
+        return Path(path)
+    if not is_known:
         raise ValueError(
             f"there is no pretrained principal '{name}', allowed: {', '.join(pretrained_names())}"
         )
@@ -34,15 +41,20 @@ def checkpoint_path(path: str | Path) -> Path:
 
 
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint, or ``pretrained:NAME``, without running code from it.
+    """Read a checkpoint, or a pretrained one (`checkpoint_path`), without running code from it.
 
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
     path = checkpoint_path(path)
     if not path.is_file():
-        raise ValueError(f"checkpoint {path} does not exist")
+        names = ", ".join(pretrained_names())
+        raise ValueError(f"checkpoint {path} does not exist (pretrained principals: {names})")
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch.load leaves the checksums alone
+                if archive.testzip() is not None:
+                    raise zipfile.BadZipFile
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception:  # a damaged file can raise any: KeyError, for one, if it is a text
         raise ValueError(
@@ -53,8 +65,8 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     return checkpoint
 
 
-def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all.
+def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Write a checkpoint whole or not at all: neither a reader nor a crash meets half a file.
 
     Raises:
         ValueError: one line that says why it cannot be written.
@@ -62,16 +74,18 @@ def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder, it must be a file")
-    part = path.with_name(f"{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with beside.open("wb") as file:
             torch.save(checkpoint, file)
-        part.replace(path)
-    except OSError as error:
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except (OSError, RuntimeError) as error:  # RuntimeError: PyTorch's, where the disk is full
         with suppress(OSError):
-            part.unlink()
-        raise ValueError(f"{path} cannot be written: {error}") from None
+            beside.unlink()
+        raise ValueError(f"checkpoint {path} cannot be written: {one_line(error)}") from None
 
 
 def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,22 @@ def check_number(
     upper = f"at most {high:.10g}" if high < math.inf else ""
     allowed = " and ".join(part for part in ("a finite number", lower, upper) if part)
     raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def whole_number(name: str, value: Any, *, low: int, high: int | None = None) -> int:
+    """The int that a value stands for (NumPy's and PyTorch's numbers too, no bool), or refuse it.
+
+    Raises:
+        ValueError: naming the value, its place and the allowed range.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is not None and low <= number and (high is None or number <= high):
+        return number
+    allowed = f"at least {low}" if high is None else f"from {low} to {high}"
+    raise ValueError(f"{name} must be a whole number {allowed}, got {value!r}")
 
 
 def check_probability(name: str, value: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ _RULES = [
 ]
 POPULATION_HINT = (
     f"; allowed: {', '.join(item.name for item in fields(Population))}; in a family:"
-    f" {', '.join(item.name for item in fields(AgentFamily))}; as a rule: {', '.join(_RULES)}"
+    f" {', '.join(signature(AgentFamily).parameters)}; as a rule: {', '.join(_RULES)}"
 )
 """What a population may be made of, for messages."""
 

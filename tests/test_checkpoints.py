@@ -11,6 +11,7 @@ from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.agents import UCB
 from mermaide_pl.checkpoints import (
     PRETRAINED,
+    checkpoint_path,
     pretrained_names,
     read_checkpoint,
     write_checkpoint,
@@ -246,29 +247,55 @@ def test_unknown_pretrained_principals_are_refused_with_the_names():
         load_pretrained("nobody")
 
 
-def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_plain_name_is_a_pretrained_principal_unless_there_is_such_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    packaged = PRETRAINED / "ucb-partial.ckpt"
+    assert checkpoint_path("ucb-partial") == checkpoint_path("pretrained:ucb-partial") == packaged
+    Path("ucb-partial").touch()
+    assert checkpoint_path("ucb-partial") == Path("ucb-partial")
+    assert checkpoint_path("pretrained:ucb-partial") == packaged
+    assert checkpoint_path("nobody") == Path("nobody")
+
+
+@READERS
+def test_a_damaged_weight(read, tmp_path):
+    path, checkpoint = tmp_path / "a.ckpt", checkpoint_of(tiny())
+    torch.save(checkpoint, path)
+    content = bytearray(path.read_bytes())
+    weight = checkpoint["state_dict"]["principal.weight_hh"].numpy().tobytes()
+    content[content.index(weight)] ^= 1
+    path.write_bytes(content)
+    assert "truncated, damaged, or not a checkpoint" in complaint(read, path)
+
+
+def test_what_was_written_is_read(tmp_path):
     path = tmp_path / "new" / "a.ckpt"
-    write_checkpoint(path, checkpoint_of(tiny()))
-    whole = path.read_bytes()
-    assert list(read_checkpoint(path)["state_dict"]) == list(tiny().state_dict())
-
-    def full_disk(_, file):
-        file.write(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(ValueError, match=r"a\.ckpt cannot be written: No space left"):
-        write_checkpoint(path, checkpoint_of(tiny()))
-    assert path.read_bytes() == whole
-    assert list(path.parent.iterdir()) == [path]
+    for number in (1.0, 2.0):
+        write_checkpoint({"state_dict": {"x": torch.tensor(number)}}, path)
+        assert read_checkpoint(path)["state_dict"]["x"] == number
+    assert os.listdir(path.parent) == ["a.ckpt"]
 
 
-def test_where_no_checkpoint_can_be(tmp_path):
-    with pytest.raises(ValueError, match=r"is a folder, it must be a file"):
-        write_checkpoint(tmp_path, {})
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"cannot be written: "):
-        write_checkpoint(tmp_path / "file" / "a.ckpt", {})
+@pytest.mark.parametrize("failing", ["torch.save", "os.fsync", "os.replace"])
+def test_a_failed_write_leaves_the_old_file(failing, tmp_path, monkeypatch):
+    path = tmp_path / "a.ckpt"
+    path.write_text("old")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("disk\nfull") if failing == "torch.save" else OSError("disk\nfull")
+
+    monkeypatch.setattr(failing, fail)
+    with pytest.raises(ValueError, match=r"a\.ckpt cannot be written: disk full"):
+        write_checkpoint({}, path)
+    assert os.listdir(tmp_path) == ["a.ckpt"]
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("place", [".", "file/a.ckpt"])
+def test_places_that_cannot_be_written(place, tmp_path):
+    (tmp_path / "file").touch()
+    complaint(lambda path: write_checkpoint({}, path), tmp_path / place)
+    assert os.listdir(tmp_path) == ["file"]
 
 
 # where training begins

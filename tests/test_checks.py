@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from mermaide_pl.checks import check_levels, check_number, check_probability
+from mermaide_pl.checks import check_levels, check_number, check_probability, whole_number
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,18 @@ def test_levels_are_integers_below_their_number(levels, message):
     with pytest.raises(ValueError) as refusal:
         check_levels("x", np.array(levels), 3, 2)
     assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), torch.tensor(3)])
+def test_whole_numbers_of_any_library(value):
+    number = whole_number("x", value, low=3, high=3)
+    assert number == 3
+    assert type(number) is int
+
+
+@pytest.mark.parametrize("value", [2, 5, 3.0, np.float64(3), True, np.True_, "3", None, [3]])
+def test_what_is_no_whole_number(value):
+    with pytest.raises(ValueError, match="x must be a whole number from 3 to 4, got "):
+        whole_number("x", value, low=3, high=4)
+    with pytest.raises(ValueError, match="x must be a whole number at least 6, got "):
+        whole_number("x", value, low=6)

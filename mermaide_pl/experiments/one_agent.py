@@ -205,4 +205,4 @@ def _save(out: str | Path, checkpoint: dict[str, Any], weights: Weights) -> None
         key = f"principal.{name}"
         state[key] = weight.reshape(state[key].shape).clone()
     kept = {key: checkpoint[key] for key in (CHECKPOINT_KEY, "TaskDataModule") if key in checkpoint}
-    write_checkpoint(out, {"state_dict": state, **kept})
+    write_checkpoint({"state_dict": state, **kept}, out)

@@ -9,6 +9,7 @@ from mermaide_pl.principal.player import (
     LearnedPlayer,
     Player,
     Table,
+    sample_levels,
 )
 from mermaide_pl.principal.policy import Critic, NoCritic, StateValue
 from mermaide_pl.principal.principal import Architecture, Principal, PrincipalOutput
@@ -55,4 +56,5 @@ __all__ = [
     "Tallies",
     "Weights",
     "WorldModel",
+    "sample_levels",
 ]

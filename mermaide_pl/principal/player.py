@@ -73,16 +73,29 @@ class LearnedPlayer(Player):
 
     def act(self, step: int) -> Tensor:
         """Levels for this step."""
-        self._hidden, logits = self.principal.step(self.weights, self._hidden, self._past)
+        self._hidden, logits, _ = self.principal.step(self.weights, self._hidden, self._past)
         return self._choose(logits, self._uniforms[step])
 
     def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
-        threshold = logits.softmax(-1).cumsum(-1)[..., :-1]
-        return (uniforms.unsqueeze(-1) > threshold).sum(-1)
+        return sample_levels(logits, uniforms)
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """Add the step to the history."""
         self._past.add(arms, levels, agent_rewards, self.principal.game)
+
+
+def sample_levels(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """Levels drawn from the policy.
+
+    Args:
+        logits: of each level, float [..., L].
+        uniforms: uniform numbers in (0, 1), float [...].
+
+    Returns:
+        int64 [...].
+    """
+    threshold = logits.softmax(-1).cumsum(-1)[..., :-1]
+    return (uniforms.unsqueeze(-1) > threshold).sum(-1)
 
 
 class GreedyPlayer(LearnedPlayer):

@@ -193,7 +193,9 @@ class Principal(nn.Module):
     def _is_native(self, like: Tensor) -> bool:
         return self.has_native_twin and uses_native(self.kernel, like)
 
-    def step(self, weights: Weights, hidden: Tensor, past: Past) -> tuple[Tensor, Tensor]:
+    def step(
+        self, weights: Weights, hidden: Tensor, past: Past
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Think one step ahead in a running game.
 
         Args:
@@ -202,13 +204,14 @@ class Principal(nn.Module):
             past: what was seen before this step, axes [M, B].
 
         Returns:
-            The new hidden state, float [M, B, H], and the level logits, float [M, B, L].
+            The new hidden state, float [M, B, H], the level logits, float [M, B, L], and the arm
+            logits of every level, float [M, B, L, A], or None without a world model.
         """
         features = self.history.features(past, self.game)
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
         hidden = gru_step(projected, hidden, weights["weight_hh"], weights["bias_hh"])
-        state, _ = self._state(weights, hidden, features)
-        return hidden, self.policy.level_logits(weights, state)
+        state, arm_logits = self._state(weights, hidden, features)
+        return hidden, self.policy.level_logits(weights, state), arm_logits
 
     def _state(
         self, weights: Weights, hidden: Tensor, features: Tensor

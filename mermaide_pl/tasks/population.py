@@ -7,7 +7,7 @@ agent, whichever batch it is drawn into, and no agent is in two splits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
@@ -63,17 +63,15 @@ class AgentFamily:
     rule: Rule = LearningRule
     hyper_parameters: dict[str, HyperParameterRange] = field(default_factory=dict)
     weight: float = 1.0
-    factory: str | Callable[..., Any] | None = None
-    num_workers: int = 0
+    factory: InitVar[str | Callable[..., Any] | None] = None
+    num_workers: InitVar[int] = 0
 
-    def __post_init__(self) -> None:
-        if (self.rule is LearningRule) == (self.factory is None):
+    def __post_init__(self, factory: str | Callable[..., Any] | None, num_workers: int) -> None:
+        if (self.rule is LearningRule) == (factory is None):
             raise ValueError("a family needs either a rule or a factory")
-        if self.factory is not None:
-            object.__setattr__(self, "rule", PythonAgent(self.factory, self.num_workers))
-            object.__setattr__(self, "factory", None)
-            object.__setattr__(self, "num_workers", 0)
-        elif self.num_workers:
+        if factory is not None:
+            object.__setattr__(self, "rule", PythonAgent(factory, num_workers))
+        elif num_workers:
             raise ValueError("num_workers goes with a factory only")
         check_number(f"weight of the {self.rule.__name__} family", self.weight, above=0.0)
         allowed = _hyper_parameters(self.rule)

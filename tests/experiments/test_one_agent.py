@@ -52,7 +52,7 @@ def checkpoint(folder: Path, adaptation=MAML, **settings) -> Path:
         "TaskDataModule": TaskDataModule(TRAIN).state_dict(),
     }
     module.on_save_checkpoint(content)
-    write_checkpoint(folder / "before.ckpt", content)
+    write_checkpoint(content, folder / "before.ckpt")
     return folder / "before.ckpt"
 
 

@@ -58,21 +58,28 @@ def per_task(principal: Principal) -> dict[str, torch.Tensor]:
 def test_playing_thinks_the_same_as_looking_back(architecture, observation, fast, monkeypatch):
     principal, game = build(architecture, observation)
     weights = per_task(principal) if fast else principal.weights()
-    thoughts, step = [], principal.step
+    thoughts, forecasts, step = [], [], principal.step
 
     def recorded(*args):
-        hidden, level_logits = step(*args)
+        hidden, level_logits, arm_logits = step(*args)
         thoughts.append(level_logits)
-        return hidden, level_logits
+        forecasts.append(arm_logits)
+        return hidden, level_logits, arm_logits
 
     monkeypatch.setattr(principal, "step", recorded)
     principal.kernel = "torch"  # which plays step by step
     player = LearnedPlayer(principal, weights)
     played = rollout(sample_tasks(), player, game, stream="s", num_episodes=B)
     assert len(played.levels.unique()) == len(BONUSES)
-    looking_back = principal(weights, played).level_logits
-    assert looking_back.std() > 0.1
-    torch.testing.assert_close(torch.stack(thoughts, dim=2), looking_back, rtol=0.0, atol=1e-12)
+    looking_back = principal(weights, played)
+    level_logits, arm_logits = looking_back.level_logits, looking_back.arm_logits
+    assert level_logits.std() > 0.1
+    torch.testing.assert_close(torch.stack(thoughts, dim=2), level_logits, rtol=0.0, atol=1e-12)
+    if arm_logits is None:
+        assert set(forecasts) == {None}
+    else:
+        stacked = torch.stack(forecasts, dim=2)
+        torch.testing.assert_close(stacked, arm_logits, rtol=0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("architecture", "observation"), ARCHITECTURES)

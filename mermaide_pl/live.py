@@ -1,0 +1,289 @@
+"""The trained principal beside somebody's real learner: one agent, step by step.
+
+```python
+principal = LivePrincipal.load("mixed-partial", target_arm=3)
+for _ in range(principal.game.num_steps):
+    level = principal.intervene()  # pay game.bonuses[level] if the learner pulls arm 3
+    principal.observe(arm=learner_pulls_an_arm_and_learns(level))
+principal.end_episode()
+principal.adapt()  # to what this learner did, for its next episodes
+```
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self, TypedDict, Unpack
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.checkpoints import read_checkpoint, write_checkpoint
+from mermaide_pl.checks import check_number, one_line, whole_number
+from mermaide_pl.meta_step import adapt
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.native.build import check_kernel
+from mermaide_pl.observed_steps import ObservedSteps, support_of
+from mermaide_pl.principal import Past, sample_levels
+from mermaide_pl.randomness import task_uniforms
+from mermaide_pl.trajectory import relabel_target_first
+
+_KEY = "live"  # in a checkpoint: what it holds besides the trained principal
+_LARGEST_REWARD = 1e18  # float32 sums and products of larger ones would overflow
+
+
+class Settings(TypedDict, total=False):
+    """Settings of a `LivePrincipal`, see there."""
+
+    target_arm: int
+    max_interventions: int | None
+    sampling_seed: int | None
+
+
+class LivePrincipal:
+    """Steers one learning agent that somebody else runs.
+
+    At each step `intervene` answers a level, the agent pulls an arm and learns from its reward,
+    plus ``game.bonuses[level]`` if that arm was the target, and `observe` takes what came of it.
+    A mistake is answered by a ValueError of one line and changes nothing.
+
+    Args:
+        module: the trained principal, whose number of arms and steps are those of the agent's game.
+        target_arm: the arm that the principal prefers, labelled 0 to A - 1 as the user labels arms.
+        max_interventions: most interventions (levels above 0) of an episode, or None for any
+            number. When they are spent, every further level is 0.
+        sampling_seed: levels are sampled from the policy, as in training, with random numbers that
+            depend on this seed, the episode and the step alone; None plays the most probable level,
+            as the principal is scored.
+    """
+
+    _level: int | None  # answered, and not yet observed
+    _thought: tuple[Tensor, Tensor, Tensor | None] | None  # of the step to come, or not yet
+    _uniforms: Tensor | None  # [T] float, to sample the levels of this episode with
+
+    def __init__(
+        self,
+        module: MermaideModule,
+        *,
+        target_arm: int = 0,
+        max_interventions: int | None = None,
+        sampling_seed: int | None = None,
+    ) -> None:
+        self.module, self.game = module, module.game
+        last = self.game.num_arms - 1
+        self.target_arm = whole_number("target_arm", target_arm, low=0, high=last)
+        if max_interventions is not None:
+            max_interventions = whole_number("max_interventions", max_interventions, low=0)
+        self.max_interventions = max_interventions
+        if sampling_seed is not None:
+            sampling_seed = whole_number("sampling_seed", sampling_seed, low=0, high=2**64 - 1)
+        self.sampling_seed = sampling_seed
+        labels = relabel_target_first(torch.arange(last + 1)[None], torch.tensor([self.target_arm]))
+        self._labels: list[int] = labels[0].tolist()  # either labelling to the other
+        meta = module.principal.weights()
+        self._weights = {name: weight.detach() for name, weight in meta.items()}
+        self._episodes: list[ObservedSteps] = []
+        self._begin()
+
+    @classmethod
+    def load(cls, path: str | Path, **settings: Unpack[Settings]) -> Self:
+        """Load a trained principal, or go on with a live one exactly where it was saved.
+
+        Args:
+            path: a checkpoint, ``pretrained:NAME`` or NAME alone, or a file written by `save`.
+            **settings: keyword arguments of `LivePrincipal`. A saved one brings its own: they may
+                be left out, and must not differ.
+
+        Raises:
+            ValueError: one line that says what is wrong with the file or the settings.
+        """
+        checkpoint = read_checkpoint(path)
+        module = MermaideModule.from_checkpoint(checkpoint, path).eval()
+        fresh = cls(module, **settings)
+        if _KEY not in checkpoint:
+            return fresh
+        saved = checkpoint[_KEY]
+        try:
+            live = cls(module, **saved["settings"])
+            live._restore(saved)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = one_line(error)
+            raise ValueError(f"{path} is no live principal that can go on here: {reason}") from None
+        for name, given in settings.items():
+            if given != (own := getattr(live, name)):
+                raise ValueError(f"{path} was saved with {name} = {own}, it cannot become {given}")
+        return live
+
+    def save(self, path: str | Path) -> None:
+        """Write all it takes to go on, at any moment; the file is replaced whole or not at all.
+
+        It is a checkpoint too: plain data and tensors, no code.
+
+        Raises:
+            ValueError: one line that says why it cannot be written.
+        """
+        live = {
+            "settings": {name: getattr(self, name) for name in Settings.__annotations__},
+            "kernel": self.module.principal.kernel,
+            "weights": self._weights,
+            "episodes": [vars(episode) for episode in self._episodes],
+            "steps": vars(self._steps),
+            "past": vars(self._past),
+            "hidden": self._hidden,
+            "level": self._level,
+        }
+        checkpoint = {"state_dict": self.module.state_dict(), _KEY: live}
+        self.module.on_save_checkpoint(checkpoint)
+        write_checkpoint(checkpoint, path)
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        check_kernel(saved["kernel"])
+        self.module.principal.kernel = saved["kernel"]
+        self._weights = {name: saved["weights"][name] for name in self._weights}
+        self._episodes = [ObservedSteps(**episode) for episode in saved["episodes"]]
+        self._begin()
+        self._steps = ObservedSteps(**saved["steps"])
+        self._past = Past(**saved["past"])
+        self._hidden, self._level = saved["hidden"], saved["level"]
+
+    def intervene(self) -> int:
+        """The level for the step to come, 0 for "do not intervene".
+
+        Asked again before `observe`, it gives the same answer.
+
+        Raises:
+            ValueError: if the episode has had all its steps.
+        """
+        if self._level is None:
+            self._level = self._choose(self._think("intervene")[1])
+        return self._level
+
+    def _choose(self, level_logits: Tensor) -> int:
+        spent = sum(level > 0 for level in self._steps.levels)
+        if self.max_interventions is not None and spent >= self.max_interventions:
+            return 0
+        if self._uniforms is None:
+            return int(level_logits.argmax(-1))
+        return int(sample_levels(level_logits, self._uniforms[len(self._steps)]))
+
+    @torch.inference_mode()
+    def observe(self, arm: int, agent_reward: float | None = None) -> None:
+        """Take what came of the step.
+
+        Args:
+            arm: the arm that the agent pulled, in the user's labels.
+            agent_reward: what the agent received, bonus included, in reward units. Needed by a
+                principal with full information; one with partial information has no use for it, and
+                refuses it.
+
+        Raises:
+            ValueError: before `intervene`, or for what cannot be observed.
+        """
+        if self._level is None:
+            raise ValueError("observe: call intervene first, whose level the agent then meets")
+        arm = whole_number("observe: arm", arm, low=0, high=self.game.num_arms - 1)
+        reward, level = self._seen(agent_reward), self._level
+        hidden, _, _ = self._think("observe")
+        seen, levels = torch.tensor([[[self._labels[arm]]], [[level]]], device=hidden.device)
+        self._past.add(seen, levels, hidden.new_full((1, 1), reward), self.game)
+        self._steps.add(arm, level, reward)
+        self._hidden, self._thought, self._level = hidden, None, None
+
+    def _seen(self, agent_reward: float | None) -> float:
+        if not self.game.observation.sees_agent_rewards:
+            if agent_reward is not None:
+                raise ValueError(
+                    "observe: this principal has partial information, it sees arms only:"
+                    " leave agent_reward out"
+                )
+            return 0.0
+        if agent_reward is None:
+            raise ValueError("observe: this principal has full information, give agent_reward too")
+        try:
+            reward = float(agent_reward)
+        except (OverflowError, TypeError, ValueError):
+            raise ValueError(
+                f"observe: agent_reward must be a number, got {agent_reward!r}"
+            ) from None
+        bounds = {"low": -_LARGEST_REWARD, "high": _LARGEST_REWARD}
+        check_number("observe: agent_reward", reward, **bounds)
+        return reward
+
+    def forecast(self) -> Tensor:
+        """What the agent would do in the step to come, whatever the level.
+
+        Returns:
+            ``p(a_t | history, u)``, float [L, A], arms in the user's labels.
+
+        Raises:
+            ValueError: without a world model, or if the episode has had all its steps.
+        """
+        arm_logits = self._think("forecast")[2]
+        if arm_logits is None:
+            raise ValueError("forecast: this principal has no world model (NoWorldModel)")
+        return arm_logits[0, 0].softmax(-1)[:, self._labels]
+
+    def end_episode(self) -> None:
+        """End the episode, early or not; an `intervene` whose outcome nobody observed is dropped.
+
+        Raises:
+            ValueError: if no step was observed.
+        """
+        if not len(self._steps):
+            raise ValueError("end_episode: no step of this episode has been observed")
+        self._episodes.append(self._steps)
+        self._begin()
+
+    def adapt(self) -> int:
+        """Adapt to this agent, for the episodes to come, as `evaluate` does.
+
+        The inner loop was trained to start from the meta weights, so it does so every time, on all
+        episodes since the principal was new: adapting after every episode is 1, 2, 3, ... shots.
+        Episodes that are learned from together must be equally long: those of full length if there
+        are any, else those of the length that has the most steps in all.
+
+        Returns:
+            B, the number of episodes that it adapted on.
+
+        Raises:
+            ValueError: within an episode, before the first, or without an inner loop.
+        """
+        if not self.module.inner_loop.num_shots:
+            raise ValueError("adapt: this principal was trained without adaptation (NoAdaptation)")
+        if len(self._steps) or self._level is not None:
+            raise ValueError("adapt: an episode has begun, observe its steps and end it first")
+        if not self._episodes:
+            raise ValueError("adapt: no episode has ended yet")
+        module, like = self.module, self._weights["weight_hh"]
+        support = support_of(self._episodes, self.target_arm, self.game, like)
+        with torch.inference_mode(False), torch.no_grad():
+            weights, _ = adapt(module.principal, module.inner_loop, module.objective, support)
+        if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+            raise ValueError("adapt: the weights would not be finite, they stay as they are")
+        self._weights = {name: weight.detach() for name, weight in weights.items()}
+        self._begin()
+        return support.arms.shape[1]
+
+    def _begin(self) -> None:
+        """Begin an episode."""
+        like = self._weights["weight_hh"]
+        self._steps = ObservedSteps()
+        self._past = Past.empty(like, self.game, 1, 1)
+        self._hidden = self.module.principal.first_state(self._weights, 1, 1)
+        self._level = self._thought = self._uniforms = None
+        if self.sampling_seed is not None:
+            stream = f"live{len(self._episodes)}/principal"  # a rollout's own, of that name
+            numbers = task_uniforms([self.sampling_seed], stream, (1, self.game.num_steps))
+            self._uniforms = numbers[0, 0].to(like)
+
+    @torch.inference_mode()
+    def _think(self, asked: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        """New state [1, 1, H], level logits [1, 1, L] and arm logits [1, 1, L, A]."""
+        if len(self._steps) == self.game.num_steps:
+            raise ValueError(
+                f"{asked}: the episode has had its {self.game.num_steps} steps, call end_episode"
+            )
+        if self._thought is None:
+            step = self.module.principal.step
+            self._thought = step(self._weights, self._hidden, self._past)
+        return self._thought
