@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from mermaide_pl import AgentFamily, Game, MermaideModule, Population, TaskDataModule
 from mermaide_pl.agents import UCB
 from mermaide_pl.cli import main
+from mermaide_pl.experiments import fine_tuning, one_agent
 from mermaide_pl.principal import Architecture
 
 ROOT = Path(__file__).parent.parent
@@ -89,6 +92,45 @@ def test_makefile_runs_the_commands_that_are_shown():
     recipe = makefile.replace("\\\n", " ")
     for command in shown:
         assert re.search(r"mermaide\s+" + r"\s+".join(map(re.escape, command)) + r"\s", recipe)
+
+
+@pytest.mark.slow
+def test_commands_for_your_own_agents_run(monkeypatch, tmp_path, capsys):
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mermaide"])
+    monkeypatch.setattr(sys, "path", sys.path)
+    for name, language in (("my_learners.py", "python"), ("my_population.yaml", "yaml")):
+        (text,) = (text for kind, text in BLOCKS if kind == language and text[2:].startswith(name))
+        Path(name).write_text(text)
+    Path("history.csv").write_text(
+        "episode,step,arm,intervention,propensity\n"
+        + "".join(f"{e},{t},{(e + t) % 10},{t % 2},0.5\n" for e in range(3) for t in range(20))
+    )
+    few = {"num_agents": 4, "num_tuning_agents": 2}
+    for module in (fine_tuning, one_agent):
+        monkeypatch.setattr(module, "evaluate", partial(module.evaluate, num_tuning_agents=2))
+    monkeypatch.setattr(fine_tuning, "evaluate", partial(fine_tuning.evaluate, **few))
+    shrunk = {
+        "check-agent": [],
+        "evaluate": ["--num_agents", "4", "--num_tuning_agents", "2"],
+        "fit": [
+            "--trainer.max_epochs",
+            "1",
+            "--data.steps_per_epoch",
+            "1",
+            "--data.num_val_tasks",
+            "2",
+        ],
+        "report": ["--num_agents", "4"],
+        "adapt": ["--num_episodes", "4"],
+    }
+    shown = [command[1:] for command in commands() if command[0] == "mermaide"]
+    assert {command[0] for command in shown} == set(shrunk)
+    for command in shown:
+        main([*command, *([] if "--logs" in command else shrunk[command[0]])])
+    assert Path("report.html").is_file() and Path("adapted.ckpt").is_file()
+    assert "before 1-shot" in capsys.readouterr().out
 
 
 def test_python_snippets_run(monkeypatch, tmp_path):
