@@ -12,39 +12,15 @@ from pathlib import Path
 
 import torch
 
-from mermaide_pl.checks import check_number, one_line
+from mermaide_pl.checks import one_line
+from mermaide_pl.episodes import Episode
 from mermaide_pl.game import Game
-from mermaide_pl.meta_step import Support
-from mermaide_pl.trajectory import Trajectory, relabel_target_first
 
 REQUIRED = ("episode", "step", "arm", "intervention")
 OPTIONAL = ("agent_reward", "propensity")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _LARGEST = torch.finfo(torch.float32).max
-
-
-@dataclass(frozen=True)
-class Episode:
-    """What was recorded of one episode, of at most T steps."""
-
-    arms: list[int]  # arm pulled, agent labels
-    levels: list[int]  # intervention level chosen
-    agent_rewards: list[float] | None  # reward units, bonus included; None if not recorded
-    propensities: list[float] | None  # probability of the level chosen; None if not recorded
-
-    def __len__(self) -> int:
-        return len(self.arms)
-
-    def until(self, step: int) -> Episode:
-        """The steps before `step`."""
-        rewards, propensities = self.agent_rewards, self.propensities
-        return Episode(
-            self.arms[:step],
-            self.levels[:step],
-            rewards and rewards[:step],
-            propensities and propensities[:step],
-        )
 
 
 def read_histories(path: str | Path, game: Game) -> list[Episode]:
@@ -201,55 +177,3 @@ def _parquet_table(path: Path) -> list[list[str]]:
 
 
 _TABLES = {".csv": _csv_table, ".parquet": _parquet_table}
-
-
-def support_of(
-    episodes: Sequence[Episode], target_arm: int, game: Game, like: torch.Tensor
-) -> list[Support]:
-    """Recorded episodes of one agent as support episodes, those of equal length together.
-
-    Args:
-        episodes: from `read_histories`.
-        target_arm: the principal's target, as the agent labels its arms.
-        game: the rules.
-        like: gives device and floating-point type.
-
-    Returns:
-        Groups with M = 1, in the order of their first episodes. Without propensities, the levels
-        count as played by the principal itself.
-
-    Raises:
-        ValueError: if there is no such arm.
-    """
-    check_number("--target_arm", target_arm, low=0, high=game.num_arms - 1)
-    groups: dict[int, list[Episode]] = {}
-    for episode in episodes:
-        groups.setdefault(len(episode), []).append(episode)
-    return [_support(group, target_arm, game, like) for group in groups.values()]
-
-
-def _support(
-    episodes: Sequence[Episode], target_arm: int, game: Game, like: torch.Tensor
-) -> Support:
-    arms = like.new_tensor([[episode.arms for episode in episodes]], dtype=torch.int64)
-    levels = like.new_tensor([[episode.levels for episode in episodes]], dtype=torch.int64)
-    aligned = arms == target_arm
-    rewards = like.new_zeros(arms.shape)
-    if episodes[0].agent_rewards is not None:
-        rewards = like.new_tensor([[episode.agent_rewards for episode in episodes]])
-    behaviour = None
-    if episodes[0].propensities is not None:
-        chances = [[episode.propensities for episode in episodes]]
-        behaviour = torch.tensor(chances, dtype=torch.float64).log().to(like)
-    target = arms.new_tensor([target_arm])
-    sees_rewards = game.observation.sees_agent_rewards
-    trajectory = Trajectory(
-        arms=arms,
-        levels=levels,
-        aligned=aligned,
-        rewards=game.principal_rewards(aligned, game.bonus_of(levels, like)),
-        agent_rewards=rewards,
-        observed_arms=relabel_target_first(arms, target),
-        observed_agent_rewards=rewards if sees_rewards else torch.zeros_like(rewards),
-    )
-    return Support(trajectory, behaviour)

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from mermaide_pl.checkpoints import read_checkpoint, write_checkpoint
 from mermaide_pl.checks import check_number, one_line, whole_number
-from mermaide_pl.meta_step import adapt
+from mermaide_pl.episodes import Episode, support_of
+from mermaide_pl.meta_step import adapt_to_groups
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import check_kernel
-from mermaide_pl.observed_steps import ObservedSteps, support_of
 from mermaide_pl.principal import Past, sample_levels
 from mermaide_pl.randomness import task_uniforms
 from mermaide_pl.trajectory import relabel_target_first
@@ -82,7 +82,7 @@ class LivePrincipal:
         self._labels: list[int] = labels[0].tolist()  # either labelling to the other
         meta = module.principal.weights()
         self._weights = {name: weight.detach() for name, weight in meta.items()}
-        self._episodes: list[ObservedSteps] = []
+        self._episodes: list[Episode] = []
         self._begin()
 
     @classmethod
@@ -140,9 +140,9 @@ class LivePrincipal:
         check_kernel(saved["kernel"])
         self.module.principal.kernel = saved["kernel"]
         self._weights = {name: saved["weights"][name] for name in self._weights}
-        self._episodes = [ObservedSteps(**episode) for episode in saved["episodes"]]
+        self._episodes = [Episode(**episode) for episode in saved["episodes"]]
         self._begin()
-        self._steps = ObservedSteps(**saved["steps"])
+        self._steps = Episode(**saved["steps"])
         self._past = Past(**saved["past"])
         self._hidden, self._level = saved["hidden"], saved["level"]
 
@@ -239,11 +239,10 @@ class LivePrincipal:
 
         The inner loop was trained to start from the meta weights, so it does so every time, on all
         episodes since the principal was new: adapting after every episode is 1, 2, 3, ... shots.
-        Episodes that are learned from together must be equally long: those of full length if there
-        are any, else those of the length that has the most steps in all.
+        Episodes that were ended early count by their steps.
 
         Returns:
-            B, the number of episodes that it adapted on.
+            The number of episodes that it adapted on.
 
         Raises:
             ValueError: within an episode, before the first, or without an inner loop.
@@ -256,18 +255,19 @@ class LivePrincipal:
             raise ValueError("adapt: no episode has ended yet")
         module, like = self.module, self._weights["weight_hh"]
         support = support_of(self._episodes, self.target_arm, self.game, like)
+        principal, inner_loop, objective = module.principal, module.inner_loop, module.objective
         with torch.inference_mode(False), torch.no_grad():
-            weights, _ = adapt(module.principal, module.inner_loop, module.objective, support)
+            weights, _ = adapt_to_groups(principal, inner_loop, objective, support)
         if not all(bool(weight.isfinite().all()) for weight in weights.values()):
             raise ValueError("adapt: the weights would not be finite, they stay as they are")
         self._weights = {name: weight.detach() for name, weight in weights.items()}
         self._begin()
-        return support.arms.shape[1]
+        return len(self._episodes)
 
     def _begin(self) -> None:
         """Begin an episode."""
         like = self._weights["weight_hh"]
-        self._steps = ObservedSteps()
+        self._steps = Episode([], [], [], None)
         self._past = Past.empty(like, self.game, 1, 1)
         self._hidden = self.module.principal.first_state(self._weights, 1, 1)
         self._level = self._thought = self._uniforms = None

@@ -509,7 +509,7 @@ class SavedAndMistreated(RuleBasedStateMachine):
 
     @rule()
     def save_nowhere(self):
-        assert "cannot be written" in outcome(lambda: self.live.save(self.folder.name))
+        assert "must be a file" in outcome(lambda: self.live.save(self.folder.name))
 
     @invariant()
     def budget_is_kept(self):

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint, write_checkpoint
 from mermaide_pl.checks import check_number
+from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.evaluation import evaluate
-from mermaide_pl.histories import Episode, read_histories, support_of
+from mermaide_pl.histories import read_histories
 from mermaide_pl.meta_step import Support, adapt_to_groups
 from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
 from mermaide_pl.objectives import LowVarianceCurvature
@@ -133,6 +134,7 @@ def adapt_from_histories(
     checkpoint, module = _principal(ckpt_path, out)
     if module.principal.world_model is None:
         raise ValueError(f"{ckpt_path} has no world model that could learn from a history")
+    check_number("--target_arm", target_arm, low=0, high=module.game.num_arms - 1)
     episodes = read_histories(logs, module.game)
     supports = support_of(episodes, target_arm, module.game, module.principal.weight_hh)
     surrogate = module.objective.surrogate
