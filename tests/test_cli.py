@@ -566,6 +566,32 @@ def test_resuming_a_fit(workplace):
     assert torch.load(path, weights_only=True)["global_step"] == 4
 
 
+def test_a_learner_that_fails_ends_the_run_with_the_checkpoint_kept(workplace, monkeypatch, capsys):
+    Path("late.py").write_text(
+        "from pathlib import Path\n"
+        "class Late:\n"
+        "    def __init__(self, n_arms, seed): pass\n"
+        "    def act(self):\n"
+        "        if any(Path('run').rglob('*.ckpt')): raise RuntimeError('enough')\n"
+        "        return 0\n"
+        "    def learn(self, arm, reward): pass\n"
+    )
+    Path("late.yaml").write_text(population(families=[{"factory": "late.Late"}]))
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    settings = "--data.train_population late.yaml --trainer.default_root_dir run"
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(f"{FIT_IT} --trainer.max_epochs 2 {settings}"))
+    assert ended.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(
+        r"mermaide: error: learner late\.Late, train task \d+, step 0: act\(\) failed:"
+        r" RuntimeError: enough \(late\.py, line 5\)$",
+        error,
+    )
+    (kept,) = Path("run").rglob("*.ckpt")
+    assert torch.load(kept, weights_only=True)["epoch"] == 0
+
+
 @pytest.mark.slow
 def test_a_fit_from_a_checkpoint_reports_gain_and_forgetting(workplace, capsys):
     Path("epsilon.yaml").write_text(
