@@ -42,17 +42,20 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
         rows: with the columns ``method``, ``shots``, ``population``, ``cost`` (per unit of bonus),
             and interquartile mean, ``_low`` and ``_high`` (95% interval over runs) of
             ``alignment`` and ``intervention_rate`` (shares of steps). Those of the population "all"
-            are drawn, of learned methods at the largest number of shots; the first training
-            population and observation if there are several.
+            are drawn, of learned methods at the largest number of shots; if there are several
+            training populations and observations, those with the most costs.
 
     Returns:
         The figure, one panel; crosses are the intervals in both directions.
     """
-    first = rows[0]["trained_on"], rows[0]["observation"]
+    costs: dict[tuple[str, str], set[float]] = {}
+    for row in rows:
+        costs.setdefault((row["trained_on"], row["observation"]), set()).add(row["cost"])
+    shown = max(costs, key=lambda condition: len(costs[condition]))
     chosen = [
         row
         for row in rows
-        if row["population"] == ALL and (row["trained_on"], row["observation"]) == first
+        if row["population"] == ALL and (row["trained_on"], row["observation"]) == shown
     ]
     figure, (axes,) = new_figure(height=3.2)
     colours = 0
@@ -81,7 +84,7 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.03)
     label_axes(axes, x="intervention rate (share of steps)", y="alignment (share of steps)")
-    legend_above(figure, axes)
+    legend_above(figure, axes, ncols=3, handlelength=1.5, columnspacing=1.0)
     return figure
 
 
