@@ -2,6 +2,8 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mermaide_pl.agents import PythonAgent
 from mermaide_pl.conformance import conformance
@@ -93,3 +95,26 @@ def test_a_crash_says_where():
         "step 49: learn(" in finding.seen
         and "KeyError: 'gone' (test_conformance.py" in finding.seen
     )
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    num_arms=st.integers(2, 12),
+    epsilon=st.floats(0.0, 0.6),
+    optimism=st.floats(0.5, 2.0),
+    defect=st.sampled_from(["none", "global", "deaf"]),
+)
+def test_of_all_greedy_learners_those_without_a_defect_pass(num_arms, epsilon, optimism, defect):
+    class Optimistic(Good):
+        def __init__(self, n_arms: int, seed: int):
+            super().__init__(n_arms, seed, epsilon)
+            self.counts, self.sums = np.ones(n_arms), np.full(n_arms, optimism)
+            if defect == "global":
+                self.sums += np.random.random(n_arms)
+
+        def learn(self, arm: int, reward: float) -> None:
+            super().learn(arm, 0.0 if defect == "deaf" else reward)
+
+    found = failures(Optimistic, num_arms)
+    expected = {"none": set(), "global": {DETERMINISTIC}, "deaf": {LEARNS}}[defect]
+    assert expected <= found if defect == "global" else found == expected
