@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ScalarEvent
 
 from mermaide_pl.score_table import QUANTITIES, Row
 
@@ -62,15 +62,21 @@ class RunFiles:
         A run that was resumed has several event files: of two values at a step the later one
         counts. A file whose every step is zero comes from `mermaide validate` or `test`.
         """
-        found: dict[str, dict[int, float]] = {}
+        found: dict[str, dict[int, ScalarEvent]] = {}
         for path in self.events:
             accumulator = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
             tags = accumulator.Tags()["scalars"]
             points = {tag: accumulator.Scalars(tag) for tag in tags}
             if any(event.step for events in points.values() for event in events):
                 for tag, events in points.items():
-                    found.setdefault(tag, {}).update({e.step + 1: e.value for e in events})
-        return {tag: sorted(points.items()) for tag, points in found.items()}
+                    kept = found.setdefault(tag, {})
+                    for event in events:
+                        if event.step not in kept or event.wall_time >= kept[event.step].wall_time:
+                            kept[event.step] = event
+        return {
+            tag: [(step + 1, kept[step].value) for step in sorted(kept)]
+            for tag, kept in found.items()
+        }
 
     def results(self) -> list[Row] | None:
         """The rows that `mermaide evaluate` wrote into the folder, None if it did not.
