@@ -137,6 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             allowed = ", ".join([*_CLI.subcommands(), *COMMANDS])
             sys.exit(fail(f"unknown command '{arguments[0]}', allowed: {allowed}"))
+    except KeyboardInterrupt:
+        print("mermaide: interrupted", file=sys.stderr)
+        sys.exit(130)
     except (ValueError, MisconfigurationException) as error:
         if isinstance(error, ValueError) and not _raised_by_us(error):
             raise

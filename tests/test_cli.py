@@ -566,6 +566,17 @@ def test_resuming_a_fit(workplace):
     assert torch.load(path, weights_only=True)["global_step"] == 4
 
 
+def test_an_interruption_is_no_traceback(workplace, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands.evaluate, "evaluate", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(evaluate_with(ckpt_path="whole.ckpt")))
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "mermaide: interrupted\n"
+
+
 def test_a_learner_that_fails_ends_the_run_with_the_checkpoint_kept(workplace, monkeypatch, capsys):
     Path("late.py").write_text(
         "from pathlib import Path\n"

@@ -68,8 +68,8 @@ class _RemoteLearners(Learners):
         except (EOFError, OSError):
             _workers.cache_clear()  # the next rollout starts others
             raise ValueError(
-                "a worker process of the learners has died: out of memory, killed, or crashed;"
-                " num_workers = 0 shows more"
+                "a worker process of the learners has died: out of memory, killed, crashed, or made"
+                ' by a script without `if __name__ == "__main__":`; num_workers = 0 shows more'
             ) from None
         for answer in answers:
             if isinstance(answer, ValueError):
@@ -98,7 +98,7 @@ def _serve(connection: Connection) -> None:
     while True:
         try:
             method, number, given = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # whom we serve has ended
             return
         answer: Any = None
         try:
