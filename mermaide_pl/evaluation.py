@@ -96,6 +96,8 @@ def evaluate(
     check_number("--seed", seed, low=0, high=2**22 - 1)
     check_kernel(kernel)
     paths = ckpt_path if isinstance(ckpt_path, Mapping) else {LEARNED: ckpt_path}
+    if not (paths and populations):
+        raise ValueError("evaluate needs at least one checkpoint and one population")
     modules, train = read_principals(paths, kernel)
     game = next(iter(modules.values())).game
     for name, population in populations.items():
@@ -105,7 +107,9 @@ def evaluate(
     console, others = Console(), dict(others or {})
     fixed: dict[str, Player] = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}
     grids, oracles = schedule_grids(game), oracle_grid(game)
-    _check_others(others, [*fixed, *grids, *modules, "oracle"])
+    taken = [*fixed, *grids, "oracle"]
+    _check_names("ckpt_path", modules, taken)
+    _check_names("others", others, [*taken, *modules])
     with Progress(console=console, transient=True) as progress:
         tuning = progress.add_task(
             "tuning schedules and oracles",
@@ -206,12 +210,12 @@ def make_place(out: Path) -> None:
         raise ValueError(f"--out {out} cannot be written: {error}") from None
 
 
-def _check_others(others: Mapping[str, Player], taken: Sequence[str]) -> None:
-    for name, player in others.items():
+def _check_names(what: str, methods: Mapping[str, object], taken: Sequence[str]) -> None:
+    for name, method in methods.items():
         if name in taken:
-            raise ValueError(f"others: '{name}' is the name of another row, as {', '.join(taken)}")
-        if not isinstance(player, Player):
-            raise ValueError(f"others: '{name}' must be a Player, got {type(player).__name__}")
+            raise ValueError(f"{what}: '{name}' is the name of another row, as {', '.join(taken)}")
+        if not isinstance(method, Player | MermaideModule):
+            raise ValueError(f"{what}: '{name}' must be a Player, got {type(method).__name__}")
 
 
 def _rows(

@@ -72,7 +72,10 @@ def rebuild(spec: Any) -> Any:
         cls = _resolve(path)
         if not hasattr(cls, "__dataclass_fields__"):
             raise ValueError(f"'{path}' is no configurable object: not a dataclass")
-        callables = getattr(cls, "callables", ())
+        callables, known = getattr(cls, "callables", ()), {item.name for item in fields(cls)}
+        for name in spec["init_args"]:
+            if name not in known:  # an `InitVar` too: it may name code, which no field does
+                raise ValueError(f"'{path}' has no field '{name}'")
         return cls(
             **{
                 name: _recall(item) if name in callables else rebuild(item)

@@ -166,6 +166,8 @@ class Replays:
         """Whether every rollout like this one is known to run the same kernels."""
         if not isinstance(player, LearnedPlayer) or len(tasks.families) > 1:
             return False
+        if not tasks.families[0].rule.is_tensors:
+            return False
         principal, (family,) = player.principal, tasks.families
         parts = [player, principal, principal.history, principal.world_model]
         parts += [game.observation, family.rule, tasks.reward_model]

@@ -40,6 +40,8 @@ class LearningRule(ABC):
 
     sees_bonus: ClassVar[bool] = False
     """Whether the agent sees the bonus on offer before it picks its arm."""
+    is_tensors: ClassVar[bool] = True
+    """Whether it is computed by tensor operations alone, which can be captured and replayed."""
 
     def __post_init__(self) -> None:
         for item in fields(self):

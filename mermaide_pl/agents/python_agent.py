@@ -128,6 +128,8 @@ class _PythonRule(LearningRule):
     agent's own random numbers.
     """
 
+    is_tensors = False
+
     def __init__(self, makers: Sequence[Maker], num_workers: int) -> None:
         self._makers = makers
         self._num_workers = num_workers

@@ -13,7 +13,7 @@ from torch import Tensor
 from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint, write_checkpoint
 from mermaide_pl.checks import check_number
 from mermaide_pl.episodes import Episode, support_of
-from mermaide_pl.evaluation import evaluate
+from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.histories import read_histories
 from mermaide_pl.meta_step import Support, adapt_to_groups
 from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
@@ -131,7 +131,7 @@ def adapt_from_histories(
     Raises:
         ValueError: one line that says which input is wrong.
     """
-    checkpoint, module = _principal(ckpt_path, out)
+    checkpoint, module = _principal(ckpt_path, out, logs)
     if module.principal.world_model is None:
         raise ValueError(f"{ckpt_path} has no world model that could learn from a history")
     check_number("--target_arm", target_arm, low=0, high=module.game.num_arms - 1)
@@ -188,13 +188,20 @@ def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: i
     return HeldOut(len(before), float(before.mean()), float(after.mean()))
 
 
-def _principal(ckpt_path: str | Path, out: str | Path) -> tuple[dict[str, Any], MermaideModule]:
+def _principal(
+    ckpt_path: str | Path, out: str | Path, *inputs: str | Path
+) -> tuple[dict[str, Any], MermaideModule]:
     checkpoint = read_checkpoint(ckpt_path)
     module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
     if not module.inner_loop.num_shots:
         raise ValueError(f"{ckpt_path} does not adapt, it was trained with NoAdaptation")
-    if Path(out).resolve() == checkpoint_path(ckpt_path).resolve():
-        raise ValueError(f"--out {out} is the checkpoint itself, choose another file")
+    if str(out).startswith("pretrained:"):  # it would be read from the package again
+        raise ValueError(f"--out {out} must be a file, not the name of a pretrained principal")
+    make_place(Path(out))
+    for given in (checkpoint_path(ckpt_path), *inputs):
+        if Path(out).exists() and Path(given).exists() and Path(out).samefile(given):
+            what = "the history" if given in inputs else "the checkpoint"
+            raise ValueError(f"--out {out} is {what} itself, choose another file")
     return checkpoint, module
 
 

@@ -1,4 +1,6 @@
+import itertools
 import random
+from multiprocessing.connection import Connection
 
 import pytest
 import torch
@@ -8,9 +10,17 @@ from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.agents import UCB, PythonAgent
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, meta_step
-from mermaide_pl.principal import AlwaysIntervene, Architecture, Oracle, Principal, Weights
+from mermaide_pl.principal import (
+    AlwaysIntervene,
+    Architecture,
+    LearnedPlayer,
+    Oracle,
+    Principal,
+    Weights,
+)
 from mermaide_pl.rollout import rollout
 from mermaide_pl.spec import describe, rebuild
+from mermaide_pl.stepwise_rollout import Replays
 from mermaide_pl.tasks import AgentFamily, Interval, Population, TaskBatch
 
 GAME = Game(num_arms=3, num_steps=12)
@@ -262,3 +272,35 @@ def test_what_nobody_has_named_is_refused(monkeypatch):
     monkeypatch.setattr(spec, "_NAMED", {})
     with pytest.raises(ValueError, match=r"it needs .*\.Greedy, which is not part"):
         rebuild(described)
+
+
+@pytest.mark.parametrize("slot", ["surrogate", "advantages"])
+def test_nor_does_it_by_what_a_family_is_made_with(slot, monkeypatch):
+    imported = []
+    monkeypatch.setattr("mermaide_pl.agents.python_agent.import_factory", imported.append)
+    family = describe(AgentFamily(UCB)) | {"init_args": {"factory": "os.kill"}}
+    with pytest.raises(ValueError, match="AgentFamily' has no field 'factory'"):
+        rebuild(describe(Objective()) | {"init_args": {slot: family}})
+    assert imported == []
+
+
+def test_its_rollouts_are_not_captured_as_kernels():
+    tasks = Population([python_agents()], num_arms=3).sample(range(2), split="test")
+    principal = Principal(Architecture(4, 4), GAME)
+    assert not Replays.suit(tasks, LearnedPlayer(principal, principal.weights()), GAME)
+
+
+@pytest.mark.slow
+def test_an_interrupted_rollout_leaves_no_answers_behind(monkeypatch):
+    tasks = mixed(num_workers=2).sample(range(7), split="test")
+    expected, receive, calls = play(tasks).arms, Connection.recv, itertools.count()
+
+    def interrupted(connection):
+        if next(calls) == 9:
+            raise KeyboardInterrupt
+        return receive(connection)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Connection, "recv", interrupted)
+        play(tasks)
+    torch.testing.assert_close(play(tasks).arms, expected, rtol=0, atol=0)
