@@ -83,9 +83,10 @@ def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except (OSError, RuntimeError) as error:  # RuntimeError: PyTorch's, where the disk is full
-        with suppress(OSError):
-            beside.unlink()
         raise ValueError(f"checkpoint {path} cannot be written: {one_line(error)}") from None
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)  # after os.replace there is none
 
 
 def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:

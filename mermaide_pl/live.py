@@ -117,7 +117,8 @@ class LivePrincipal:
     def save(self, path: str | Path) -> None:
         """Write all it takes to go on, at any moment; the file is replaced whole or not at all.
 
-        It is a checkpoint too: plain data and tensors, no code.
+        It is a checkpoint too: plain data and tensors, no code. What else reads checkpoints finds
+        the principal before adaptation in it.
 
         Raises:
             ValueError: one line that says why it cannot be written.
@@ -144,7 +145,8 @@ class LivePrincipal:
         self._begin()
         self._steps = Episode(**saved["steps"])
         self._past = Past(**saved["past"])
-        self._hidden, self._level = saved["hidden"], saved["level"]
+        self._hidden, level, last = saved["hidden"], saved["level"], self.game.num_levels - 1
+        self._level = None if level is None else whole_number("level", level, low=0, high=last)
 
     def intervene(self) -> int:
         """The level for the step to come, 0 for "do not intervene".
@@ -235,7 +237,11 @@ class LivePrincipal:
         self._begin()
 
     def adapt(self) -> int:
-        """Adapt to this agent, for the episodes to come, as `evaluate` does.
+        """Adapt to this agent, for the episodes to come.
+
+        The step is that of `evaluate`. The episodes are not quite: they were played greedily unless
+        `sampling_seed` is given, within the budget, and by the principal as it was adapted then,
+        while `evaluate` adapts on sampled episodes of the unadapted one.
 
         The inner loop was trained to start from the meta weights, so it does so every time, on all
         episodes since the principal was new: adapting after every episode is 1, 2, 3, ... shots.

@@ -120,10 +120,12 @@ class MermaideModule(pl.LightningModule):
         """The module in a checkpoint that `read_checkpoint` has read from `path`."""
         try:
             spec = checkpoint[CHECKPOINT_KEY]
+            if unknown := spec.keys() & {"init_from", "kernel"}:  # never part of a spec
+                raise KeyError(f"unknown setting {min(unknown)}")
             module = cls(**{name: rebuild(value) for name, value in spec.items()})
             state = checkpoint["state_dict"]
             module.to(state["principal.weight_hh"].dtype).load_state_dict(state)
-        except (AttributeError, KeyError, TypeError, RuntimeError) as error:
+        except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{path} is not a checkpoint of this version: {reason}") from None
         return module

@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from typing import Any
 
 _TRUSTED = ("mermaide_pl.", "torch.optim.")
@@ -23,7 +24,12 @@ def name_callable(value: Callable[..., Any]) -> None:
 
     A dataclass whose fields hold such callables lists the fields in its class variable `callables`.
     """
-    _NAMED[_path(value)] = value
+    try:  # a partial or an instance has the name of its class, which it is not
+        found = attrgetter(value.__qualname__)(sys.modules[value.__module__])
+    except (AttributeError, KeyError):
+        return
+    if found is value:
+        _NAMED[_path(value)] = value
 
 
 def describe(value: Any) -> Any:
@@ -87,10 +93,10 @@ def rebuild(spec: Any) -> Any:
 
 def _recall(spec: Any) -> Callable[..., Any]:
     path = str(spec.get("callable")) if isinstance(spec, dict) else str(spec)
-    if path not in _NAMED or "<" in path:
+    if path not in _NAMED:
         raise ValueError(
             f"it needs {path}, which is not part of mermaide_pl: load a population that names it"
-            " first, for a file does not choose what code runs"
+            " first (--population), for a checkpoint does not choose what code runs"
         )
     return _NAMED[path]
 

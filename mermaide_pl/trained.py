@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
+from mermaide_pl.checks import one_line
 from mermaide_pl.game import Game
 from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
 from mermaide_pl.native.build import Kernel
@@ -49,9 +50,14 @@ def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Popu
         ValueError: one line, if the checkpoint does not say.
     """
     try:
-        return rebuild(checkpoint["TaskDataModule"]["train_population"])
+        population = rebuild(checkpoint["TaskDataModule"]["train_population"])
     except KeyError:
         raise ValueError(f"{path} does not name its training population") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}, its training population: {one_line(error)}") from None
+    if not isinstance(population, Population):
+        raise ValueError(f"{path} does not name its training population")
+    return population
 
 
 def check_arms(name: str, population: Population, game: Game) -> None:

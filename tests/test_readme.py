@@ -135,6 +135,9 @@ def test_commands_for_your_own_agents_run(monkeypatch, tmp_path, capsys):
 
 def test_python_snippets_run(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (own,) = (text for kind, text in BLOCKS if kind == "python" and "# my_learners.py" in text)
+    Path("my_learners.py").write_text(own)
     snippet = "\n".join(block for language, block in BLOCKS if language == "python")
     tiny = {
         "MermaideModule()": "MermaideModule(Game(num_steps=6), Architecture(hidden_size=4))",

@@ -2,6 +2,7 @@ import importlib
 import json
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from mermaide_pl.agents import (
     LearningRule,
     NoiseFreeReward,
     NoisyUCB,
+    PythonAgent,
     RescorlaWagner,
     RewardModel,
     Softmax,
@@ -305,3 +307,15 @@ def test_arguments_are_checked_again():
     spec["init_args"]["cost"] = -1.0
     with pytest.raises(ValueError, match=r"Game\.cost .*at least 0, got -1\.0"):
         rebuild(spec)
+
+
+def test_two_factories_of_one_name_are_not_mixed_up():
+    first, second = (PythonAgent(partial(Stub, worth=worth)) for worth in (0.1, 0.9))
+    for agent in (first, second):
+        with pytest.raises(ValueError, match=r"it needs functools\.partial, which is not part"):
+            rebuild(describe(agent))
+
+
+class Stub:
+    def __init__(self, n_arms: int, seed: int, worth: float = 0.0):
+        self.worth = worth

@@ -29,7 +29,7 @@ class Maker:
     """How to make the learners of one task, and what to call them in messages."""
 
     factory: Callable[..., Learner]
-    hyper_parameters: dict[str, float]
+    hyper_parameters: dict[str, float | int]
     label: str
 
 
@@ -51,7 +51,7 @@ class Learners:
         for number, (maker, seed) in enumerate(zip(makers, seeds, strict=True)):
             try:
                 learner = maker.factory(num_arms, seed, **maker.hyper_parameters)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._fail(number, error, f"cannot be made by factory({num_arms}, {seed})")
             for method in ("act", "learn"):
                 if not callable(getattr(learner, method, None)):
@@ -65,7 +65,7 @@ class Learners:
     def _act(self, number: int, learner: Learner) -> int:
         try:
             chosen: Any = learner.act()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._fail(number, error, "act() failed")
         try:
             arm = operator.index(chosen)
@@ -83,11 +83,11 @@ class Learners:
         for number, learner in enumerate(self._learners):
             try:
                 learner.learn(arms[number], rewards[number])
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._fail(number, error, f"learn({arms[number]}, {rewards[number]:.6g}) failed")
         self._step += 1
 
-    def _fail(self, number: int, error: Exception, what: str) -> NoReturn:
+    def _fail(self, number: int, error: BaseException, what: str) -> NoReturn:
         line = traceback.extract_tb(error.__traceback__)[-1]
         at = f" ({Path(line.filename).name}, line {line.lineno})"
         raise ValueError(

@@ -27,9 +27,9 @@ class PythonAgent:
 
     ``factory(n_arms: int, seed: int)`` returns an object with ``act() -> int`` and
     ``learn(arm: int, reward: float) -> None``; nothing else is asked of it. Hyper-parameters of the
-    family are passed by name, as float. Each episode with each agent has a learner made with a seed
-    of its own, 0 <= seed < 2**31, so that it behaves the same in whatever batch it is met; for
-    that, all its randomness must come from the seed.
+    family are passed by name, whole numbers as int. Each episode with each agent has a learner made
+    with a seed of its own, 0 <= seed < 2**31, so that it behaves the same in whatever batch it is
+    met; for that, all its randomness must come from the seed.
 
     Args:
         factory: the function or class, or its import path.
@@ -71,13 +71,13 @@ class PythonAgent:
             return None
         return [parameter.name for parameter in parameters[2:]]
 
-    def check(self, hyper_parameters: Mapping[str, float]) -> None:
+    def check(self, hyper_parameters: Mapping[str, float], num_arms: int) -> None:
         """Make one learner and let it choose.
 
         Raises:
             ValueError: one line that says what is wrong with it.
         """
-        Learners([self.maker("first trial", hyper_parameters)], 2, [0]).act()
+        Learners([self.maker("first trial", hyper_parameters)], num_arms, [0]).act()
 
     def for_tasks(self, labels: Sequence[str], drawn: Mapping[str, Tensor]) -> LearningRule:
         """The learners of m tasks.
@@ -97,7 +97,11 @@ class PythonAgent:
     def maker(self, label: str, hyper_parameters: Mapping[str, float]) -> Maker:
         """How to make learners that are called `label` in messages."""
         assert not isinstance(self.factory, str)
-        return Maker(self.factory, dict(hyper_parameters), f"learner {self.__name__}, {label}")
+        given = {
+            name: int(value) if float(value).is_integer() else value
+            for name, value in hyper_parameters.items()
+        }
+        return Maker(self.factory, given, f"learner {self.__name__}, {label}")
 
 
 def import_factory(path: str) -> Factory:

@@ -12,7 +12,10 @@ from mermaide_pl.experiments.comparison import compare
 
 def run(arguments: Sequence[str]) -> None:
     """Train and score many methods."""
-    parser = PlainParser(prog="mermaide compare", description=compare.__doc__)
+    parser = PlainParser(
+        prog="mermaide compare",
+        description="Train and score many methods; the same command goes on where it stopped.",
+    )
     parser.add_argument("--config", type=str, required=True, help="what to compare")
     parser.add_argument("--out", type=str, default=None, help="folder, by default results/CONFIG")
     parser.add_argument(

@@ -13,7 +13,10 @@ from mermaide_pl.population_files import load_populations
 
 def run(arguments: Sequence[str]) -> None:
     """Compare a principal with yardsticks on unseen agents."""
-    parser = PlainParser(prog="mermaide evaluate", description=evaluate.__doc__)
+    parser = PlainParser(
+        prog="mermaide evaluate",
+        description="Compare principals with fixed schedules and the oracle on unseen agents.",
+    )
     parser.add_argument(
         "--ckpt_path", type=str, required=True, help="checkpoint of a principal, or pretrained:NAME"
     )

@@ -11,7 +11,10 @@ from mermaide_pl.report import write_report
 
 def run(arguments: Sequence[str]) -> None:
     """Write a page about a training run."""
-    parser = PlainParser(prog="mermaide report", description=write_report.__doc__)
+    parser = PlainParser(
+        prog="mermaide report",
+        description="Write one HTML page about a training run, with its pictures inside it.",
+    )
     parser.add_argument("--logdir", type=str, required=True, help="folder of one run")
     parser.add_argument("--out", type=str, default="report.html", help="the page")
     parser.add_argument(

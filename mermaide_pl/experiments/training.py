@@ -61,9 +61,10 @@ def train(
                 filename="best",
                 monitor="val/return",
                 mode="max",
-                save_last=True,
                 enable_version_counter=False,
             ),
+            # Lightning's `save_last` would only follow the best one
+            ModelCheckpoint(checkpoints, "last", enable_version_counter=False),
         ],
     )
     trainer.fit(module, data, ckpt_path=last if last.is_file() else None)

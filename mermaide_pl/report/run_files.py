@@ -105,12 +105,7 @@ def check_rows(rows: list[Row]) -> None:
     if not rows:
         raise ValueError("no rows")
     for row in rows:
-        for name, kind in {
-            "method": str,
-            "population": str,
-            "shots": int,
-            "num_agents": int,
-        }.items():
+        for name, kind in _KINDS.items():
             if not isinstance(row[name], kind):
                 raise TypeError(f"{name} is {row[name]!r}")
         for quantity in QUANTITIES:

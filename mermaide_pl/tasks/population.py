@@ -83,10 +83,9 @@ class AgentFamily:
                 )
             if isinstance(values, list) and not values:
                 raise ValueError(f"{self.rule.__name__}.{name}: the list of values is empty")
-        corners = {name: _corners(values) for name, values in self.hyper_parameters.items()}
         if isinstance(self.rule, PythonAgent):
-            self.rule.check({name: values[0] for name, values in corners.items()})
             return
+        corners = {name: _corners(values) for name, values in self.hyper_parameters.items()}
         longest = max(map(len, corners.values()), default=1)
         self.rule(**{k: v + v[-1:] * (longest - len(v)) for k, v in corners.items()})
 
@@ -145,6 +144,11 @@ class Population:
         check_number("Population.num_arms", self.num_arms, low=2)
         if not self.families:
             raise ValueError("Population.families is empty, it needs at least one family")
+        for family in self.families:
+            if isinstance(family.rule, PythonAgent):
+                given = family.hyper_parameters.items()
+                first = {name: _corners(values)[0] for name, values in given}
+                family.rule.check(first, self.num_arms)
         # the lowest, the highest, and one drawn agent: whatever can go wrong does so here
         for extreme in (2.0**-25, 1.0 - 2.0**-24):
             rewards = self.base_rewards.draw(torch.full((1, self.num_arms), extreme))

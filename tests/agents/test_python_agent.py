@@ -176,16 +176,20 @@ def test_same_luck_is_the_same_seed():
 
 
 def test_hyper_parameters_reach_the_factory():
-    seen = set()
+    seen, trials = set(), []
 
     def factory(n_arms, seed, epsilon, **rest):
+        trials.append((n_arms, rest["window"]))
         seen.add((epsilon, rest["width"]))
         return Greedy(n_arms, seed, epsilon)
 
-    family = python_agents(factory, epsilon=[0.25, 0.5], width=Interval(1.0, 2.0))
+    family = python_agents(factory, epsilon=[0.25, 0.5], width=Interval(1.0, 2.0), window=[2.0])
+    population = Population([family], num_arms=3)
+    assert {arms for arms, *_ in trials} == {3}
     seen.clear()
-    play(Population([family], num_arms=3).sample(range(6), split="test"))
+    play(population.sample(range(6), split="test"))
     assert {epsilon for epsilon, _ in seen} == {0.25, 0.5}
+    assert {type(window) for _, window in trials} == {int}
     assert len(seen) == 6 and all(1.0 <= width <= 2.0 for _, width in seen)
 
 
@@ -222,7 +226,7 @@ def test_an_error_names_the_learner_the_task_and_the_step(factory, message):
     [
         (lambda: python_agents(Fractional), r"act\(\) returned 0.5, allowed: a whole number"),
         (lambda: python_agents(CannotLearn), r"has no method learn\(\)"),
-        (lambda: python_agents(lambda n_arms: 1), r"cannot be made by factory\(2, 0\): TypeError"),
+        (lambda: python_agents(lambda n_arms: 1), r"cannot be made by factory\(3, 0\): TypeError"),
         (lambda: python_agents(Greedy, beta=1.0), "no hyper-parameter 'beta', allowed: epsilon"),
         (lambda: python_agents("nowhere.Greedy"), "'nowhere.Greedy' cannot be imported"),
         (lambda: python_agents("random.Nothing"), "'random.Nothing' cannot be imported"),
@@ -241,7 +245,7 @@ def test_an_error_names_the_learner_the_task_and_the_step(factory, message):
 )
 def test_a_learner_that_cannot_be_is_refused_at_once(family, message):
     with pytest.raises(ValueError, match=message):
-        family()
+        Population([family()], num_arms=3)
 
 
 def test_a_factory_is_a_python_agent():

@@ -95,7 +95,7 @@ def assert_holds(path: Path, weights: dict, before: Path, **tolerance) -> None:
         torch.equal(rates[key], value) for key, value in module.inner_loop.state_dict().items()
     )
     assert any(not torch.equal(saved["state_dict"][k], v) for k, v in old["state_dict"].items())
-    assert [other.name for other in path.parent.iterdir() if other.suffix == ".part"] == []
+    assert [other.name for other in path.parent.iterdir() if other.suffix == ".tmp"] == []
 
 
 def test_copies_of_an_agent_are_that_agent_with_other_luck():
