@@ -1,12 +1,14 @@
-"""The commands beside Lightning's own, one per file: each parses its arguments and runs."""
+"""The commands: each parses its arguments and runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from mermaide_pl.commands import adapt, check_agent, compare, evaluate, figure, report
+from mermaide_pl.commands import adapt, check_agent, compare, evaluate, figure, lightning, report
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    **{name: partial(lightning.run, name) for name in lightning.SUBCOMMANDS},
     "evaluate": evaluate.run,
     "adapt": adapt.run,
     "compare": compare.run,

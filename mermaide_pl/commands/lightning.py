@@ -1,0 +1,103 @@
+"""`mermaide fit`, `validate` and `test`: Lightning's own commands, on our module and agents."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
+from mermaide_pl.checks import check_precision
+from mermaide_pl.commands.parser import fail
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.experiments.fine_tuning import populations_to_report, report_fine_tuning
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.population_files import POPULATION_HINT
+from mermaide_pl.tasks import Population
+
+SUBCOMMANDS = ("fit", "validate", "test")
+
+# as every configuration in conf/ does, one folder for each run under logs; there without a name
+_LOGGER = {
+    "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
+    "init_args": {"save_dir": "logs", "name": ""},
+}
+
+
+class _Parser(LightningArgumentParser):
+    """A parser that reports a mistake in one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # a parser within another, which knows the file
+            super().error(message, ex)
+        if "_population" in message:
+            message += POPULATION_HINT
+        elif "Problems parsing config" in message:
+            message += f" (of {', '.join(one for one in sys.argv if one.endswith('.yaml'))})"
+        else:
+            message += self._allowed_beside(message)
+        sys.exit(fail(message))
+
+    def _allowed_beside(self, message: str) -> str:
+        """What may stand in place of an unknown option, or where that is listed."""
+        unknown = re.search(r"does not accept option '([\w.]+)'", message)
+        if unknown is None:
+            return f"; `mermaide {sys.argv[1]} --help` lists all options"
+        commands: Any = self._subcommands_action
+        actions = commands.choices[sys.argv[1]]._actions
+        prefix, beside = unknown[1] + ".", set[str]()
+        while not beside:
+            prefix = prefix[: prefix[:-1].rfind(".") + 1]
+            beside = {
+                action.dest.removeprefix(prefix).split(".")[0]
+                for action in actions
+                if action.dest.startswith(prefix)
+            }
+        return f", allowed: {', '.join(sorted(beside))}"
+
+
+class _CLI(LightningCLI):
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Predicting makes no sense here."""
+        commands = LightningCLI.subcommands()
+        return {name: commands[name] for name in SUBCOMMANDS}
+
+    def _parse_ckpt_path(self) -> None:
+        """The module reads its own settings from a checkpoint; the configuration is left alone."""
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse what Lightning would silently change, or answer with a traceback."""
+        given = self.config[self.subcommand]
+        check_precision(given.trainer.precision)
+        if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
+            read_checkpoint(given.ckpt_path)
+            given.ckpt_path = str(checkpoint_path(given.ckpt_path))
+
+    def before_fit(self) -> None:
+        """If this is fine-tuning, find out what to report before hours of training."""
+        self._reported: dict[str, Population] = {}
+        if self.model.init_from is not None:
+            self._reported = populations_to_report(self.model, self.datamodule)
+
+    def after_fit(self) -> None:
+        """Report what fine-tuning gained and lost."""
+        if self._reported and self.trainer.is_global_zero:
+            report_fine_tuning(self.model, self.trainer, self._reported)
+
+
+def run(command: str, arguments: Sequence[str]) -> None:
+    """Train a principal, or score it."""
+    sys.argv = ["mermaide", command, *arguments]  # where Lightning looks
+    _CLI(
+        MermaideModule,
+        TaskDataModule,
+        parser_class=_Parser,
+        seed_everything_default=0,
+        trainer_defaults={"logger": _LOGGER},
+        auto_configure_optimizers=False,
+        save_config_kwargs={"overwrite": True},
+    )
