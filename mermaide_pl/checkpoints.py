@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import zipfile
 from contextlib import suppress
@@ -51,6 +52,13 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         names = ", ".join(pretrained_names())
         raise ValueError(f"checkpoint {path} does not exist (pretrained principals: {names})")
     try:
+        return _read(path, map_location)
+    except ValueError as error:
+        raise ValueError(f"{error}{_readable_beside(path)}") from None
+
+
+def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:  # torch.load leaves the checksums alone
                 if archive.testzip() is not None:
@@ -65,6 +73,16 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     return checkpoint
 
 
+def _readable_beside(path: Path) -> str:
+    """The latest good checkpoint in the folder of a damaged one, for messages."""
+    others = [other for other in path.parent.glob("*.ckpt") if other != path and other.is_file()]
+    for other in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True):
+        with suppress(ValueError):
+            _read(other)
+            return f"; the latest one beside it that can be read is {other}"
+    return ""
+
+
 def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
     """Write a checkpoint whole or not at all: neither a reader nor a crash meets half a file.
 
@@ -77,6 +95,8 @@ def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            left.unlink(missing_ok=True)  # by a process that was killed
         with beside.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mermaide_pl.commands import COMMANDS
 from mermaide_pl.commands.parser import fail
@@ -27,6 +29,7 @@ commands:
   compare   train and score many:         mermaide compare --config conf/experiment/table.yaml
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
   report    a page about a run:           mermaide report --logdir logs/quickstart
+  replay    why was a step skipped?:      mermaide replay logs/quickstart/skipped/step7.pt
   check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
 
 `mermaide COMMAND --help` lists the options of a command."""
@@ -48,12 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             allowed = ", ".join(COMMANDS)
             sys.exit(fail(f"unknown command '{arguments[0]}', allowed: {allowed}"))
     except KeyboardInterrupt:
-        print("mermaide: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_interrupted(signal.SIGINT))
+    except SIGTERMException:
+        sys.exit(_interrupted(signal.SIGTERM))
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning has dealt with it
+            sys.exit(_interrupted(signal.SIGINT))
+        raise
     except (ValueError, MisconfigurationException) as error:
         if isinstance(error, ValueError) and not _raised_by_us(error):
             raise
         sys.exit(fail(error))
+
+
+def _interrupted(by: signal.Signals) -> int:
+    """Say so, and return the exit code that shells give to it."""
+    print(f"mermaide: interrupted by {by.name}", file=sys.stderr)
+    return 128 + by
 
 
 class _Said(logging.Handler):

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
-from mermaide_pl.checks import check_number, check_precision
+from mermaide_pl.checks import check_number, check_precision, one_line
 from mermaide_pl.game import Game
-from mermaide_pl.meta_step import Objective, adapt, meta_step
+from mermaide_pl.meta_step import MetaStep, Objective, adapt, meta_step
 from mermaide_pl.metrics import EvaluationMetrics
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.objectives import entropy
@@ -27,7 +27,9 @@ from mermaide_pl.principal import (
     Principal,
     Weights,
 )
+from mermaide_pl.resuming import Resumption
 from mermaide_pl.rollout import rollout
+from mermaide_pl.skipped_steps import NonFiniteSteps
 from mermaide_pl.spec import describe, rebuild
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory
@@ -35,6 +37,8 @@ from mermaide_pl.yardsticks import best_of, oracle_grid
 
 _LOGGER = logging.getLogger(__name__)
 CHECKPOINT_KEY = "mermaide_pl"
+# settings of a run, a machine, or a beginning that is part of the weights: no checkpoint has them
+_NOT_OF_THE_PRINCIPAL = ("init_from", "kernel", "max_skipped_steps")
 
 
 class MermaideModule(pl.LightningModule):
@@ -55,6 +59,8 @@ class MermaideModule(pl.LightningModule):
             any device), or ``auto``, native where it can be.
         init_from: checkpoint, or ``pretrained:NAME``, whose weights and inner rates training
             begins with, for fine-tuning; of the same game, architecture and adaptation.
+        max_skipped_steps: training steps that may be skipped, because their loss or gradient is not
+            finite, before the run stops.
     """
 
     def __init__(
@@ -70,19 +76,20 @@ class MermaideModule(pl.LightningModule):
         inner_rates_lr: float = 1e-2,
         kernel: Kernel = "auto",
         init_from: str | None = None,
+        max_skipped_steps: int = 10,
     ) -> None:
         super().__init__()
         check_number("num_query_episodes", num_query_episodes, low=1)
         check_number("num_zero_shot_episodes", num_zero_shot_episodes, low=0)
         check_number("num_eval_episodes", num_eval_episodes, low=1)
-        check_number("meta_lr", meta_lr, above=0.0)
-        check_number("inner_rates_lr", inner_rates_lr, above=0.0)
+        check_number("meta_lr", meta_lr, above=0.0, high=1e6)
+        check_number("inner_rates_lr", inner_rates_lr, above=0.0, high=1e6)
+        check_number("max_skipped_steps", max_skipped_steps, low=0)
         check_kernel(kernel)
         self.spec = {
             name: describe(value)
             for name, value in locals().items()
-            # the kernel is a matter of the machine, the beginning is part of the weights
-            if name not in ("self", "__class__", "kernel", "init_from")
+            if name not in ("self", "__class__", *_NOT_OF_THE_PRINCIPAL)
         }
         self.game = game
         self.objective = objective
@@ -91,6 +98,7 @@ class MermaideModule(pl.LightningModule):
         self.num_eval_episodes = num_eval_episodes
         self.meta_lr = meta_lr
         self.inner_rates_lr = inner_rates_lr
+        self.max_skipped_steps = max_skipped_steps
         self.principal = Principal(architecture, game, kernel)
         self.inner_loop = adaptation.build(self.principal.weights())
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
@@ -120,13 +128,13 @@ class MermaideModule(pl.LightningModule):
         """The module in a checkpoint that `read_checkpoint` has read from `path`."""
         try:
             spec = checkpoint[CHECKPOINT_KEY]
-            if unknown := spec.keys() & {"init_from", "kernel"}:  # never part of a spec
+            if unknown := spec.keys() & set(_NOT_OF_THE_PRINCIPAL):
                 raise KeyError(f"unknown setting {min(unknown)}")
             module = cls(**{name: rebuild(value) for name, value in spec.items()})
             state = checkpoint["state_dict"]
             module.to(state["principal.weight_hh"].dtype).load_state_dict(state)
         except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise ValueError(f"{path} is not a checkpoint of this version: {reason}") from None
         return module
 
@@ -157,6 +165,10 @@ class MermaideModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume with another game or principal."""
         check_same_shape(checkpoint.get(CHECKPOINT_KEY, {}), self.spec)
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """What every run needs, whoever made its trainer."""
+        return [NonFiniteSteps(self.max_skipped_steps), Resumption()]
 
     def configure_optimizers(self) -> Any:
         """One Adam with two parameter groups, its rates falling linearly to zero."""
@@ -194,19 +206,23 @@ class MermaideModule(pl.LightningModule):
         if self.trainer.is_global_zero:
             _LOGGER.info("kernel: %s", self.principal.computed_by())
 
+    def take_step(self, tasks: TaskBatch, progress: float) -> MetaStep:
+        """Play a meta-step and compute its loss; `progress` is the share of training gone by."""
+        return meta_step(
+            self.principal,
+            self.inner_loop,
+            self.objective,
+            self._on_device(tasks),
+            num_query_episodes=self.num_query_episodes,
+            num_zero_shot_episodes=self.num_zero_shot_episodes,
+            progress=progress,
+        )
+
     def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
         """One meta-step."""
         self._num_rows = len(tasks) * self.num_query_episodes * self.game.num_steps
         with self.principal.threads(self._num_rows):
-            step = meta_step(
-                self.principal,
-                self.inner_loop,
-                self.objective,
-                self._on_device(tasks),
-                num_query_episodes=self.num_query_episodes,
-                num_zero_shot_episodes=self.num_zero_shot_episodes,
-                progress=self.progress,
-            )
+            step = self.take_step(tasks, self.progress)
         logged = {
             "train/loss": step.loss,
             "train/return": step.query.returns.mean(),

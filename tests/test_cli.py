@@ -263,7 +263,7 @@ MISTAKES = {
         f"{FIT_IT} --model.game.num_arms 4",
         r"agents have 3 arms.*game has 4",
     ),
-    "meta_lr": (f"{FIT_IT} --model.meta_lr -1", r"meta_lr .*above 0, got -1"),
+    "meta_lr": (f"{FIT_IT} --model.meta_lr -1", r"meta_lr .*above 0 and at most 1000000, got -1"),
     "word in a fit": (f"{FIT_IT} --model.game.num_arms many", r"model\.game\.num_arms.*int.*many"),
     "16-mixed": (
         f"{FIT_IT} --trainer.precision 16-mixed",
@@ -574,7 +574,7 @@ def test_an_interruption_is_no_traceback(workplace, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main(shlex.split(evaluate_with(ckpt_path="whole.ckpt")))
     assert ended.value.code == 130
-    assert capsys.readouterr().err == "mermaide: interrupted\n"
+    assert capsys.readouterr().err == "mermaide: interrupted by SIGINT\n"
 
 
 def test_a_learner_that_fails_ends_the_run_with_the_checkpoint_kept(workplace, monkeypatch, capsys):

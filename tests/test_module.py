@@ -275,7 +275,14 @@ def test_what_is_logged(tmp_path):
         trainer = quiet_trainer(tmp_path, max_epochs=1, enable_checkpointing=False)
         trainer.fit(setting.module(), setting.data())
         logged = set(trainer.logged_metrics)
-        train = {"loss", "return", "alignment", "intervention_rate", "policy_entropy"}
+        train = {
+            "loss",
+            "return",
+            "alignment",
+            "intervention_rate",
+            "policy_entropy",
+            "skipped_steps",
+        }
         assert {key for key in logged if key.startswith("train/")} == {f"train/{t}" for t in train}
         assert {key for key in logged if key.startswith("val/")} == expected(
             "val", shots, quantities
@@ -507,8 +514,8 @@ def test_a_checkpoint_is_scored_by_other_rules(settings, default_checkpoint, tmp
     [
         ({"num_query_episodes": 0}, r"num_query_episodes .*at least 1, got 0"),
         ({"num_eval_episodes": 0}, r"num_eval_episodes .*at least 1, got 0"),
-        ({"meta_lr": 0.0}, r"meta_lr .*above 0, got 0\.0"),
-        ({"inner_rates_lr": -1.0}, r"inner_rates_lr .*above 0, got -1\.0"),
+        ({"meta_lr": 0.0}, r"meta_lr .*above 0 .*, got 0\.0"),
+        ({"inner_rates_lr": -1.0}, r"inner_rates_lr .*above 0 and at most .*, got -1\.0"),
     ],
 )
 def test_settings_are_checked(settings, message):

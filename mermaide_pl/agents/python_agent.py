@@ -138,6 +138,9 @@ class _PythonRule(LearningRule):
         self._makers = makers
         self._num_workers = num_workers
 
+    def __str__(self) -> str:
+        return "; ".join(maker.label for maker in self._makers)
+
     def num_uniforms(self, num_arms: int) -> int:
         """Two, for a seed of 31 bits."""
         return 2

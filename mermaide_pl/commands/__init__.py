@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from mermaide_pl.commands import adapt, check_agent, compare, evaluate, figure, lightning, report
+from mermaide_pl.commands import (
+    adapt,
+    check_agent,
+    compare,
+    evaluate,
+    figure,
+    lightning,
+    replay,
+    report,
+)
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     **{name: partial(lightning.run, name) for name in lightning.SUBCOMMANDS},
@@ -14,6 +23,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": compare.run,
     "figure": figure.run,
     "report": report.run,
+    "replay": replay.run,
     "check-agent": check_agent.run,
 }
 """Name of each command to what runs it."""

@@ -29,7 +29,7 @@ class SettingsLogger(pl.Callback):
     the curves themselves, so that no sub-run and no further point is written.
     """
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the tables, and begin the line."""
         assert isinstance(pl_module, MermaideModule)
         texts = {"settings": _settings_table(pl_module)}
@@ -107,9 +107,10 @@ class FigureLogger(pl.Callback):
         due = len(self._progress) % self._every_n_validations == 0
         if not (writers and due):
             return
+        step = max(trainer.global_step - 1, 0)  # as the metrics of this validation
         for name, figure in self._draw(pl_module).items():
             for writer in writers:
-                writer.add_figure(f"figures/{name}", figure, trainer.global_step, close=True)
+                writer.add_figure(f"figures/{name}", figure, step, close=True)
 
     def _record(self, trainer: pl.Trainer, module: MermaideModule) -> None:
         if self._progress[-1:] == [self._agent_steps]:  # validated again without training between

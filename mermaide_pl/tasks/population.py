@@ -168,6 +168,19 @@ class Population:
             The tasks in the order of `indices`, on the CPU, float32.
         """
         seeds = [task_seed(index, split, seed) for index in indices]
+        return self.from_seeds(seeds, [f"{split} task {index}" for index in indices])
+
+    def from_seeds(self, seeds: Sequence[int], labels: Sequence[str] | None = None) -> TaskBatch:
+        """Draw tasks by their seeds, as `TaskBatch.seeds` has them.
+
+        Args:
+            seeds: 64-bit seeds.
+            labels: what the tasks are called in messages, by default by their seeds.
+
+        Returns:
+            The tasks in the order of `seeds`, on the CPU, float32.
+        """
+        labels = labels or [f"the task of seed {seed}" for seed in seeds]
         num_hyper = max(len(family.hyper_parameters) for family in self.families)
         uniforms = task_uniforms(seeds, "task", (3 + num_hyper + self.num_arms,))
         which, target, hyper, rewards = torch.split(
@@ -182,8 +195,8 @@ class Population:
         for number, family in enumerate(self.families):
             rows = (chosen == number).nonzero().squeeze(1)
             if len(rows):
-                labels = [f"{split} task {indices[row]}" for row in rows.tolist()]
-                families.append(Family(family.draw(hyper[rows], labels), rows))
+                named = [labels[row] for row in rows.tolist()]
+                families.append(Family(family.draw(hyper[rows], named), rows))
         return TaskBatch(seeds, families, base_rewards, target_arm, self.reward_model)
 
 

@@ -69,7 +69,7 @@ def test_every_validation_of_a_run_logs_the_three_figures(tmp_path: Path) -> Non
     callback, learner = FigureLogger(), module()
     run = trainer(tmp_path, callback)
     run.fit(learner, data())
-    assert images(tmp_path) == {tag: [2, 4] for tag in TAGS}  # none from the sanity check
+    assert images(tmp_path) == {tag: [1, 3] for tag in TAGS}  # none from the sanity check
     assert pyplot.get_fignums() == []
     state = callback.state_dict()
     assert state["agent_steps"] == 2 * AGENT_STEPS_PER_EPOCH
@@ -84,13 +84,13 @@ def test_every_validation_of_a_run_logs_the_three_figures(tmp_path: Path) -> Non
 def test_a_run_without_world_model_logs_them_too(tmp_path: Path) -> None:
     learner = module(world_model=NoWorldModel())
     trainer(tmp_path, FigureLogger(), max_epochs=1).fit(learner, data())
-    assert images(tmp_path) == {tag: [2] for tag in TAGS}
+    assert images(tmp_path) == {tag: [1] for tag in TAGS}
 
 
 def test_figures_wait_for_every_nth_validation_but_curves_do_not(tmp_path: Path) -> None:
     callback = FigureLogger(every_n_validations=2)
     trainer(tmp_path, callback).fit(module(), data())
-    assert images(tmp_path) == {tag: [4] for tag in TAGS}
+    assert images(tmp_path) == {tag: [3] for tag in TAGS}
     assert len(callback.state_dict()["progress"]) == 2
 
 
@@ -138,7 +138,7 @@ def test_a_resumed_run_continues_its_curve(tmp_path: Path) -> None:
         earlier, later = state["returns"][shots]
         assert [earlier] == before.state_dict()["returns"][shots]
         assert later == second.callback_metrics[f"val/return_{shots}shot"]
-    assert images(tmp_path / "second") == {tag: [4] for tag in TAGS}
+    assert images(tmp_path / "second") == {tag: [3] for tag in TAGS}
 
 
 def test_the_yardsticks_of_the_module_are_drawn(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""`mermaide replay`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import get_args
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.experiments.replay import Replayed, SkippedStep
+from mermaide_pl.native.build import Kernel
+from mermaide_pl.population_files import load_populations
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Play a skipped training step again, task by task."""
+    parser = PlainParser(
+        prog="mermaide replay",
+        description="Play a training step that was skipped again, task by task: which of them has"
+        " a loss or a gradient that is not finite?",
+    )
+    parser.add_argument("file", type=str, help="skipped/stepN.pt in the folder of a run")
+    parser.add_argument(
+        "--population",
+        type=str,
+        nargs="+",
+        default=[],
+        help="population files that name the learners of your own it was trained on",
+    )
+    parser.add_argument(
+        "--kernel", choices=get_args(Kernel), default="auto", help="what computes the step"
+    )
+    given = parser.parse_args(list(arguments))
+    load_populations(given.population)
+    step = SkippedStep.load(given.file, given.kernel)
+    console = Console()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("task seed", "agent", "loss", "gradient norm"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("not finite")
+    played = list(track(step.play(), "playing", len(step.tasks), console=console, transient=True))
+    for task in sorted(played, key=lambda task: task.is_finite):
+        table.add_row(
+            str(task.seed),
+            task.agent,
+            f"{task.loss:.4g}",
+            f"{task.gradient_norm:.4g}",
+            _what(task),
+            style=None if task.is_finite else "red",
+        )
+    console.print(table)
+    number = sum(not task.is_finite for task in played)
+    console.print(f"step {step.number}: {number} of {len(played)} tasks are not finite alone")
+
+
+def _what(task: Replayed) -> str:
+    """What of a task is not finite; of a gradient the parameters, if not all of them."""
+    found = [] if math.isfinite(task.loss) else ["loss"]
+    if len(task.not_finite) == task.num_parameters:
+        found.append("gradient")
+    elif task.not_finite:
+        found.append("gradient of " + ", ".join(task.not_finite))
+    return ", ".join(found)

@@ -1,0 +1,111 @@
+"""Plays a training step that was skipped again, task by task, to find what was not finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.agents import LearningRule
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.native.build import Kernel
+from mermaide_pl.skipped_steps import REPLAY_KEY
+from mermaide_pl.tasks import TaskBatch
+from mermaide_pl.trained import check_arms, training_population
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What one task did in the step."""
+
+    seed: int  # of the task
+    agent: str  # learning rule and hyper-parameters
+    loss: float
+    gradient_norm: float  # of its own loss, to the meta weights and the inner rates
+    not_finite: tuple[str, ...]  # names of the parameters whose gradient is not
+    num_parameters: int  # those that have a gradient
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the task alone would have let the step be taken."""
+        return math.isfinite(self.loss) and not self.not_finite
+
+
+@dataclass(frozen=True)
+class SkippedStep:
+    """A step that was skipped, as `NonFiniteSteps` kept it.
+
+    Args:
+        number: of the training step, from one.
+        module: with the weights before it.
+        tasks: of all devices.
+        progress: share of training gone by.
+        precision: of the trainer.
+    """
+
+    number: int
+    module: MermaideModule
+    tasks: tuple[TaskBatch, ...]
+    progress: float
+    precision: str
+
+    @classmethod
+    def load(cls, path: str | Path, kernel: Kernel = "auto") -> SkippedStep:
+        """Read the file of a skipped step, without running code from it.
+
+        Raises:
+            ValueError: one line that says what is wrong with the file.
+        """
+        checkpoint = read_checkpoint(path)
+        if REPLAY_KEY not in checkpoint:
+            raise ValueError(f"{path} is no skipped step, as a run keeps in skipped/stepN.pt")
+        module = MermaideModule.from_checkpoint(checkpoint, path)
+        module.principal.kernel = kernel
+        population = training_population(checkpoint, path)
+        check_arms("of the step", population, module.game)
+        try:
+            kept = checkpoint[REPLAY_KEY]
+            tasks = tuple(population.from_seeds([int(seed)]) for seed in kept["seeds"])
+            return cls(
+                int(kept["step"]), module, tasks, float(kept["progress"]), str(kept["precision"])
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{path} is no skipped step: {error!r}") from None
+
+    def play(self) -> Iterator[Replayed]:
+        """Take the step with each task alone: a meta-batch is the mean of its tasks."""
+        module = self.module
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16-mixed")
+        for tasks in self.tasks:
+            module.zero_grad(set_to_none=True)
+            with autocast:
+                loss = module.take_step(tasks, self.progress).loss
+            torch.autograd.backward(loss)
+            gradients = {
+                name: weight.grad
+                for name, weight in module.named_parameters()
+                if weight.grad is not None
+            }
+            norm = torch.stack([value.double().norm() for value in gradients.values()]).norm()
+            yield Replayed(
+                tasks.seeds[0],
+                _in_words(tasks.families[0].rule),
+                loss.item(),
+                norm.item(),
+                tuple(name for name, value in gradients.items() if not value.isfinite().all()),
+                len(gradients),
+            )
+
+
+def _in_words(rule: LearningRule) -> str:
+    """The learning rule of one task, such as ``UCB, beta 0.3``."""
+    if not is_dataclass(rule):
+        return str(rule)  # learners of the user's
+    values = ((item.name, getattr(rule, item.name)) for item in fields(rule))
+    drawn = [f"{name} {value.item():g}" for name, value in values if isinstance(value, Tensor)]
+    return ", ".join([type(rule).__name__, *drawn])

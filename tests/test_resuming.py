@@ -1,0 +1,282 @@
+import math
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mermaide_pl.agents import UCB
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.cli import main
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.game import Game
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.principal import Architecture
+from mermaide_pl.tasks import AgentFamily, Population
+
+AGENTS = Population([AgentFamily(UCB, {"beta": [0.1, 0.5]})], num_arms=3)
+STEPS = 4  # of an epoch
+NO_WARNINGS = pytest.mark.filterwarnings("ignore:Checkpoint directory", "ignore:The dirpath")
+
+
+def parts() -> tuple[MermaideModule, TaskDataModule]:
+    pl.seed_everything(0)
+    module = MermaideModule(Game(3, 8), Architecture(8, 8), num_query_episodes=2)
+    return module, TaskDataModule(AGENTS, meta_batch_size=4, steps_per_epoch=STEPS, num_val_tasks=4)
+
+
+def trained(folder: Path, *, ckpt_path: Path | None = None, **settings: Any) -> pl.Trainer:
+    defaults = {
+        "accelerator": "cpu",
+        "max_epochs": 3,
+        "logger": TensorBoardLogger(folder, name="", version=""),
+        "log_every_n_steps": 1,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "callbacks": [
+            ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1),
+            ModelCheckpoint(folder, "last", enable_version_counter=False),
+        ],
+    }
+    trainer = pl.Trainer(**defaults | settings)
+    trainer.fit(*parts(), ckpt_path=ckpt_path)
+    return trainer
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows of a run."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def assert_identical(one: Any, other: Any, where: str = "") -> None:
+    """Equal to the last bit, whatever it is made of."""
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert list(one) == list(other), where
+        for key in one:
+            assert_identical(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            assert_identical(*pair, f"{where}[{number}]")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other or (one != one and other != other), where
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """Folder of a run of 12 steps that was never interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    trained(folder)
+    return folder
+
+
+@NO_WARNINGS
+@pytest.mark.parametrize("step", [1, 3, STEPS, STEPS + 1, 2 * STEPS - 1, 3 * STEPS - 1])
+def test_going_on_in_the_middle_of_an_epoch(step, whole, tmp_path):
+    trained(tmp_path, ckpt_path=whole / f"step={step}.ckpt")
+    one, other = (
+        read_checkpoint(folder / f"step={3 * STEPS}.ckpt") for folder in (whole, tmp_path)
+    )
+    for key in ("state_dict", "optimizer_states", "lr_schedulers"):
+        assert_identical(one[key], other[key], key)
+    logged = {
+        tag: [point for point in points if point[0] >= step]
+        for tag, points in curves(whole).items()
+    }
+    assert {tag: points for tag, points in logged.items() if points} == curves(tmp_path)
+
+
+@NO_WARNINGS
+def test_an_epoch_that_was_cut_short_is_over(tmp_path):
+    trained(tmp_path / "whole", limit_train_batches=STEPS - 1)
+    start = tmp_path / "whole" / f"step={STEPS - 1}.ckpt"
+    trained(tmp_path / "resumed", ckpt_path=start, limit_train_batches=STEPS - 1)
+    one, other = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "resumed"))
+    assert_identical(one["state_dict"], other["state_dict"])
+
+
+@NO_WARNINGS
+def test_curves_forget_what_is_logged_again(whole, tmp_path):
+    class Stop(pl.Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == STEPS + 2:
+                raise RuntimeError("power cut")
+
+    last = ModelCheckpoint(tmp_path, "last", enable_version_counter=False)
+    with pytest.raises(RuntimeError, match="power cut"):
+        trained(tmp_path, callbacks=[last, Stop()])
+    assert curves(tmp_path)["train/loss"][-1][0] == STEPS + 1
+    trained(tmp_path, ckpt_path=tmp_path / "last.ckpt", callbacks=[last])
+    assert curves(tmp_path) == curves(whole)
+    trained(tmp_path, max_epochs=1, callbacks=[last])  # a new run into the same folder
+    anew = curves(whole)
+    for tag, points in curves(tmp_path).items():
+        assert [step for step, _ in points] == [step for step, _ in anew[tag] if step < STEPS]
+
+
+@NO_WARNINGS
+def test_what_was_logged_is_on_the_disk_before_the_checkpoint(tmp_path):
+    class Look(pl.Callback):
+        def __init__(self) -> None:
+            self.seen = []
+
+        def on_train_epoch_start(self, trainer, *_):
+            if trainer.current_epoch:
+                self.seen.append(curves(tmp_path)["val/return"])
+
+    look = Look()
+    last = ModelCheckpoint(tmp_path, "last", enable_version_counter=False)
+    trained(tmp_path, callbacks=[last, look])
+    assert [len(points) for points in look.seen] == [1, 2]
+
+
+@NO_WARNINGS
+def test_a_damaged_checkpoint_is_refused_and_the_previous_one_is_named(whole, tmp_path):
+    for name in ("step=3.ckpt", "step=7.ckpt"):
+        (tmp_path / name).write_bytes((whole / name).read_bytes())
+        time.sleep(0.01)
+    (tmp_path / "last.ckpt").write_bytes((whole / "last.ckpt").read_bytes()[:-100])
+    good = tmp_path / "step=7.ckpt"
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be read: truncated") as caught:
+        trained(tmp_path, ckpt_path=tmp_path / "last.ckpt")
+    assert str(caught.value).endswith(f"the latest one beside it that can be read is {good}")
+    trained(tmp_path, ckpt_path=good)
+
+
+# the command, in processes of its own
+
+CONFIG = {
+    "seed_everything": 0,
+    "model": {
+        "game": {"num_arms": 3, "num_steps": 20},
+        "architecture": {"hidden_size": 8, "policy_size": 8},
+        "num_query_episodes": 2,
+    },
+    "data": {
+        "train_population": {"families": [{"rule": "mermaide_pl.agents.UCB"}], "num_arms": 3},
+        "meta_batch_size": 4,
+        "steps_per_epoch": 5,
+        "num_val_tasks": 8,
+    },
+    "trainer": {
+        "max_epochs": 40,
+        "accelerator": "cpu",
+        "log_every_n_steps": 1,
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+        "logger": {
+            "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
+            "init_args": {"save_dir": "logs", "name": "", "version": ""},
+        },
+        "callbacks": [
+            {
+                "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
+                "init_args": settings | {"enable_version_counter": False},
+            }
+            for settings in (
+                {"filename": "best", "monitor": "val/return", "mode": "max"},
+                {"filename": "last"},
+            )
+        ]
+        + [
+            {
+                "class_path": "mermaide_pl.figures.FigureLogger",
+                "init_args": {"every_n_validations": 9},
+            }
+        ],
+    },
+}
+CHECKPOINTS = Path("logs/checkpoints")
+
+
+def fit(folder: Path, limit: int | None) -> None:
+    """`mermaide fit` that goes on where it stopped; no file may grow beyond `limit` bytes."""
+    os.chdir(folder)
+    output = (folder / "output.txt").open("w", buffering=1)
+    sys.stdout = sys.stderr = output
+    torch.set_num_threads(1)
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    main(["fit", "--config", "config.yaml", "--ckpt_path", "last"])
+
+
+@pytest.fixture(scope="module")
+def start() -> Callable[..., Any]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mermaide_pl.cli"])
+
+    def begin(folder: Path, limit: int | None = None) -> Any:
+        folder.mkdir(exist_ok=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+        process = context.Process(target=fit, args=(folder, limit))
+        process.start()
+        return process
+
+    return begin
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_is_the_run_that_was_not(start, tmp_path):
+    started = time.monotonic()
+    whole = start(tmp_path / "whole")
+    whole.join()
+    assert whole.exitcode == 0
+    duration = time.monotonic() - started
+    moments, killed = random.Random(0), []
+    while len(killed) < 12:
+        process = start(tmp_path / "killed")
+        by = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[len(killed) % 3]
+        process.join(moments.uniform(0.01, 0.12) * duration)
+        assert process.is_alive(), "it ended before it was killed often enough"
+        os.kill(process.pid, by)
+        process.join()
+        killed.append(process.exitcode)
+    assert killed[::3] == [-signal.SIGKILL] * 4
+    assert {130, 143} <= set(killed)  # a signal before Lightning listens ends it by itself
+    last = start(tmp_path / "killed")
+    last.join()
+    assert last.exitcode == 0, (tmp_path / "killed" / "output.txt").read_text()
+    for name in ("best.ckpt", "last.ckpt"):
+        files = [tmp_path / run / CHECKPOINTS / name for run in ("whole", "killed")]
+        assert_identical(*map(read_checkpoint, files))
+    assert curves(tmp_path / "killed" / "logs") == curves(tmp_path / "whole" / "logs")
+    assert sorted(os.listdir(tmp_path / "killed" / CHECKPOINTS)) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_with_one_line_and_loses_nothing(start, tmp_path):
+    folder = tmp_path / "run"
+    process = start(folder)
+    while not (folder / CHECKPOINTS / "last.ckpt").is_file():
+        process.join(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    before = (folder / CHECKPOINTS / "last.ckpt").read_bytes()
+    full = start(folder, limit=math.ceil(len(before) * 0.9))
+    full.join()
+    assert full.exitcode == 2
+    said = (folder / "output.txt").read_text().splitlines()
+    assert "last.ckpt" in said[-2] and "--ckpt_path last" in said[-2]
+    assert said[-1].startswith("mermaide: error: checkpoint ") and "cannot be written" in said[-1]
+    assert "Traceback" not in "".join(said)
+    assert (folder / CHECKPOINTS / "last.ckpt").read_bytes() == before

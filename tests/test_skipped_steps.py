@@ -1,0 +1,194 @@
+import logging
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from mermaide_pl.agents import UCB
+from mermaide_pl.cli import main
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.experiments.replay import SkippedStep
+from mermaide_pl.game import Game
+from mermaide_pl.meta_step import Objective
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.principal import Architecture, PrincipalOutput
+from mermaide_pl.tasks import AgentFamily, Population
+from mermaide_pl.trajectory import Trajectory
+
+AGENTS = Population([AgentFamily(UCB, {"beta": [0.1, 0.5]})], num_arms=3)
+TOTAL = 8  # training steps
+
+
+@dataclass(frozen=True)
+class Poisoned(Objective):
+    """Not finite in some steps, for agents that pull the target arm first."""
+
+    steps: tuple[int, ...] = ()
+    factor: float = float("nan")
+    in_gradient_only: bool = False
+
+    def outer_loss(
+        self, output: PrincipalOutput, trajectory: Trajectory, game: Game, progress: float
+    ) -> Tensor:
+        loss = super().outer_loss(output, trajectory, game, progress)
+        if round(progress * TOTAL) not in self.steps:
+            return loss
+        poisoned = first_pulls_target(trajectory).to(loss)
+        if self.in_gradient_only:  # the square root of zero has an infinite slope
+            values = output.values.mean((1, 2))
+            return loss + (1.0 - poisoned + values.detach() - values).sqrt()
+        return loss * torch.where(poisoned > 0, self.factor, 1.0)
+
+
+def first_pulls_target(trajectory: Trajectory) -> Tensor:
+    return trajectory.arms[:, 0, 0] == 0
+
+
+class Watch(pl.Callback):
+    """The weights and Adam's moments after every step."""
+
+    def __init__(self) -> None:
+        self.weights: list[Tensor] = []
+        self.moments: list[Tensor] = []
+        self.seeds: list[list[int]] = []
+        self.logged: list[float] = []
+        self.error = ""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        weight = pl_module.principal.weight_hh
+        self.weights.append(weight.detach().clone())
+        state = trainer.optimizers[0].state.get(weight, {})
+        self.moments.append(state["exp_avg"].clone() if state else torch.zeros_like(weight))
+        self.seeds.append(batch.seeds)
+        self.logged.append(float(trainer.callback_metrics.get("train/skipped_steps", 0.0)))
+
+
+def train(
+    folder: Path, steps: tuple[int, ...], most: int = 10, chunks: int = 1, **poison: Any
+) -> Watch:
+    pl.seed_everything(0)
+    module = MermaideModule(
+        Game(3, 8),
+        Architecture(8, 8),
+        objective=Poisoned(steps=steps, **poison),
+        num_query_episodes=2,
+        max_skipped_steps=most,
+    )
+    data = TaskDataModule(
+        AGENTS, meta_batch_size=8 // chunks, steps_per_epoch=TOTAL * chunks // 2, num_val_tasks=4
+    )
+    watch = Watch()
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accumulate_grad_batches=chunks,
+        gradient_clip_val=1.0,
+        callbacks=[watch],
+    )
+    try:
+        trainer.fit(module, data)
+    except ValueError as error:
+        watch.error = str(error)
+    return watch
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [{"factor": float("nan")}, {"factor": float("inf")}, {"in_gradient_only": True}],
+    ids=["nan", "inf", "gradient only"],
+)
+def test_a_step_that_is_not_finite_leaves_weights_and_moments_alone(poison, tmp_path, caplog):
+    caplog.set_level(logging.WARNING, logger="mermaide_pl")
+    watch = train(tmp_path, (3, 6), **poison)
+    same = [torch.equal(*pair) for pair in pairwise(watch.weights)]
+    assert same == [step in (3, 6) for step in range(1, TOTAL)]
+    unmoved = [torch.equal(*pair) for pair in pairwise(watch.moments)]
+    assert unmoved == same
+    assert all(weight.isfinite().all() for weight in watch.weights)
+    assert watch.logged == [0.0] * 3 + [1.0] * 3 + [2.0] * 2
+    assert [record.getMessage().split(";")[0] for record in caplog.records] == [
+        f"the loss or gradient of step {step} is not finite: skipped, {count} so far"
+        for count, step in ((1, 4), (2, 7))
+    ]
+
+
+def test_a_step_skipped_in_one_of_its_chunks_is_skipped_whole(tmp_path):
+    watch = train(tmp_path, (3,), chunks=2)
+    ends = watch.weights[1::2]
+    same = [torch.equal(*pair) for pair in pairwise(ends)]
+    assert same == [step == 3 for step in range(1, TOTAL)]
+    step = SkippedStep.load(tmp_path / "skipped" / "step4.pt")
+    assert [tasks.seeds[0] for tasks in step.tasks] == watch.seeds[6] + watch.seeds[7]
+
+
+def test_too_many_end_the_run(tmp_path):
+    watch = train(tmp_path, tuple(range(TOTAL)), most=2)
+    assert len(watch.weights) == 2
+    path = tmp_path / "skipped" / "step3.pt"
+    assert watch.error == (
+        "the loss or gradient of step 3 is not finite, and max_skipped_steps = 2 were skipped;"
+        f" `mermaide replay {path}` shows which tasks do that"
+    )
+    assert path.is_file()
+
+
+def test_replaying_names_the_tasks(tmp_path, capsys):
+    watch = train(tmp_path, (5,))
+    path = tmp_path / "skipped" / "step6.pt"
+    step = SkippedStep.load(path)
+    assert (step.number, round(step.progress * TOTAL)) == (6, 5)
+    assert torch.equal(step.module.principal.weight_hh, watch.weights[4])
+    played = list(step.play())
+    assert [task.seed for task in played] == watch.seeds[5]
+    steps = [step.module.take_step(tasks, 0.0) for tasks in step.tasks]
+    poisoned = [
+        any(bool(first_pulls_target(episodes)) for episodes in (step.support, step.query))
+        for step in steps
+    ]
+    assert set(poisoned) == {True, False}
+    assert [not task.is_finite for task in played] == poisoned
+    assert {task.agent for task in played} == {"UCB, beta 0.1", "UCB, beta 0.5"}
+    main(["replay", str(path)])
+    said = capsys.readouterr().out
+    bad = [task for task in played if not task.is_finite]
+    assert f"step 6: {len(bad)} of {len(played)} tasks are not finite alone" in said
+    for task in bad:
+        assert re.search(
+            rf"{task.seed}\s+UCB, beta 0\.\d\s+nan\s+nan\s+loss, gradient\s*$", said, re.MULTILINE
+        )
+
+
+def test_the_mean_of_the_replayed_tasks_is_the_step(tmp_path):
+    watch = train(tmp_path, (0,), factor=float("inf"))
+    step = SkippedStep.load(tmp_path / "skipped" / "step1.pt")
+    batch = AGENTS.from_seeds(watch.seeds[0])
+    together = step.module.take_step(batch, progress=1.0).loss
+    alone = [step.module.take_step(tasks, progress=1.0).loss for tasks in step.tasks]
+    torch.testing.assert_close(torch.stack(alone).mean(), together)
+
+
+@pytest.mark.parametrize("content", ["", "principal"])
+def test_files_that_are_no_skipped_step(content, tmp_path, capsys):
+    path = tmp_path / "step1.pt"
+    if content == "principal":
+        module = MermaideModule(Game(3, 8), Architecture(8, 8))
+        checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}
+        module.on_save_checkpoint(checkpoint)
+        torch.save(checkpoint, path)
+    else:
+        path.touch()
+    with pytest.raises(SystemExit, match="2"):
+        main(["replay", str(path)])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
