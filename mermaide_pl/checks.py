@@ -85,3 +85,11 @@ def check_precision(precision: str | int | None) -> None:
 def one_line(message: object) -> str:
     """A message without line breaks."""
     return " ".join(str(message).split())
+
+
+def raised_by_us(error: BaseException) -> bool:
+    """Whether a line of this package raised the error: then it says what the user did wrong."""
+    traceback: Any = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("mermaide_pl")

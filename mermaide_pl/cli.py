@@ -8,11 +8,11 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from mermaide_pl.checks import raised_by_us
 from mermaide_pl.commands import COMMANDS
 from mermaide_pl.commands.parser import fail
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(_interrupted(signal.SIGINT))
         raise
     except (ValueError, MisconfigurationException) as error:
-        if isinstance(error, ValueError) and not _raised_by_us(error):
+        if isinstance(error, ValueError) and not raised_by_us(error):
             raise
         sys.exit(fail(error))
 
@@ -90,11 +90,3 @@ def _keep_quiet() -> None:
         ours.setLevel(logging.INFO)
     # tasks are drawn in microseconds
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-
-
-def _raised_by_us(error: BaseException) -> bool:
-    """Whether a line of this package raised the error: then it says what the user did wrong."""
-    traceback: Any = error.__traceback__
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("mermaide_pl")

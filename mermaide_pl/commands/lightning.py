@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.checks import check_precision
-from mermaide_pl.commands.parser import fail
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.fine_tuning import populations_to_report, report_fine_tuning
 from mermaide_pl.module import MermaideModule
@@ -39,7 +39,7 @@ class _Parser(LightningArgumentParser):
             message += f" (of {', '.join(one for one in sys.argv if one.endswith('.yaml'))})"
         else:
             message += self._allowed_beside(message)
-        sys.exit(fail(message))
+        raise ValueError(message)
 
     def _allowed_beside(self, message: str) -> str:
         """What may stand in place of an unknown option, or where that is listed."""
@@ -89,10 +89,31 @@ class _CLI(LightningCLI):
             report_fine_tuning(self.model, self.trainer, self._reported)
 
 
+class _Unstarted(_CLI):
+    """Builds what would run, and leaves it to the caller."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """The caller does."""
+
+
 def run(command: str, arguments: Sequence[str]) -> None:
     """Train a principal, or score it."""
+    _parse(_CLI, command, arguments)
+
+
+def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, TaskDataModule]:
+    """What `mermaide fit` would run with these arguments, its seed set.
+
+    Raises:
+        ValueError: one line that says which argument is wrong.
+    """
+    cli = _parse(_Unstarted, "fit", arguments)
+    return cli.trainer, cli.model, cli.datamodule
+
+
+def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
     sys.argv = ["mermaide", command, *arguments]  # where Lightning looks
-    _CLI(
+    return cli(
         MermaideModule,
         TaskDataModule,
         parser_class=_Parser,

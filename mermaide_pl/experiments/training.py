@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
@@ -56,15 +56,7 @@ def train(
         logger=TensorBoardLogger(folder, name="", version=""),
         callbacks=[
             RichProgressBar(leave=False),
-            ModelCheckpoint(
-                dirpath=checkpoints,
-                filename="best",
-                monitor="val/return",
-                mode="max",
-                enable_version_counter=False,
-            ),
-            # Lightning's `save_last` would only follow the best one
-            ModelCheckpoint(checkpoints, "last", enable_version_counter=False),
+            *best_and_last(checkpoints),
         ],
     )
     trainer.fit(module, data, ckpt_path=last if last.is_file() else None)
@@ -75,6 +67,17 @@ def train(
     }
     (folder / _DONE).write_text(json.dumps(record) + "\n")
     return best
+
+
+def best_and_last(
+    folder: Path, *, monitor: str = "val/return", mode: Literal["max", "min"] = "max"
+) -> list[ModelCheckpoint]:
+    """What keeps the best checkpoint in ``best.ckpt`` of a folder, and that of the last epoch."""
+    return [
+        ModelCheckpoint(folder, "best", monitor, mode=mode, enable_version_counter=False),
+        # Lightning's `save_last` would only follow the best one
+        ModelCheckpoint(folder, "last", enable_version_counter=False),
+    ]
 
 
 def agent_steps(module: MermaideModule, data: TaskDataModule, num_epochs: int) -> int:
