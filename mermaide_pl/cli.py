@@ -27,6 +27,7 @@ commands:
   evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
   adapt     adapt it to one agent:        mermaide adapt --ckpt_path CKPT --population FILE.yaml
   compare   train and score many:         mermaide compare --config conf/experiment/table.yaml
+  sweep     search configurations:        mermaide sweep --config conf/sweep.yaml
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
   report    a page about a run:           mermaide report --logdir logs/quickstart
   replay    why was a step skipped?:      mermaide replay logs/quickstart/skipped/step7.pt

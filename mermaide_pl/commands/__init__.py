@@ -14,6 +14,7 @@ from mermaide_pl.commands import (
     lightning,
     replay,
     report,
+    sweep,
 )
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -21,6 +22,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "evaluate": evaluate.run,
     "adapt": adapt.run,
     "compare": compare.run,
+    "sweep": sweep.run,
     "figure": figure.run,
     "report": report.run,
     "replay": replay.run,

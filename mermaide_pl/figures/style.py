@@ -57,7 +57,7 @@ def new_figure(height: float, panel_heights: Sequence[float] = (1.0,)) -> tuple[
 
 
 def new_grid(
-    num_panels: int, columns: int, line_height: float, *, sharey: bool = True
+    num_panels: int, columns: int, line_height: float, *, sharex: bool = True, sharey: bool = True
 ) -> tuple[Figure, list[Axes]]:
     """An empty figure with panels side by side, in as many lines as it takes.
 
@@ -65,7 +65,8 @@ def new_grid(
         num_panels: how many there are, at least one.
         columns: how many may stand in a line.
         line_height: of each line, inches.
-        sharey: whether they share their vertical axis; they share the horizontal one.
+        sharex: whether they share their horizontal axis.
+        sharey: whether they share their vertical axis.
 
     Returns:
         The figure and its panels, line by line.
@@ -78,7 +79,7 @@ def new_grid(
         layout="constrained",
     )
     panels = list(
-        figure.subplots(num_lines, columns, sharex=True, sharey=sharey, squeeze=False).flat
+        figure.subplots(num_lines, columns, sharex=sharex, sharey=sharey, squeeze=False).flat
     )
     _tidy(panels)
     for axes in panels[num_panels:]:

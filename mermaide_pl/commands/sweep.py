@@ -1,0 +1,47 @@
+"""`mermaide sweep`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mermaide_pl.commands.lightning import configured
+from mermaide_pl.commands.parser import PlainParser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Search configurations."""
+    parser = PlainParser(
+        prog="mermaide sweep",
+        description="Search configurations of `mermaide fit`; the same command goes on where it"
+        " stopped, and shares the trials with others that run it.",
+    )
+    parser.add_argument("--config", type=str, required=True, help="what to search")
+    parser.add_argument(
+        "--storage", type=str | None, default=None, help="URL of a database, in place of the file's"
+    )
+    parser.add_argument(
+        "--trials",
+        type=int | None,
+        default=None,
+        help="how many in all, in place of the file's; 0 shows what there is",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="budget: no trial begins after it"
+    )
+    given = parser.parse_args(list(arguments))
+    try:
+        from mermaide_pl.experiments.sweep import sweep
+    except ModuleNotFoundError as error:
+        if error.name not in ("optuna", "sqlalchemy"):
+            raise
+        raise ValueError(
+            f"a sweep needs {error.name}, which is not installed: pip install 'mermaide-pl[sweep]'"
+        ) from None
+    sweep(
+        given.config,
+        configured,
+        minutes=given.minutes,
+        num_trials=given.trials,
+        storage=given.storage,
+    )

@@ -1,0 +1,74 @@
+"""What a sweep shows while it runs: a bar, and a line for each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from optuna.study import Study
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mermaide_pl.experiments.sweep_settings import Sweep
+from mermaide_pl.experiments.sweep_study import attempts
+from mermaide_pl.experiments.sweep_table import headings, ranking, shown
+
+
+class SweepProgress:
+    """Counts the trials of all workers, and shows the one that this worker runs.
+
+    Args:
+        study: the study.
+        given: the sweep.
+        num_trials: how many there will be.
+    """
+
+    def __init__(self, study: Study, given: Sweep, num_trials: int) -> None:
+        self._study, self._given, self._num_trials = study, given, num_trials
+        self._parameters = self._now = ""
+        self._bar = Progress(
+            TextColumn("trials"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            TextColumn("{task.fields[now]}"),
+            TimeElapsedColumn(),
+            disable=not num_trials,
+        )
+        self._task = self._bar.add_task("", total=num_trials, best="", now="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.update(self._task, now="")
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print one line above the bar."""
+        self._bar.console.print(f"mermaide: {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def begin(self, place: int, values: Mapping[str, Any]) -> None:
+        """A trial of this worker begins."""
+        self._now = f"trial {place}"
+        self._parameters = ", ".join(
+            f"{heading} {shown(value)}"
+            for heading, value in zip(headings(list(values)), values.values(), strict=True)
+        )
+        self.refresh(self._now)
+
+    def validated(self, epoch: int, num_epochs: int | None) -> None:
+        """A trial of this worker was validated."""
+        self.refresh(f"{self._now}: epoch {epoch}/{num_epochs}")
+
+    def end(self, place: int, result: str) -> None:
+        """A trial of this worker has ended."""
+        self.say(f"trial {place}: {result} ({self._parameters})")
+
+    def refresh(self, now: str = "") -> None:
+        """Count again, and show what this worker does now."""
+        trials = attempts(self._study)
+        done = sum(trial.state.is_finished() for trial in trials.values())
+        ranked = ranking(trials, self._given)
+        best = f"best {trials[ranked[0]].value:.4f} (trial {ranked[0]})" if ranked else ""
+        self._bar.update(self._task, completed=min(done, self._num_trials), best=best, now=now)

@@ -1,0 +1,182 @@
+"""What a sweep searches, as its YAML file says."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import pytorch_lightning as pl
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.pruners import BasePruner, MedianPruner
+
+from mermaide_pl.checks import check_number
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.population_files import load_from_yaml
+
+Scalar: TypeAlias = bool | int | float | str | None
+Configure: TypeAlias = Callable[[Sequence[str]], tuple[pl.Trainer, MermaideModule, TaskDataModule]]
+"""Arguments of `mermaide fit` to what it would run; a ValueError says what is wrong with them."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What one option of `mermaide fit` may be: a range of numbers, or one of some choices.
+
+    Args:
+        low: least value; if it and `high` are whole numbers, so are all values.
+        high: largest value.
+        log: whether the logarithm is searched evenly.
+        choices: the values, in place of a range.
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    choices: list[Scalar] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.choices is None) == (self.low is None and self.high is None):
+            raise ValueError("a parameter has either low and high, or choices")
+        if self.choices is not None:
+            if not self.choices or self.log:
+                raise ValueError("choices need at least one entry, and no log")
+            return
+        if self.low is None or self.high is None:
+            raise ValueError("a parameter has low and high, one is missing")
+        check_number("high", self.high)
+        check_number("low", self.low, above=0.0 if self.log else -math.inf)
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """As Optuna calls it."""
+        if self.choices is not None:
+            return CategoricalDistribution(self.choices)
+        assert self.low is not None and self.high is not None
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return IntDistribution(self.low, self.high, log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
+
+    @property
+    def extremes(self) -> list[Scalar]:
+        """Values that are right if all are: the ends of the range, or every choice."""
+        return [self.low, self.high] if self.choices is None else self.choices
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A search over configurations of `mermaide fit`.
+
+    Args:
+        base: configuration of `mermaide fit`, beside the file of the sweep.
+        parameters: name of an option of `mermaide fit`, without dashes, to what it may be.
+        settings: options for all trials in place of those of the base, such as a shorter training;
+            files are named as on the command line.
+        num_trials: how many configurations are tried, by all workers together.
+        objective: logged quantity; a trial counts by its best validation, as ``best.ckpt`` does.
+        direction: which is better.
+        pruner: ends trials that do worse than others at the same training step, any pruner of
+            Optuna; its steps are training steps. ``optuna.pruners.NopPruner`` ends none.
+        num_random_trials: drawn evenly, before TPE learns from what came out.
+        seed: of the search; with one worker it decides all trials.
+        storage: URL of a database that Optuna takes; None for SQLite in the folder of the sweep.
+        heartbeat: seconds between two signs of life of a worker; the trial of a worker that gave
+            none for four times as long is taken over by another.
+    """
+
+    base: str
+    parameters: dict[str, Parameter]
+    settings: dict[str, Any] = field(default_factory=dict)
+    num_trials: int = 30
+    objective: str = "val/return"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    pruner: BasePruner = field(default_factory=MedianPruner)
+    num_random_trials: int = 10
+    seed: int = 0
+    storage: str | None = None
+    heartbeat: int = 15
+
+    def __post_init__(self) -> None:
+        if not self.parameters:
+            raise ValueError("parameters is empty, it needs at least one entry")
+        if both := self.parameters.keys() & self.settings.keys():
+            raise ValueError(f"{min(both)} is among the settings and the parameters")
+        check_number("num_trials", self.num_trials, low=1)
+        check_number("num_random_trials", self.num_random_trials, low=1)
+        check_number("heartbeat", self.heartbeat, low=1)
+        check_number("seed", self.seed, low=0, high=2**32 - 1)
+
+    @property
+    def maximises(self) -> bool:
+        """Whether more is better."""
+        return self.direction == "maximize"
+
+    def arguments(self, values: Mapping[str, Any]) -> list[str]:
+        """Arguments of `mermaide fit` for a trial with these values of the parameters."""
+        return [f"--config={self.base}", *options(self.settings), *options(values)]
+
+    def check(self, configure: Configure) -> None:
+        """Parse configurations with all extremes of all parameters.
+
+        Raises:
+            ValueError: one line that says which parameter is wrong.
+        """
+        trainer, _, _ = _refusing("", configure, [f"--config={self.base}"])
+        trainer, _, _ = _refusing("settings: ", configure, self.arguments({}))
+        if trainer.world_size > 1:
+            raise ValueError(
+                f"{self.base} trains on {trainer.world_size} devices, a sweep needs"
+                " trainer.devices: 1; start as many workers instead"
+            )
+        extremes = {name: given.extremes for name, given in self.parameters.items()}
+        for turn in range(max(map(len, extremes.values()))):
+            values = {name: some[turn % len(some)] for name, some in extremes.items()}
+            try:  # all at once, for a parse takes a second
+                configure(self.arguments(values))
+            except ValueError:
+                for name, value in values.items():
+                    where = f"parameter {name} = {value}: "
+                    _refusing(where, configure, self.arguments({name: value}))
+                where = "parameters " + ", ".join(options(values)) + " together: "
+                _refusing(where, configure, self.arguments(values))
+
+
+def options(values: Mapping[str, Any]) -> list[str]:
+    """Values as options of a command line."""
+    return [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in values.items()
+    ]
+
+
+def _refusing(
+    where: str, configure: Configure, arguments: Sequence[str]
+) -> tuple[pl.Trainer, MermaideModule, TaskDataModule]:
+    try:
+        return configure(arguments)
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from None
+
+
+def load_sweep(path: str | Path) -> Sweep:
+    """Read a sweep from YAML; its base is found beside it.
+
+    Raises:
+        ValueError: one line that says what is wrong with the file.
+    """
+    given = load_from_yaml(Sweep, path, "configuration")
+    base = Path(path).parent / given.base
+    if not base.is_file():
+        raise ValueError(f"configuration {path}: base {base} does not exist")
+    return replace(given, base=str(base))

@@ -1,0 +1,94 @@
+"""A search over configurations: what it found trial by trial, and what each parameter does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mermaide_pl.figures.style import (
+    BLUE,
+    GREY,
+    LINE_WIDTH,
+    ORANGE,
+    SMALL_FONT_SIZE,
+    label_axes,
+    legend_above,
+    new_grid,
+)
+
+_MARKERS: dict[str, dict[str, Any]] = {
+    "done": {"marker": "o", "color": BLUE},
+    "pruned": {"marker": "x", "color": ORANGE, "linewidths": LINE_WIDTH},
+}
+
+
+def draw_sweep(
+    rows: Sequence[Mapping[str, Any]],
+    objective: str,
+    parameters: Mapping[str, str],
+    *,
+    logarithmic: Collection[str] = (),
+    maximises: bool = True,
+) -> Figure:
+    """Draw the objective by trial with the best so far, and against each parameter.
+
+    Args:
+        rows: with the columns ``trial``, ``state``, that of the objective, and of each parameter;
+            drawn are those that are "done" or "pruned".
+        objective: column of what was searched for.
+        parameters: columns of the parameters, to how their axes are named; what is not a number is
+            a category.
+        logarithmic: parameters on a logarithmic axis.
+        maximises: whether more is better.
+
+    Returns:
+        The figure; pruned trials are crosses at the value where they were stopped.
+    """
+    figure, panels = new_grid(1 + len(parameters), 2, line_height=1.5, sharex=False)
+    drawn = [row for row in rows if row["state"] in _MARKERS and row[objective] != ""]
+    _scatter(panels[0], drawn, [row["trial"] for row in drawn], objective)
+    done = [row for row in drawn if row["state"] == "done"]
+    best = list(accumulate((row[objective] for row in done), max if maximises else min))
+    panels[0].step(
+        [row["trial"] for row in done],
+        best,
+        where="post",
+        color=GREY,
+        linewidth=LINE_WIDTH,
+        label="best so far",
+    )
+    label_axes(panels[0], x="trial", y=objective)
+    for index, (axes, (name, heading)) in enumerate(
+        zip(panels[1:], parameters.items(), strict=True), start=1
+    ):
+        values = [row[name] for row in drawn]
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            if name in logarithmic:
+                axes.set_xscale("log")
+        else:
+            values = [str(value).rpartition(".")[2] for value in values]
+        _scatter(axes, drawn, values, objective)
+        label_axes(axes, x=heading, y="" if index % 2 else objective)
+    legend_above(figure, panels[0], ncols=3)
+    for axes in panels:
+        axes.tick_params(which="both", labelsize=SMALL_FONT_SIZE - 1.0)
+    return figure
+
+
+def _scatter(
+    axes: Axes, rows: Sequence[Mapping[str, Any]], x: Sequence[Any], objective: str
+) -> None:
+    for state, style in _MARKERS.items():
+        chosen = [index for index, row in enumerate(rows) if row["state"] == state]
+        if chosen:
+            axes.scatter(
+                [x[index] for index in chosen],
+                [rows[index][objective] for index in chosen],
+                s=9,
+                label=state,
+                **style,
+            )
