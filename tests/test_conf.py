@@ -17,6 +17,8 @@ from mermaide_pl.agents import (
     Softmax,
 )
 from mermaide_pl.cli import main
+from mermaide_pl.commands.lightning import configured
+from mermaide_pl.experiments.sweep_settings import load_sweep
 from mermaide_pl.game import Game
 from mermaide_pl.population_files import load_population
 from mermaide_pl.principal import NoIntervention
@@ -25,7 +27,8 @@ from mermaide_pl.tasks import NormalRewards, UniformRewards, UniformTarget
 
 CONF = Path(__file__).parent.parent / "conf"
 POPULATIONS = sorted((CONF / "population").glob("*.yaml"))
-RUNS = sorted(CONF.glob("*.yaml"))
+SWEEP = CONF / "sweep.yaml"
+RUNS = sorted(set(CONF.glob("*.yaml")) - {SWEEP})
 PLACES = ("default_root_dir", "save_dir", "dirpath")
 # file to the one rule of its agents
 RULES = {
@@ -157,3 +160,15 @@ def test_every_configuration_writes_under_logs(path):
             waiting += part
     assert len(places) >= 2  # with a logger, and without one
     assert all(place.split("/")[0] == "logs" for place in places)
+
+
+def test_the_sweep_searches_what_there_is(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mermaide"])
+    given = load_sweep(SWEEP)
+    given.check(configured)
+    trainer, module, _ = configured(given.arguments({"model.meta_lr": 7}))
+    assert module.meta_lr == 7.0
+    assert (
+        trainer.max_epochs < yaml.safe_load(Path(given.base).read_text())["trainer"]["max_epochs"]
+    )
+    assert SWEEP.read_text().startswith("# ")

@@ -124,6 +124,7 @@ def test_commands_for_your_own_agents_run(monkeypatch, tmp_path, capsys):
         ],
         "report": ["--num_agents", "4"],
         "adapt": ["--num_episodes", "4"],
+        "sweep": ["--minutes", "0"],
     }
     shown = [command[1:] for command in commands() if command[0] == "mermaide"]
     assert {command[0] for command in shown} == set(shrunk)

@@ -121,8 +121,11 @@ class _Worker:
                 try:
                     self._study.optimize(self._objective, n_trials=1, catch=(_TrainingError,))
                 except _Stopped as stopped:
-                    if stopped.__cause__ is not None:
-                        raise stopped.__cause__ from None
+                    reason = stopped.__cause__
+                    if isinstance(reason, KeyboardInterrupt | SystemExit):
+                        self._progress.say("the same command goes on from the last checkpoint")
+                    if reason is not None:
+                        raise reason from None
                 self._progress.refresh()
                 self._check_failures()
 

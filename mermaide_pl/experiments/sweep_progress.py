@@ -37,6 +37,7 @@ class SweepProgress:
         self._task = self._bar.add_task("", total=num_trials, best="", now="")
 
     def __enter__(self) -> Self:
+        self.refresh()
         self._bar.start()
         return self
 

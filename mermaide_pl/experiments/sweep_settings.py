@@ -132,24 +132,35 @@ class Sweep:
         Raises:
             ValueError: one line that says which parameter is wrong.
         """
-        trainer, _, _ = _refusing("", configure, [f"--config={self.base}"])
-        trainer, _, _ = _refusing("settings: ", configure, self.arguments({}))
-        if trainer.world_size > 1:
-            raise ValueError(
-                f"{self.base} trains on {trainer.world_size} devices, a sweep needs"
-                " trainer.devices: 1; start as many workers instead"
-            )
         extremes = {name: given.extremes for name, given in self.parameters.items()}
         for turn in range(max(map(len, extremes.values()))):
             values = {name: some[turn % len(some)] for name, some in extremes.items()}
-            try:  # all at once, for a parse takes a second
-                configure(self.arguments(values))
-            except ValueError:
-                for name, value in values.items():
-                    where = f"parameter {name} = {value}: "
-                    _refusing(where, configure, self.arguments({name: value}))
-                where = "parameters " + ", ".join(options(values)) + " together: "
-                _refusing(where, configure, self.arguments(values))
+            try:  # all at once, for a parse takes its time
+                trainer, _, _ = configure(self.arguments(values))
+            except ValueError as error:
+                self._name_culprit(configure, values)
+                together = ", ".join(options(values))
+                raise ValueError(f"parameters {together} together: {error}") from None
+            if trainer.world_size > 1:
+                raise ValueError(
+                    f"{self.base} trains on {trainer.world_size} devices, a sweep needs"
+                    " trainer.devices: 1; start as many workers instead"
+                )
+
+    def _name_culprit(self, configure: Configure, values: Mapping[str, Any]) -> None:
+        suspects = {
+            "": [f"--config={self.base}"],
+            "settings: ": self.arguments({}),
+            **{
+                f"parameter {name} = {value}: ": self.arguments({name: value})
+                for name, value in values.items()
+            },
+        }
+        for where, arguments in suspects.items():
+            try:
+                configure(arguments)
+            except ValueError as error:
+                raise ValueError(f"{where}{error}") from None
 
 
 def options(values: Mapping[str, Any]) -> list[str]:
@@ -158,15 +169,6 @@ def options(values: Mapping[str, Any]) -> list[str]:
         f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in values.items()
     ]
-
-
-def _refusing(
-    where: str, configure: Configure, arguments: Sequence[str]
-) -> tuple[pl.Trainer, MermaideModule, TaskDataModule]:
-    try:
-        return configure(arguments)
-    except ValueError as error:
-        raise ValueError(f"{where}{error}") from None
 
 
 def load_sweep(path: str | Path) -> Sweep:

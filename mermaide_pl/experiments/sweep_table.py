@@ -107,7 +107,7 @@ def _print_table(given: Sweep, trials: Mapping[int, FrozenTrial], ranked: list[i
     states = [STATES[trial.state] for trial in trials.values()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     table = Table(
-        title=f"{len(trials)} trials: {counts}",
+        title=f"trials: {counts}",
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -70,13 +71,18 @@ def draw_sweep(
             if name in logarithmic:
                 axes.set_xscale("log")
         else:
-            values = [str(value).rpartition(".")[2] for value in values]
+            values = [_category(value) for value in values]
         _scatter(axes, drawn, values, objective)
         label_axes(axes, x=heading, y="" if index % 2 else objective)
     legend_above(figure, panels[0], ncols=3)
     for axes in panels:
         axes.tick_params(which="both", labelsize=SMALL_FONT_SIZE - 1.0)
     return figure
+
+
+def _category(value: Any) -> str:
+    """A class without its module, its words one below the other."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", str(value).rpartition(".")[2])
 
 
 def _scatter(
