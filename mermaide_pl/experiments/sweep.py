@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import signal
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import optuna
-import pytorch_lightning as pl
 import yaml
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from optuna.exceptions import OptunaError, TrialPruned, UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, TrialPruned, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ModelSummary, ProgressBar
 
-from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import check_number, one_line, raised_by_us
+from mermaide_pl.checks import check_number, one_line
 from mermaide_pl.experiments.sweep_progress import SweepProgress
-from mermaide_pl.experiments.sweep_settings import Configure, Sweep, load_sweep, options
+from mermaide_pl.experiments.sweep_settings import Configure, Sweep, load_sweep
 from mermaide_pl.experiments.sweep_study import (
     ERROR,
     WORKER,
@@ -37,10 +29,9 @@ from mermaide_pl.experiments.sweep_study import (
     open_study,
     places,
     take_over,
-    this_worker,
 )
 from mermaide_pl.experiments.sweep_table import write_results
-from mermaide_pl.experiments.training import best_and_last
+from mermaide_pl.experiments.sweep_trial import TrainingError, train_trial
 
 _MOST_FAILURES = 3  # if no trial has come to an end before
 
@@ -83,12 +74,12 @@ def sweep(
         if stated:
             given.check(configure)
         study, kept_in = open_study(given, folder.name, folder, settings)
-        _Worker(given, configure, folder, study, kept_in, stated).work(minutes)
+        try:
+            _Worker(given, configure, folder, study, kept_in, stated).work(minutes)
+        except StorageInternalError as error:
+            reason = one_line(error.__cause__ or error)
+            raise ValueError(f"the storage failed: {reason}; the same command goes on") from None
     write_results(given, attempts(study), folder)
-
-
-class _TrainingError(Exception):
-    """A training broke down, which may be the fault of its parameters."""
 
 
 class _Stopped(BaseException):
@@ -109,6 +100,7 @@ class _Worker:
     ) -> None:
         self._given, self._configure, self._folder = given, configure, folder
         self._study, self._storage, self._num_trials = study, storage, num_trials
+        self._others: set[str] = set()
 
     def work(self, minutes: float) -> None:
         """Until all trials are begun, or the budget is spent."""
@@ -119,7 +111,7 @@ class _Worker:
                     self._progress.say("budget spent; the same command goes on")
                     return
                 try:
-                    self._study.optimize(self._objective, n_trials=1, catch=(_TrainingError,))
+                    self._study.optimize(self._objective, n_trials=1, catch=(TrainingError,))
                 except _Stopped as stopped:
                     reason = stopped.__cause__
                     if isinstance(reason, KeyboardInterrupt | SystemExit):
@@ -130,15 +122,7 @@ class _Worker:
                 self._check_failures()
 
     def _is_any_left(self) -> bool:
-        said = False
-        while gone := take_over(self._study):
-            if not said:
-                self._progress.say(
-                    f"a worker was killed in trial {self._place(gone[0])}; it goes on when the"
-                    f" storage has not heard of it for {4 * self._given.heartbeat} s"
-                )
-            said = True
-            time.sleep(1.0)
+        self._await_killed()
         trials = self._study.get_trials(deepcopy=False)
         place = places(trials)
         num_begun = len(set(place.values()))
@@ -146,6 +130,25 @@ class _Worker:
         return num_begun < self._num_trials or any(
             place[trial.number] < self._num_trials for trial in waiting
         )
+
+    def _await_killed(self) -> None:
+        """First comes what was killed on this host, so that the order is as without the kill."""
+        grace, said = 4 * self._given.heartbeat, False
+        ends = time.monotonic() + 1.5 * grace
+        while gone := [
+            trial
+            for trial in take_over(self._study)
+            if trial.user_attrs[WORKER] not in self._others
+        ]:
+            if not said:
+                self._progress.say(
+                    f"the worker of trial {self._place(gone[0])} was killed; the trial goes on when"
+                    f" there was no sign of life for {grace} s"
+                )
+            said = True
+            if time.monotonic() > ends:  # alive, in a container with a host name like ours
+                self._others |= {trial.user_attrs[WORKER] for trial in gone}
+            time.sleep(1.0)
 
     def _place(self, trial: FrozenTrial | Trial) -> int:
         return places(self._study.get_trials(deepcopy=False))[trial.number]
@@ -157,11 +160,13 @@ class _Worker:
             if place >= self._num_trials:  # another worker has begun the last one meanwhile
                 self._put_back(trial)
                 raise _Stopped
-            value = self._train(trial, place)
+            value = train_trial(
+                trial, place, self._given, self._configure, self._folder, self._progress
+            )
         except TrialPruned:
             self._progress.end(place, "pruned")
             raise
-        except (_TrainingError, _Stopped):
+        except (TrainingError, _Stopped):
             raise
         except UpdateFinishedTrialError:
             self._progress.say(f"trial {place} was taken over by another worker")
@@ -176,54 +181,8 @@ class _Worker:
 
     def _put_back(self, trial: Trial) -> None:
         """Into the queue, for whoever is next."""
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-
-    def _train(self, trial: Trial, place: int) -> float:
-        given, folder = self._given, self._folder / f"trial{place}"
-        if WORKER not in trial.user_attrs and folder.exists():
-            raise ValueError(f"{folder} is of another sweep: delete or rename {self._folder}")
-        trial.set_user_attr(WORKER, this_worker())
-        values = {name: _suggested(trial, name, given) for name in given.parameters}
-        self._progress.begin(place, values)
-        logger = {
-            "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
-            "init_args": {"save_dir": str(self._folder), "name": folder.name, "version": ""},
-        }
-        arguments = [*given.arguments(values), *options({"trainer.logger": logger})]
-        try:
-            trainer, module, data = self._configure(arguments)
-        except ValueError as error:
-            raise ValueError(f"trial {place}, {' '.join(options(values))}: {error}") from None
-        recorded = self._study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        watcher = _Validations(trial, given.objective, dict(recorded), self._progress)
-        checkpoints = best_and_last(
-            folder / "checkpoints",
-            monitor=given.objective,
-            mode="max" if given.maximises else "min",
-        )
-        replaced = (ProgressBar, ModelSummary, ModelCheckpoint)
-        callbacks = vars(trainer)["callbacks"]  # which has no type
-        kept = [one for one in callbacks if not isinstance(one, replaced)]
-        callbacks[:] = [*kept, watcher, *checkpoints]
-        if watcher.values and trial.should_prune():  # interrupted just then
-            raise TrialPruned
-        try:
-            trainer.fit(module, data, ckpt_path=_last_checkpoint(folder))
-        except (MisconfigurationException, OptunaError):
-            raise
-        except Exception as error:
-            if isinstance(error, ValueError) and raised_by_us(error):
-                raise
-            reason = one_line(f"{type(error).__name__}: {error}")
-            (folder / "error.txt").write_text(traceback.format_exc())
-            trial.set_user_attr(ERROR, reason)
-            self._progress.say(f"trial {place} failed: {reason} ({folder / 'error.txt'})")
-            raise _TrainingError(reason) from None
-        if watcher.pruned:
-            raise TrialPruned
-        if not watcher.values:
-            raise ValueError(f"objective {given.objective}: {given.base} never validates")
-        return max(watcher.values.values()) if given.maximises else min(watcher.values.values())
+        with suppress(UpdateFinishedTrialError):  # taken over meanwhile
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def _check_failures(self) -> None:
         """Stop if nothing works.
@@ -232,61 +191,12 @@ class _Worker:
             ValueError: with the last reason.
         """
         ended = [trial for trial in attempts(self._study).values() if trial.state.is_finished()]
-        failed = [trial for trial in ended if ERROR in trial.user_attrs]
+        failed = [trial for trial in ended if trial.state == TrialState.FAIL]
         if len(failed) == len(ended) >= _MOST_FAILURES:
             raise ValueError(
                 f"the first {len(failed)} trials failed, the last with"
-                f" {failed[-1].user_attrs[ERROR]}; {self._folder} has an error.txt of each"
+                f" {failed[-1].user_attrs.get(ERROR)}; {self._folder} has an error.txt of each"
             )
-
-
-class _Validations(Callback):
-    """Reports each validation, and ends the training if the pruner says so."""
-
-    def __init__(
-        self, trial: Trial, objective: str, values: dict[int, float], progress: SweepProgress
-    ) -> None:
-        self._trial, self._objective, self._progress = trial, objective, progress
-        self.values, self.pruned = values, False
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training steps and objective go to the study."""
-        if trainer.sanity_checking:
-            return
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if self._objective not in metrics:
-            names = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
-            raise ValueError(f"objective {self._objective} is not logged, allowed: {names}")
-        for name in (self._objective, "train/loss"):
-            if not math.isfinite(metrics.get(name, 0.0)):
-                raise FloatingPointError(f"{name} is {metrics[name]} at step {trainer.global_step}")
-        if trainer.global_step not in self.values:  # else it goes on from before this validation
-            self._trial.report(metrics[self._objective], trainer.global_step)
-            self.values[trainer.global_step] = metrics[self._objective]
-        self._progress.validated(trainer.current_epoch + 1, trainer.max_epochs)
-        if self._trial.should_prune():
-            trainer.should_stop = self.pruned = True
-
-
-def _suggested(trial: Trial, name: str, given: Sweep) -> Any:
-    parameter = given.parameters[name]
-    if parameter.choices is not None:
-        return trial.suggest_categorical(name, parameter.choices)
-    assert parameter.low is not None and parameter.high is not None
-    if isinstance(parameter.distribution, optuna.distributions.IntDistribution):
-        return trial.suggest_int(name, int(parameter.low), int(parameter.high), log=parameter.log)
-    return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    """Where an interrupted training goes on; without a sound checkpoint it begins again."""
-    path = folder / "checkpoints" / "last.ckpt"
-    try:
-        read_checkpoint(path)
-    except ValueError:
-        shutil.rmtree(folder, ignore_errors=True)
-        return None
-    return path
 
 
 @contextmanager

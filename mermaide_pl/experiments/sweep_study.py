@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -132,9 +133,9 @@ def open_study(
                 reason = one_line(error.__cause__ or error)
                 raise ValueError(f"storage {_shown(url)} cannot be used: {reason}") from None
             time.sleep(0.2 + random.random())
-    known = study.user_attrs.get(SETTINGS)
+    known, settings = study.user_attrs.get(SETTINGS), json.loads(json.dumps(settings, default=str))
     if known is None or not attempts(study):
-        study.set_user_attr(SETTINGS, dict(settings))
+        study.set_user_attr(SETTINGS, settings)
     elif known != settings:
         changed = min(key for key in {*known, *settings} if known.get(key) != settings.get(key))
         raise ValueError(

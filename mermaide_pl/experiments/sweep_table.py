@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mermaide_pl.experiments.records import Row, write_rows
 from mermaide_pl.experiments.sweep_settings import Sweep, options
+from mermaide_pl.experiments.sweep_study import ERROR
 from mermaide_pl.figures.sweep_trials import draw_sweep
 
 _ROWS_SHOWN = 10
@@ -95,7 +96,7 @@ def _row(place: int, trial: FrozenTrial, given: Sweep) -> Row:
         given.objective: "" if trial.value is None else trial.value,
         "seconds": seconds,
         **{name: trial.params.get(name, "") for name in given.parameters},
-        "error": trial.user_attrs.get("error", ""),
+        "error": trial.user_attrs.get(ERROR, "") if trial.state == TrialState.FAIL else "",
     }
 
 

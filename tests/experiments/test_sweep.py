@@ -11,7 +11,7 @@ import yaml
 
 from mermaide_pl.cli import main
 from mermaide_pl.commands.lightning import configured
-from mermaide_pl.experiments import sweep
+from mermaide_pl.experiments import sweep_trial
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.report.run_files import RunFiles
@@ -138,7 +138,7 @@ def test_what_does_worse_is_pruned(finished):
 def test_an_interrupted_sweep_goes_on_as_if_nothing_had_been(
     reason, code, finished, place, monkeypatch, capsys
 ):
-    report, calls = sweep._Validations.on_validation_end, []
+    report, calls = sweep_trial._Validations.on_validation_end, []
 
     def interrupted(self, trainer, module):
         report(self, trainer, module)
@@ -148,7 +148,7 @@ def test_an_interrupted_sweep_goes_on_as_if_nothing_had_been(
             raise reason
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep._Validations, "on_validation_end", interrupted)
+        patch.setattr(sweep_trial._Validations, "on_validation_end", interrupted)
         with pytest.raises(SystemExit) as ended:
             main(RUN_IT.split())
     assert ended.value.code == code

@@ -19,8 +19,8 @@ def points(collection) -> list[list[float]]:
 def test_values_by_trial_with_the_best_so_far():
     axes = draw_sweep(ROWS, "val/return", PARAMETERS).axes[0]
     done, pruned = axes.collections
-    assert [[0, 0.3], [2, 0.2], [4, 0.4]] == points(done)
-    assert [[1, 0.1]] == points(pruned)
+    assert points(done) == [[0, 0.3], [2, 0.2], [4, 0.4]]
+    assert points(pruned) == [[1, 0.1]]
     (best,) = axes.lines
     assert list(best.get_xdata()) == [0, 2, 4]
     assert list(best.get_ydata()) == [0.3, 0.3, 0.4]
@@ -35,7 +35,7 @@ def test_values_against_each_parameter():
     _, rate, inner = draw_sweep(ROWS, "val/return", PARAMETERS, logarithmic={"rate"}).axes[:3]
     assert rate.get_xscale() == "log"
     assert rate.get_xlabel() == "meta_lr"
-    assert [[0.01, 0.3], [0.02, 0.2], [0.03, 0.4]] == points(rate.collections[0])
+    assert points(rate.collections[0]) == [[0.01, 0.3], [0.02, 0.2], [0.03, 0.4]]
     assert inner.get_xscale() == "linear"
     labels = [label.get_text() for label in inner.get_xticklabels()]
     assert labels == ["No\nAdaptation", "Other"]

@@ -1,0 +1,161 @@
+"""One trial of a sweep: a run of `mermaide fit` that reports its validations."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from optuna.distributions import IntDistribution
+from optuna.exceptions import OptunaError, TrialPruned
+from optuna.trial import Trial
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ModelSummary, ProgressBar
+
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checks import one_line, raised_by_us
+from mermaide_pl.experiments.sweep_progress import SweepProgress
+from mermaide_pl.experiments.sweep_settings import Configure, Sweep, options
+from mermaide_pl.experiments.sweep_study import ERROR, WORKER, this_worker
+from mermaide_pl.experiments.training import best_and_last
+
+
+class TrainingError(Exception):
+    """A training broke down, which may be the fault of its parameters."""
+
+
+def train_trial(
+    trial: Trial,
+    place: int,
+    given: Sweep,
+    configure: Configure,
+    folder: Path,
+    progress: SweepProgress,
+) -> float:
+    """Train one configuration, from where it was interrupted if it was.
+
+    Args:
+        trial: with the parameters, or to draw them for.
+        place: of the trial among all, by which its folder is named.
+        given: the sweep.
+        configure: makes of arguments what `mermaide fit` would run.
+        folder: of the sweep.
+        progress: is told.
+
+    Returns:
+        The objective in the best validation.
+
+    Raises:
+        TrialPruned: if the pruner ended it.
+        TrainingError: if it broke down, which is noted.
+        ValueError: one line about a mistake of the user's.
+    """
+    sweep_folder, folder = folder, folder / f"trial{place}"
+    if WORKER not in trial.user_attrs and folder.exists():
+        raise ValueError(f"{folder} is of another sweep: delete or rename {sweep_folder}")
+    trial.set_user_attr(WORKER, this_worker())
+    values = {name: _suggested(trial, name, given) for name in given.parameters}
+    progress.begin(place, values)
+    logger = {
+        "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
+        "init_args": {"save_dir": str(sweep_folder), "name": folder.name, "version": ""},
+    }
+    arguments = [*given.arguments(values), *options({"trainer.logger": logger})]
+    try:
+        trainer, module, data = configure(arguments)
+    except ValueError as error:
+        raise ValueError(f"trial {place}, {' '.join(options(values))}: {error}") from None
+    recorded = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    watcher = _Validations(trial, given.objective, dict(recorded), progress)
+    if watcher.values and trial.should_prune():  # interrupted just then
+        raise TrialPruned
+    checkpoints = best_and_last(
+        folder / "checkpoints",
+        monitor=given.objective,
+        mode="max" if given.maximises else "min",
+    )
+    replaced = (ProgressBar, ModelSummary, ModelCheckpoint)
+    callbacks = vars(trainer)["callbacks"]  # which has no type
+    kept = [one for one in callbacks if not isinstance(one, replaced)]
+    callbacks[:] = [*kept, watcher, *checkpoints]
+    with _failures_noted(trial, place, folder, progress):
+        trainer.fit(module, data, ckpt_path=_last_checkpoint(folder))
+    if watcher.pruned:
+        raise TrialPruned
+    if not watcher.values:
+        raise ValueError(f"objective {given.objective}: {given.base} never validates")
+    return max(watcher.values.values()) if given.maximises else min(watcher.values.values())
+
+
+@contextmanager
+def _failures_noted(
+    trial: Trial, place: int, folder: Path, progress: SweepProgress
+) -> Iterator[None]:
+    """A training that breaks down is a failed trial, unless it says what the user did wrong."""
+    try:
+        yield
+    except (MisconfigurationException, OptunaError):
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and raised_by_us(error):
+            raise
+        reason = one_line(f"{type(error).__name__}: {error}")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc())
+        trial.set_user_attr(ERROR, reason)
+        progress.say(f"trial {place} failed: {reason} ({folder / 'error.txt'})")
+        raise TrainingError(reason) from None
+
+
+class _Validations(Callback):
+    """Reports each validation, and ends the training if the pruner says so."""
+
+    def __init__(
+        self, trial: Trial, objective: str, values: dict[int, float], progress: SweepProgress
+    ) -> None:
+        self._trial, self._objective, self._progress = trial, objective, progress
+        self.values, self.pruned = values, False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Training steps and objective go to the study."""
+        if trainer.sanity_checking:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if self._objective not in metrics:
+            names = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
+            raise ValueError(f"objective {self._objective} is not logged, allowed: {names}")
+        for name in (self._objective, "train/loss"):
+            if not math.isfinite(metrics.get(name, 0.0)):
+                raise FloatingPointError(f"{name} is {metrics[name]} at step {trainer.global_step}")
+        if trainer.global_step not in self.values:  # else it goes on from before this validation
+            self._trial.report(metrics[self._objective], trainer.global_step)
+            self.values[trainer.global_step] = metrics[self._objective]
+        self._progress.validated(trainer.current_epoch + 1, trainer.max_epochs)
+        if self._trial.should_prune():
+            trainer.should_stop = self.pruned = True
+
+
+def _suggested(trial: Trial, name: str, given: Sweep) -> Any:
+    parameter = given.parameters[name]
+    if parameter.choices is not None:
+        return trial.suggest_categorical(name, parameter.choices)
+    assert parameter.low is not None and parameter.high is not None
+    if isinstance(parameter.distribution, IntDistribution):
+        return trial.suggest_int(name, int(parameter.low), int(parameter.high), log=parameter.log)
+    return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    """Where an interrupted training goes on; without a sound checkpoint it begins again."""
+    path = folder / "checkpoints" / "last.ckpt"
+    try:
+        read_checkpoint(path)
+    except ValueError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return path
