@@ -33,10 +33,11 @@ def run(arguments: Sequence[str]) -> None:
     try:
         from mermaide_pl.experiments.sweep import sweep
     except ModuleNotFoundError as error:
-        if error.name not in ("optuna", "sqlalchemy"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("optuna", "sqlalchemy"):
             raise
         raise ValueError(
-            f"a sweep needs {error.name}, which is not installed: pip install 'mermaide-pl[sweep]'"
+            f"a sweep needs {missing}, which is not installed: pip install 'mermaide-pl[sweep]'"
         ) from None
     sweep(
         given.config,

@@ -72,6 +72,7 @@ def draw_sweep(
                 axes.set_xscale("log")
         else:
             values = [_category(value) for value in values]
+            axes.margins(x=0.3)  # for the names
         _scatter(axes, drawn, values, objective)
         label_axes(axes, x=heading, y="" if index % 2 else objective)
     legend_above(figure, panels[0], ncols=3)

@@ -1,17 +1,21 @@
+import itertools
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 
 from mermaide_pl.cli import main
 from mermaide_pl.commands.lightning import configured
-from mermaide_pl.experiments import sweep_trial
+from mermaide_pl.experiments import sweep, sweep_trial
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.report.run_files import RunFiles
@@ -241,6 +245,44 @@ def test_a_mistake_in_training_is_no_failed_trial(place, monkeypatch, capsys):
     assert re.search(r"objective val/retrun is not logged, allowed: .*val/return", said)
     main([*RUN_IT.split(), "--trials", "0"])
     assert [row["state"] for row in rows(place)] == ["interrupted"]
+
+
+def test_a_trial_that_another_worker_took_is_left_to_it(place, monkeypatch, capsys):
+    report = sweep_trial._Validations.on_validation_end
+
+    def taken(self, trainer, module):
+        if self._trial.number == 0 and not trainer.sanity_checking:
+            self._trial.study.tell(self._trial.number, state=TrialState.FAIL)
+        report(self, trainer, module)
+
+    monkeypatch.setattr(sweep_trial._Validations, "on_validation_end", taken)
+    main([*RUN_IT.split(), "--trials", "2"])
+    assert "trial 0 was taken over by another worker" in capsys.readouterr().out
+    assert [row["state"] for row in rows(place)] == ["failed", "done"]
+
+
+def test_a_storage_that_fails_is_one_line(place, monkeypatch, capsys):
+    def broken(*_):
+        raise StorageInternalError("no connection")
+
+    monkeypatch.setattr(sweep, "train_trial", broken)
+    assert "the storage failed: no connection" in refused(f"{RUN_IT} --trials 1", capsys)
+
+
+def test_a_worker_that_seems_gone_but_lives_is_not_waited_for_forever(
+    finished, monkeypatch, capsys
+):
+    clock = itertools.count(0.0, 1.0)
+    seems_gone = SimpleNamespace(number=0, user_attrs={"worker": "here:1"})
+    monkeypatch.setattr(sweep, "take_over", lambda _: [seems_gone])
+    monkeypatch.setattr(
+        sweep, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None)
+    )
+    monkeypatch.chdir(finished)
+    monkeypatch.setattr(sys, "argv", ["mermaide"])
+    main([*RUN_IT.split(), "--trials", "1"])
+    assert capsys.readouterr().out.count("the worker of trial 0 was killed") == 1
+    assert next(clock) > 6.0  # one and a half times the grace of four heartbeats
 
 
 META_LR = {"model.meta_lr": {"low": 0.001, "high": 0.5}}
