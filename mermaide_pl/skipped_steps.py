@@ -17,6 +17,10 @@ REPLAY_KEY = "replay"  # in a checkpoint: the step that was skipped
 _LOGGER = logging.getLogger(__name__)
 
 
+class DivergedError(ValueError):
+    """More steps were not finite than may be skipped."""
+
+
 class NonFiniteSteps(pl.Callback):
     """Skips a step whose loss or gradient is infinite or not a number, on all devices alike.
 
@@ -59,7 +63,7 @@ class NonFiniteSteps(pl.Callback):
         """Look whether the step may be taken.
 
         Raises:
-            ValueError: if too many were skipped.
+            DivergedError: if too many were skipped.
         """
         gradients = [weight.grad for weight in pl_module.parameters() if weight.grad is not None]
         finite = torch.stack([torch.isfinite(each).all() for each in self._losses + gradients])
@@ -93,7 +97,7 @@ class NonFiniteSteps(pl.Callback):
         found = f"the loss or gradient of step {step} is not finite"
         advice = f"`mermaide replay {path}` shows which tasks do that"
         if self._count > self._most:
-            raise ValueError(
+            raise DivergedError(
                 f"{found}, and max_skipped_steps = {self._most} were skipped; {advice}"
             )
         if trainer.is_global_zero:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 from optuna.exceptions import StorageInternalError, TrialPruned, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mermaide_pl.checks import check_number, one_line
 from mermaide_pl.experiments.sweep_progress import SweepProgress
@@ -34,6 +35,7 @@ from mermaide_pl.experiments.sweep_table import write_results
 from mermaide_pl.experiments.sweep_trial import TrainingError, train_trial
 
 _MOST_FAILURES = 3  # if no trial has come to an end before
+_TALKATIVE = ("module", "resuming", "skipped_steps")
 
 
 def sweep(
@@ -202,17 +204,23 @@ class _Worker:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Trainings say nothing, and a SIGTERM ends as Ctrl-C does, with the trial put back."""
-    module = logging.getLogger("mermaide_pl.module")
-    level, handlers = module.level, {}
-    module.setLevel(logging.WARNING)
-    for number in (signal.SIGTERM, signal.SIGINT):  # Lightning ignores SIGINT after the first
-        handlers[number] = signal.getsignal(number)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    loggers = [logging.getLogger(f"mermaide_pl.{name}") for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    # Lightning ignores SIGINT after the first
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, _terminate)
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
             yield
     finally:
-        module.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise SIGTERMException

@@ -23,6 +23,7 @@ from mermaide_pl.experiments.sweep_progress import SweepProgress
 from mermaide_pl.experiments.sweep_settings import Configure, Sweep, options
 from mermaide_pl.experiments.sweep_study import ERROR, WORKER, this_worker
 from mermaide_pl.experiments.training import best_and_last
+from mermaide_pl.skipped_steps import DivergedError
 
 
 class TrainingError(Exception):
@@ -102,7 +103,8 @@ def _failures_noted(
     except (MisconfigurationException, OptunaError):
         raise
     except Exception as error:
-        if isinstance(error, ValueError) and raised_by_us(error):
+        ours = isinstance(error, ValueError) and raised_by_us(error)
+        if ours and not isinstance(error, DivergedError):
             raise
         reason = one_line(f"{type(error).__name__}: {error}")
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,12 +131,12 @@ class _Validations(Callback):
         if self._objective not in metrics:
             names = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
             raise ValueError(f"objective {self._objective} is not logged, allowed: {names}")
-        for name in (self._objective, "train/loss"):
-            if not math.isfinite(metrics.get(name, 0.0)):
-                raise FloatingPointError(f"{name} is {metrics[name]} at step {trainer.global_step}")
-        if trainer.global_step not in self.values:  # else it goes on from before this validation
-            self._trial.report(metrics[self._objective], trainer.global_step)
-            self.values[trainer.global_step] = metrics[self._objective]
+        value, step = metrics[self._objective], trainer.global_step
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{self._objective} is {value} after step {step}")
+        if step not in self.values:  # else it goes on from before this validation
+            self._trial.report(value, step)
+            self.values[step] = value
         self._progress.validated(trainer.current_epoch + 1, trainer.max_epochs)
         if self._trial.should_prune():
             trainer.should_stop = self.pruned = True

@@ -12,6 +12,7 @@ import torch
 import yaml
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mermaide_pl.cli import main
 from mermaide_pl.commands.lightning import configured
@@ -137,7 +138,7 @@ def test_what_does_worse_is_pruned(finished):
 
 
 @pytest.mark.parametrize(
-    ("reason", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)], ids=["INT", "TERM"]
+    ("reason", "code"), [(KeyboardInterrupt(), 130), (SIGTERMException(), 143)], ids=["INT", "TERM"]
 )
 def test_an_interrupted_sweep_goes_on_as_if_nothing_had_been(
     reason, code, finished, place, monkeypatch, capsys
@@ -221,15 +222,34 @@ def test_a_training_that_breaks_down_is_a_failed_trial(place, monkeypatch, capsy
     assert "trial 0 failed: RuntimeError: out of memory" in capsys.readouterr().out
 
 
-def test_a_training_that_diverges_is_a_failed_trial(place, monkeypatch):
+def test_a_training_that_diverges_is_a_failed_trial(place, monkeypatch, capsys):
     step = MermaideModule.training_step
     monkeypatch.setattr(
         MermaideModule, "training_step", lambda *arguments: step(*arguments) * torch.nan
     )
+    prepare(place, settings={"trainer.max_epochs": 3, "model.max_skipped_steps": 2})
     main([*RUN_IT.split(), "--trials", "1"])
     (found,) = rows(place)
     assert found["state"] == "failed"
-    assert "nan" in found["error"]
+    assert "step 3 is not finite" in found["error"]
+    said = capsys.readouterr().out
+    assert "trial 0 failed: DivergedError" in said
+    assert "--ckpt_path" not in said  # advice that is for `mermaide fit`
+
+
+def test_an_objective_that_is_not_finite_is_a_failed_trial(place, monkeypatch):
+    log = MermaideModule.log
+
+    def log_nan(self, name, value, **options):
+        log(self, name, torch.tensor(torch.nan) if name == "val/return" else value, **options)
+
+    monkeypatch.setattr(MermaideModule, "log", log_nan)
+    main([*RUN_IT.split(), "--trials", "1"])
+    (found,) = rows(place)
+    assert (found["state"], found["error"]) == (
+        "failed",
+        "FloatingPointError: val/return is nan after step 2",
+    )
 
 
 def test_if_nothing_works_it_stops(place, monkeypatch, capsys):
