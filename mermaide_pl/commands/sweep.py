@@ -31,7 +31,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     given = parser.parse_args(list(arguments))
     try:
-        from mermaide_pl.experiments.sweep import sweep
+        from mermaide_pl.sweeps.search import sweep
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in ("optuna", "sqlalchemy"):

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mermaide_pl.experiments.records import Row, write_rows
-from mermaide_pl.experiments.sweep_settings import Sweep, options
-from mermaide_pl.experiments.sweep_study import ERROR
 from mermaide_pl.figures.sweep_trials import draw_sweep
+from mermaide_pl.sweeps.settings import Sweep, options
+from mermaide_pl.sweeps.study import ERROR
 
 _ROWS_SHOWN = 10
 STATES = {

@@ -22,8 +22,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mermaide_pl.checks import one_line
-from mermaide_pl.experiments.sweep_settings import Sweep
 from mermaide_pl.randomness import mix
+from mermaide_pl.sweeps.settings import Sweep
 
 WORKER, SETTINGS, ERROR = "worker", "settings", "error"
 """What is noted of a trial or study: who runs it, what is searched, why it failed."""

@@ -19,11 +19,11 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ModelSummary,
 
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import one_line, raised_by_us
-from mermaide_pl.experiments.sweep_progress import SweepProgress
-from mermaide_pl.experiments.sweep_settings import Configure, Sweep, options
-from mermaide_pl.experiments.sweep_study import ERROR, WORKER, this_worker
 from mermaide_pl.experiments.training import best_and_last
 from mermaide_pl.skipped_steps import DivergedError
+from mermaide_pl.sweeps.progress import SweepProgress
+from mermaide_pl.sweeps.settings import Configure, Sweep, options
+from mermaide_pl.sweeps.study import ERROR, WORKER, this_worker
 
 
 class TrainingError(Exception):

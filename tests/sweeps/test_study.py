@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy
 from optuna.trial import TrialState
 
-from mermaide_pl.experiments.sweep_settings import Parameter, Sweep
-from mermaide_pl.experiments.sweep_study import WORKER, attempts, open_study, places, take_over
+from mermaide_pl.sweeps.settings import Parameter, Sweep
+from mermaide_pl.sweeps.study import WORKER, attempts, open_study, places, take_over
 
 # ask and tell are for tests; the sweep itself runs `optimize`, which gives signs of life
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")

@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mermaide_pl.checks import check_number, one_line
-from mermaide_pl.experiments.sweep_progress import SweepProgress
-from mermaide_pl.experiments.sweep_settings import Configure, Sweep, load_sweep
-from mermaide_pl.experiments.sweep_study import (
+from mermaide_pl.sweeps.progress import SweepProgress
+from mermaide_pl.sweeps.settings import Configure, Sweep, load_sweep
+from mermaide_pl.sweeps.study import (
     ERROR,
     WORKER,
     attempts,
@@ -31,8 +31,8 @@ from mermaide_pl.experiments.sweep_study import (
     places,
     take_over,
 )
-from mermaide_pl.experiments.sweep_table import write_results
-from mermaide_pl.experiments.sweep_trial import TrainingError, train_trial
+from mermaide_pl.sweeps.table import write_results
+from mermaide_pl.sweeps.trial import TrainingError, train_trial
 
 _MOST_FAILURES = 3  # if no trial has come to an end before
 _TALKATIVE = ("module", "resuming", "skipped_steps")

@@ -16,10 +16,10 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mermaide_pl.cli import main
 from mermaide_pl.commands.lightning import configured
-from mermaide_pl.experiments import sweep, sweep_trial
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.report.run_files import RunFiles
+from mermaide_pl.sweeps import search, trial
 
 ROOT = Path(__file__).parents[2]
 POPULATION = {
@@ -143,7 +143,7 @@ def test_what_does_worse_is_pruned(finished):
 def test_an_interrupted_sweep_goes_on_as_if_nothing_had_been(
     reason, code, finished, place, monkeypatch, capsys
 ):
-    report, calls = sweep_trial._Validations.on_validation_end, []
+    report, calls = trial._Validations.on_validation_end, []
 
     def interrupted(self, trainer, module):
         report(self, trainer, module)
@@ -153,7 +153,7 @@ def test_an_interrupted_sweep_goes_on_as_if_nothing_had_been(
             raise reason
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep_trial._Validations, "on_validation_end", interrupted)
+        patch.setattr(trial._Validations, "on_validation_end", interrupted)
         with pytest.raises(SystemExit) as ended:
             main(RUN_IT.split())
     assert ended.value.code == code
@@ -268,14 +268,14 @@ def test_a_mistake_in_training_is_no_failed_trial(place, monkeypatch, capsys):
 
 
 def test_a_trial_that_another_worker_took_is_left_to_it(place, monkeypatch, capsys):
-    report = sweep_trial._Validations.on_validation_end
+    report = trial._Validations.on_validation_end
 
     def taken(self, trainer, module):
         if self._trial.number == 0 and not trainer.sanity_checking:
             self._trial.study.tell(self._trial.number, state=TrialState.FAIL)
         report(self, trainer, module)
 
-    monkeypatch.setattr(sweep_trial._Validations, "on_validation_end", taken)
+    monkeypatch.setattr(trial._Validations, "on_validation_end", taken)
     main([*RUN_IT.split(), "--trials", "2"])
     assert "trial 0 was taken over by another worker" in capsys.readouterr().out
     assert [row["state"] for row in rows(place)] == ["failed", "done"]
@@ -285,7 +285,7 @@ def test_a_storage_that_fails_is_one_line(place, monkeypatch, capsys):
     def broken(*_):
         raise StorageInternalError("no connection")
 
-    monkeypatch.setattr(sweep, "train_trial", broken)
+    monkeypatch.setattr(search, "train_trial", broken)
     assert "the storage failed: no connection" in refused(f"{RUN_IT} --trials 1", capsys)
 
 
@@ -294,9 +294,9 @@ def test_a_worker_that_seems_gone_but_lives_is_not_waited_for_forever(
 ):
     clock = itertools.count(0.0, 1.0)
     seems_gone = SimpleNamespace(number=0, user_attrs={"worker": "here:1"})
-    monkeypatch.setattr(sweep, "take_over", lambda _: [seems_gone])
+    monkeypatch.setattr(search, "take_over", lambda _: [seems_gone])
     monkeypatch.setattr(
-        sweep, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None)
+        search, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None)
     )
     monkeypatch.chdir(finished)
     monkeypatch.setattr(sys, "argv", ["mermaide"])
@@ -372,7 +372,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_are_one_line_before_any_training(mistake, place, monkeypatch, capsys):
     changes, options, expected = MISTAKES[mistake]
-    monkeypatch.setattr("mermaide_pl.experiments.sweep_study._ATTEMPTS", 1)
+    monkeypatch.setattr("mermaide_pl.sweeps.study._ATTEMPTS", 1)
     prepare(place, **changes)
     assert re.search(expected, refused(f"{RUN_IT} {options}", capsys))
     assert not list(place.glob("logs/search/trial*"))
@@ -389,7 +389,7 @@ def test_another_sweep_is_not_mixed_in(place, capsys):
 
 
 def test_without_optuna_it_says_how_to_install_it(place, monkeypatch, capsys):
-    for name in [name for name in sys.modules if name.startswith("mermaide_pl.experiments.sweep")]:
+    for name in [name for name in sys.modules if name.startswith("mermaide_pl.sweeps.search")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.setitem(sys.modules, "optuna.distributions", None)

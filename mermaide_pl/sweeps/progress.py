@@ -8,9 +8,9 @@ from typing import Any, Self
 from optuna.study import Study
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mermaide_pl.experiments.sweep_settings import Sweep
-from mermaide_pl.experiments.sweep_study import attempts
-from mermaide_pl.experiments.sweep_table import headings, ranking, shown
+from mermaide_pl.sweeps.settings import Sweep
+from mermaide_pl.sweeps.study import attempts
+from mermaide_pl.sweeps.table import headings, ranking, shown
 
 
 class SweepProgress:

@@ -1,0 +1,1 @@
+"""Searches over configurations: settings, trials, the record they share, and what came out."""
