@@ -91,3 +91,5 @@ def _keep_quiet() -> None:
         ours.setLevel(logging.INFO)
     # tasks are drawn in microseconds
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # our metrics are those of all processes already
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
