@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
@@ -19,6 +20,7 @@ from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
+from mermaide_pl.processes import Share, processes
 from mermaide_pl.rollout import rollout
 from mermaide_pl.score_table import LEARNED, Row, print_table
 from mermaide_pl.tasks import Population, TaskBatch
@@ -28,6 +30,10 @@ from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 NUM_TUNING_AGENTS = 300
 _CHUNK = 250  # agents played at once, bounds the memory
+_UNTUNED: dict[str, Player] = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}
+_Key = tuple[str, int]  # method and shots
+PlayerFor = Callable[[TaskBatch], Player]
+"""The principal for some agents."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,10 @@ class Scores:
 
         return cls(*(per_agent(name) for name in ("returns", "alignment", "intervention_rate")))
 
+    def stacked(self) -> torch.Tensor:
+        """All of it, float64 [3, N]."""
+        return torch.from_numpy(np.stack([self.returns, self.alignment, self.intervention_rate]))
+
 
 def evaluate(
     ckpt_path: str | Path | Mapping[str, str | Path],
@@ -61,6 +71,8 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     kernel: Kernel = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
 ) -> list[Row]:
     """Compare a trained principal with fixed schedules and the oracle on unseen agents.
 
@@ -80,20 +92,16 @@ def evaluate(
         seed: which agents are drawn.
         out: JSON file for the rows, or None.
         kernel: what computes: native, torch, or auto, native where it can be.
+        devices: processes on each machine; more than one start the script again in each.
+        num_nodes: machines.
 
     Returns:
-        One row per method and population, as written to `out`.
+        One row per method and population, as written to `out`; the same in every process.
 
     Raises:
         ValueError: one line that says which input is wrong.
     """
-    for number in shots:
-        check_number("--shots", number, low=0)
-    check_number("--num_agents", num_agents, low=2)
-    num_tuning_agents = NUM_TUNING_AGENTS if num_tuning_agents is None else num_tuning_agents
-    check_number("--num_tuning_agents", num_tuning_agents, low=1)
-    check_number("num_episodes", num_episodes, low=1)
-    check_number("--seed", seed, low=0, high=2**22 - 1)
+    _check_numbers(shots, num_agents, num_tuning_agents, num_episodes, seed)
     check_kernel(kernel)
     paths = ckpt_path if isinstance(ckpt_path, Mapping) else {LEARNED: ckpt_path}
     if not (paths and populations):
@@ -104,46 +112,113 @@ def evaluate(
         check_arms(name, population, game)
     if out is not None:
         make_place(Path(out))
-    console, others = Console(), dict(others or {})
-    fixed: dict[str, Player] = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}
-    grids, oracles = schedule_grids(game), oracle_grid(game)
-    taken = [*fixed, *grids, "oracle"]
+    others = dict(others or {})
+    taken = [*_UNTUNED, *schedule_grids(game), "oracle"]
     _check_names("ckpt_path", modules, taken)
     _check_names("others", others, [*taken, *modules])
-    with Progress(console=console, transient=True) as progress:
-        tuning = progress.add_task(
-            "tuning schedules and oracles",
-            total=sum(map(len, grids.values())) + len(populations) * len(oracles),
-        )
-        playing = progress.add_task("playing", total=len(populations))
-
-        def tuned(grid: Sequence[Player], agents: Population) -> Player:
-            tasks = agents.sample(range(num_tuning_agents), split="tune", seed=seed)
-            return best_of(
-                grid, tasks, game, kernel=kernel, on_step=lambda: progress.advance(tuning)
+    with processes(devices, num_nodes) as share:
+        console = Console(quiet=share.rank > 0)
+        with Progress(console=console, transient=True) as progress:
+            contest = _Contest(
+                game,
+                num_agents,
+                NUM_TUNING_AGENTS if num_tuning_agents is None else num_tuning_agents,
+                num_episodes,
+                seed,
+                kernel,
+                share,
+                progress,
             )
+            schedules, rows = contest.play(modules, others, train, populations, shots)
+        if share.rank == 0:
+            if out is not None:
+                Path(out).write_text(json.dumps(rows, indent=1) + "\n")
+            print_table(rows, console, learned=modules)
+            _print_places(console, schedules, paths, out)
+    return rows
 
-        fixed |= {label: tuned(grid, train) for label, grid in grids.items()}
+
+@dataclass(frozen=True)
+class _Contest:
+    """How principals are compared; of what is played, this process plays its share."""
+
+    game: Game
+    num_agents: int
+    num_tuning_agents: int
+    num_episodes: int
+    seed: int
+    kernel: Kernel
+    share: Share
+    progress: Progress
+
+    def play(
+        self,
+        modules: Mapping[str, MermaideModule],
+        others: Mapping[str, Player],
+        train: Population,
+        populations: Mapping[str, Population],
+        shots: Sequence[int],
+    ) -> tuple[list[Player], list[Row]]:
+        """The schedules as tuned, and the rows of all populations."""
+        grids, oracles = schedule_grids(self.game), oracle_grid(self.game)
+        total = sum(map(len, grids.values())) + len(populations) * len(oracles)
+        tuning = self.progress.add_task("tuning schedules and oracles", total=total)
+        playing = self.progress.add_task("playing", total=len(populations))
+        schedules = {label: self._tuned(grid, train, tuning) for label, grid in grids.items()}
+        fixed = _UNTUNED | schedules
+        simple = {**fixed, **others}
+        learned = {
+            (method, number): adapted_player(module, number)
+            for method, module in modules.items()
+            for number in shots
+        }
         rows = []
         for name, population in populations.items():
-            chunks = unseen_agents(population, num_agents, seed)
+            same = {(method, 0): the_same(player) for method, player in simple.items()}
+            oracle = self._tuned(oracles, population, tuning)
+            playable = same | learned | {("oracle", 0): the_same(oracle)}
+            rows += _rows(name, self._scores(playable, population), list(fixed))
+            self.progress.advance(playing)
+        return list(schedules.values()), rows
 
-            playable = {
-                (method, 0): the_same(player) for method, player in (fixed | others).items()
-            }
-            for method, module in modules.items():
-                playable |= {(method, number): adapted_player(module, number) for number in shots}
-            playable["oracle", 0] = the_same(tuned(oracles, population))
-            scores = {
-                key: play_unseen(player_for, chunks, game, num_episodes, kernel)
-                for key, player_for in playable.items()
-            }
-            rows += _rows(name, scores, list(fixed))
-            progress.advance(playing)
-    if out is not None:
-        Path(out).write_text(json.dumps(rows, indent=1) + "\n")
-    print_table(rows, console, learned=modules)
-    settings = ", ".join(str(fixed[label]) for label in grids)
+    def _tuned(self, grid: Sequence[Player], agents: Population, tuning: TaskID) -> Player:
+        tasks = agents.sample(range(self.num_tuning_agents), split="tune", seed=self.seed)
+        return best_of(
+            grid,
+            tasks,
+            self.game,
+            kernel=self.kernel,
+            on_step=lambda: self.progress.advance(tuning, self.share.num_processes),
+            share=self.share,
+        )
+
+    def _scores(
+        self, playable: Mapping[_Key, PlayerFor], population: Population
+    ) -> dict[_Key, Scores]:
+        """What each did with the unseen agents; a job is one of them and one chunk of agents.
+
+        A chunk is played whole, for its numbers depend on the batch by rounding.
+        """
+        chunks = unseen_agents(population, self.num_agents, self.seed)
+        jobs = list(product(enumerate(playable.values()), enumerate(chunks)))
+        found = torch.zeros(len(playable), 3, self.num_agents, dtype=torch.float64)
+        for job in self.share.of(len(jobs)):
+            (row, player_for), (number, tasks) = jobs[job]
+            played = play_unseen(player_for, [tasks], self.game, self.num_episodes, self.kernel)
+            first = number * _CHUNK
+            found[row, :, first : first + len(tasks)] = played.stacked()
+        self.share.total(found)
+        return {key: Scores(*each.numpy()) for key, each in zip(playable, found, strict=True)}
+
+
+def _print_places(
+    console: Console,
+    schedules: Sequence[Player],
+    paths: Mapping[str, str | Path],
+    out: str | Path | None,
+) -> None:
+    """Print how schedules were tuned, and where everything lies."""
+    settings = ", ".join(map(str, schedules))
     console.print(f"Schedules tuned on the training population: {settings}.")
     places = [
         f"checkpoint: {path}" if name == LEARNED else f"{name}: {path}"
@@ -155,7 +230,6 @@ def evaluate(
     if any(run.glob("events.out.tfevents.*")):
         places.append(f"curves: tensorboard --logdir {run}")
     console.print("   ".join(places), soft_wrap=True)
-    return rows
 
 
 def unseen_agents(population: Population, num_agents: int, seed: int) -> list[TaskBatch]:
@@ -167,7 +241,7 @@ def unseen_agents(population: Population, num_agents: int, seed: int) -> list[Ta
 
 
 def play_unseen(
-    player_for: Callable[[TaskBatch], Player],
+    player_for: PlayerFor,
     chunks: Sequence[TaskBatch],
     game: Game,
     num_episodes: int,
@@ -186,12 +260,12 @@ def play_unseen(
     return Scores.of([rollout(tasks, player_for(tasks), game, **options) for tasks in chunks])
 
 
-def the_same(player: Player) -> Callable[[TaskBatch], Player]:
+def the_same(player: Player) -> PlayerFor:
     """The same principal for any agents."""
     return lambda _: player
 
 
-def adapted_player(module: MermaideModule, shots: int) -> Callable[[TaskBatch], Player]:
+def adapted_player(module: MermaideModule, shots: int) -> PlayerFor:
     """The learned principal for some agents, after `shots` support episodes with each."""
     return lambda tasks: GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))
 
@@ -208,6 +282,22 @@ def make_place(out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--out {out} cannot be written: {error}") from None
+
+
+def _check_numbers(
+    shots: Sequence[int],
+    num_agents: int,
+    num_tuning_agents: int | None,
+    num_episodes: int,
+    seed: int,
+) -> None:
+    for number in shots:
+        check_number("--shots", number, low=0)
+    check_number("--num_agents", num_agents, low=2)
+    if num_tuning_agents is not None:
+        check_number("--num_tuning_agents", num_tuning_agents, low=1)
+    check_number("num_episodes", num_episodes, low=1)
+    check_number("--seed", seed, low=0, high=2**22 - 1)
 
 
 def _check_names(what: str, methods: Mapping[str, object], taken: Sequence[str]) -> None:

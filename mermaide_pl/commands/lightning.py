@@ -117,11 +117,13 @@ def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, Ta
 
 
 def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
-    sys.argv = ["mermaide", command, *arguments]  # where Lightning looks
+    # where Lightning looks, also to start the processes of further devices
+    sys.argv = [sys.argv[0], command, *arguments]
     return cli(
         MermaideModule,
         TaskDataModule,
         parser_class=_Parser,
+        parser_kwargs={"prog": "mermaide"},
         seed_everything_default=0,
         trainer_defaults={"logger": _LOGGER},
         auto_configure_optimizers=False,
