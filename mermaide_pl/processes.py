@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -56,18 +57,42 @@ def processes(devices: int, num_nodes: int) -> Iterator[Share]:
         yield Share()
         return
     fabric = Fabric(accelerator="cpu", devices=devices, num_nodes=num_nodes, strategy="ddp")
-    try:
+    check_world(fabric.strategy, devices, num_nodes)
+    with one_fate(fabric.strategy):
         fabric.launch()
-    except ValueError as error:
-        raise ValueError(f"--devices, --num_nodes: {one_line(error)}") from None
-    try:
         yield Share(fabric.global_rank, fabric.world_size)
+
+
+def check_world(strategy: Any, devices: int, num_nodes: int) -> None:
+    """Refuse another number of processes than torchrun or SLURM has started.
+
+    Args:
+        strategy: Lightning's.
+        devices: processes on each machine.
+        num_nodes: machines.
+
+    Raises:
+        ValueError: one line with both numbers.
+    """
+    environment = getattr(strategy, "cluster_environment", None)
+    try:
+        if environment is not None:
+            environment.validate_settings(num_devices=devices, num_nodes=num_nodes)
+    except ValueError as error:
+        raise ValueError(f"devices and num_nodes: {one_line(error)}") from None
+
+
+@contextmanager
+def one_fate(strategy: Any) -> Iterator[None]:
+    """If this process fails, so do those that Lightning's strategy has started for it."""
+    try:
+        yield
     except BaseException:
-        stop_children(fabric.strategy.launcher)
+        for process in getattr(strategy.launcher, "procs", ()):
+            process.kill()  # blocked in a collective operation, it would not hear a kinder signal
         raise
 
 
-def stop_children(launcher: object) -> None:
-    """End the processes that Lightning's launcher has started: alone they would wait for ever."""
-    for process in getattr(launcher, "procs", ()):
-        process.kill()
+def lost_another(error: RuntimeError) -> bool:
+    """Whether the error is that another process has gone."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)

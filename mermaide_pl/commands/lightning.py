@@ -16,6 +16,7 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.fine_tuning import populations_to_report, report_fine_tuning
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import POPULATION_HINT
+from mermaide_pl.processes import check_world, one_fate
 from mermaide_pl.tasks import Population
 
 SUBCOMMANDS = ("fit", "validate", "test")
@@ -76,6 +77,13 @@ class _CLI(LightningCLI):
         if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
             read_checkpoint(given.ckpt_path)
             given.ckpt_path = str(checkpoint_path(given.ckpt_path))
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """All processes fail together, with one line."""
+        trainer = self.trainer
+        check_world(trainer.strategy, trainer.num_devices, trainer.num_nodes)
+        with one_fate(trainer.strategy):
+            super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
         """If this is fine-tuning, find out what to report before hours of training."""
