@@ -92,6 +92,13 @@ def play(player: Player, population: str = "ucb", seed: int = 0, num_episodes: i
     return rollout(tasks, player, GAME, stream="query", num_episodes=num_episodes)
 
 
+def test_a_principal_trained_in_double_precision(checkpoint, rows, tmp_path):
+    saved = torch.load(checkpoint, weights_only=True)
+    saved["state_dict"] = {name: value.double() for name, value in saved["state_dict"].items()}
+    torch.save(saved, tmp_path / "double.ckpt")
+    assert run(tmp_path / "double.ckpt") == rows
+
+
 # the intervals
 
 
