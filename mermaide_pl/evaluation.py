@@ -3,60 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from mermaide_pl.checks import check_number
-from mermaide_pl.game import Game
+from mermaide_pl.contest import UNTUNED, Contest, PopulationScores
 from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
-from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
-from mermaide_pl.processes import Share, processes
-from mermaide_pl.rollout import rollout
+from mermaide_pl.principal import Player
+from mermaide_pl.processes import processes
 from mermaide_pl.score_table import LEARNED, Row, print_table
-from mermaide_pl.tasks import Population, TaskBatch
+from mermaide_pl.tasks import Population
 from mermaide_pl.trained import check_arms, read_principals
-from mermaide_pl.trajectory import Trajectory
-from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
+from mermaide_pl.yardsticks import schedule_grids
 
 NUM_TUNING_AGENTS = 300
-_CHUNK = 250  # agents played at once, bounds the memory
-_UNTUNED: dict[str, Player] = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}
-_Key = tuple[str, int]  # method and shots
-PlayerFor = Callable[[TaskBatch], Player]
-"""The principal for some agents."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one principal did with each of N agents, mean over the agent's episodes."""
-
-    returns: np.ndarray  # [N] float64
-    alignment: np.ndarray  # [N] float64
-    intervention_rate: np.ndarray  # [N] float64
-
-    @classmethod
-    def of(cls, trajectories: Sequence[Trajectory]) -> Scores:
-        """Collect the chunks of a population."""
-
-        def per_agent(quantity: str) -> np.ndarray:
-            chunks = [getattr(played, quantity).double().mean(1) for played in trajectories]
-            return torch.cat(chunks).cpu().numpy()
-
-        return cls(*(per_agent(name) for name in ("returns", "alignment", "intervention_rate")))
-
-    def stacked(self) -> torch.Tensor:
-        """All of it, float64 [3, N]."""
-        return torch.from_numpy(np.stack([self.returns, self.alignment, self.intervention_rate]))
 
 
 def evaluate(
@@ -113,13 +79,13 @@ def evaluate(
     if out is not None:
         make_place(Path(out))
     others = dict(others or {})
-    taken = [*_UNTUNED, *schedule_grids(game), "oracle"]
+    taken = [*UNTUNED, *schedule_grids(game), "oracle"]
     _check_names("ckpt_path", modules, taken)
     _check_names("others", others, [*taken, *modules])
     with processes(devices, num_nodes) as share:
         console = Console(quiet=share.rank > 0)
         with Progress(console=console, transient=True) as progress:
-            contest = _Contest(
+            contest = Contest(
                 game,
                 num_agents,
                 NUM_TUNING_AGENTS if num_tuning_agents is None else num_tuning_agents,
@@ -129,86 +95,15 @@ def evaluate(
                 share,
                 progress,
             )
-            schedules, rows = contest.play(modules, others, train, populations, shots)
+            schedules, scores = contest.play(modules, others, train, populations, shots)
+        fixed = [*UNTUNED, *schedules]
+        rows = [row for name, each in scores.items() for row in _rows(name, each, fixed)]
         if share.rank == 0:
             if out is not None:
                 Path(out).write_text(json.dumps(rows, indent=1) + "\n")
             print_table(rows, console, learned=modules)
-            _print_places(console, schedules, paths, out)
+            _print_places(console, list(schedules.values()), paths, out)
     return rows
-
-
-@dataclass(frozen=True)
-class _Contest:
-    """How principals are compared; of what is played, this process plays its share."""
-
-    game: Game
-    num_agents: int
-    num_tuning_agents: int
-    num_episodes: int
-    seed: int
-    kernel: Kernel
-    share: Share
-    progress: Progress
-
-    def play(
-        self,
-        modules: Mapping[str, MermaideModule],
-        others: Mapping[str, Player],
-        train: Population,
-        populations: Mapping[str, Population],
-        shots: Sequence[int],
-    ) -> tuple[list[Player], list[Row]]:
-        """The schedules as tuned, and the rows of all populations."""
-        grids, oracles = schedule_grids(self.game), oracle_grid(self.game)
-        total = sum(map(len, grids.values())) + len(populations) * len(oracles)
-        tuning = self.progress.add_task("tuning schedules and oracles", total=total)
-        playing = self.progress.add_task("playing", total=len(populations))
-        schedules = {label: self._tuned(grid, train, tuning) for label, grid in grids.items()}
-        fixed = _UNTUNED | schedules
-        simple = {**fixed, **others}
-        learned = {
-            (method, number): adapted_player(module, number)
-            for method, module in modules.items()
-            for number in shots
-        }
-        rows = []
-        for name, population in populations.items():
-            same = {(method, 0): the_same(player) for method, player in simple.items()}
-            oracle = self._tuned(oracles, population, tuning)
-            playable = same | learned | {("oracle", 0): the_same(oracle)}
-            rows += _rows(name, self._scores(playable, population), list(fixed))
-            self.progress.advance(playing)
-        return list(schedules.values()), rows
-
-    def _tuned(self, grid: Sequence[Player], agents: Population, tuning: TaskID) -> Player:
-        tasks = agents.sample(range(self.num_tuning_agents), split="tune", seed=self.seed)
-        return best_of(
-            grid,
-            tasks,
-            self.game,
-            kernel=self.kernel,
-            on_step=lambda: self.progress.advance(tuning, self.share.num_processes),
-            share=self.share,
-        )
-
-    def _scores(
-        self, playable: Mapping[_Key, PlayerFor], population: Population
-    ) -> dict[_Key, Scores]:
-        """What each did with the unseen agents; a job is one of them and one chunk of agents.
-
-        A chunk is played whole, for its numbers depend on the batch by rounding.
-        """
-        chunks = unseen_agents(population, self.num_agents, self.seed)
-        jobs = list(product(enumerate(playable.values()), enumerate(chunks)))
-        found = torch.zeros(len(playable), 3, self.num_agents, dtype=torch.float64)
-        for job in self.share.of(len(jobs)):
-            (row, player_for), (number, tasks) = jobs[job]
-            played = play_unseen(player_for, [tasks], self.game, self.num_episodes, self.kernel)
-            first = number * _CHUNK
-            found[row, :, first : first + len(tasks)] = played.stacked()
-        self.share.total(found)
-        return {key: Scores(*each.numpy()) for key, each in zip(playable, found, strict=True)}
 
 
 def _print_places(
@@ -230,44 +125,6 @@ def _print_places(
     if any(run.glob("events.out.tfevents.*")):
         places.append(f"curves: tensorboard --logdir {run}")
     console.print("   ".join(places), soft_wrap=True)
-
-
-def unseen_agents(population: Population, num_agents: int, seed: int) -> list[TaskBatch]:
-    """The agents on which principals are scored, in chunks that bound the memory."""
-    return [
-        population.sample(range(first, min(first + _CHUNK, num_agents)), split="test", seed=seed)
-        for first in range(0, num_agents, _CHUNK)
-    ]
-
-
-def play_unseen(
-    player_for: PlayerFor,
-    chunks: Sequence[TaskBatch],
-    game: Game,
-    num_episodes: int,
-    kernel: Kernel = "auto",
-) -> Scores:
-    """Play scored episodes; all principals meet the same random numbers.
-
-    Args:
-        player_for: the principal for some of the agents.
-        chunks: agents.
-        game: the rules.
-        num_episodes: with each agent.
-        kernel: what computes.
-    """
-    options: dict[str, Any] = {"stream": "query", "num_episodes": num_episodes, "kernel": kernel}
-    return Scores.of([rollout(tasks, player_for(tasks), game, **options) for tasks in chunks])
-
-
-def the_same(player: Player) -> PlayerFor:
-    """The same principal for any agents."""
-    return lambda _: player
-
-
-def adapted_player(module: MermaideModule, shots: int) -> PlayerFor:
-    """The learned principal for some agents, after `shots` support episodes with each."""
-    return lambda tasks: GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))
 
 
 def make_place(out: Path) -> None:
@@ -308,9 +165,7 @@ def _check_names(what: str, methods: Mapping[str, object], taken: Sequence[str])
             raise ValueError(f"{what}: '{name}' must be a Player, got {type(method).__name__}")
 
 
-def _rows(
-    population: str, scores: Mapping[tuple[str, int], Scores], fixed: Sequence[str]
-) -> list[Row]:
+def _rows(population: str, scores: PopulationScores, fixed: Sequence[str]) -> list[Row]:
     """Rows of a population, from the scores of each method at its number of shots."""
     none, oracle = (scores[name, 0].returns for name in ("no intervention", "oracle"))
     best = max((scores[name, 0].returns for name in fixed), key=np.mean)

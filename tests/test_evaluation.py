@@ -9,11 +9,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from mermaide_pl import evaluation
+from mermaide_pl import contest, evaluation
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
+from mermaide_pl.contest import Scores
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.evaluation import Scores, evaluate
+from mermaide_pl.evaluation import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.meta_step import adapt
@@ -322,7 +323,7 @@ def test_populations_do_not_touch_each_other(rows, checkpoint):
 
 
 def test_chunks_of_agents_do_not_matter(rows, checkpoint, monkeypatch):
-    monkeypatch.setattr(evaluation, "_CHUNK", 3)
+    monkeypatch.setattr(contest, "_CHUNK", 3)
     for chunked, whole in zip(run(checkpoint), rows, strict=True):
         for key, value in whole.items():
             expected = pytest.approx(value, abs=1e-9) if isinstance(value, float) else value
