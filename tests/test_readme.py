@@ -20,7 +20,7 @@ from mermaide_pl.principal import Architecture
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
-DEVICES = "## Several devices"
+DEVICES = README[README.index("## Several devices") : README.index("## Sweeps")]
 
 
 def commands(text: str = README) -> list[list[str]]:
@@ -129,8 +129,8 @@ def test_commands_for_your_own_agents_run(monkeypatch, tmp_path, capsys):
         "adapt": ["--num_episodes", "4"],
         "sweep": ["--minutes", "0"],
     }
-    before = README[: README.index(DEVICES)]
-    shown = [command[1:] for command in commands(before) if command[0] == "mermaide"]
+    others = README.replace(DEVICES, "")
+    shown = [command[1:] for command in commands(others) if command[0] == "mermaide"]
     assert {command[0] for command in shown} == set(shrunk)
     for command in shown:
         main([*command, *([] if "--logs" in command else shrunk[command[0]])])
@@ -141,7 +141,7 @@ def test_commands_for_your_own_agents_run(monkeypatch, tmp_path, capsys):
 @pytest.mark.slow
 def test_commands_for_several_devices_run(tmp_path):
     (tmp_path / "conf").symlink_to(ROOT / "conf")
-    shown = commands(README[README.index(DEVICES) : README.index("## What the paper found")])
+    shown = commands(DEVICES)
     here = [command for command in shown if "--nnodes" not in command and command[0] != "sbatch"]
     assert [command[0] for command in here] == ["mermaide", "torchrun", "mermaide"]
     few = ["--num_agents", "4", "--num_tuning_agents", "2"]
