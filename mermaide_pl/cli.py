@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from mermaide_pl.checks import raised_by_us
 from mermaide_pl.commands import COMMANDS
 from mermaide_pl.commands.parser import fail
+from mermaide_pl.processes import lost_another
 
 _USAGE = """usage: mermaide COMMAND [options]
 
@@ -63,6 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, ValueError) and not raised_by_us(error):
             raise
         sys.exit(fail(error))
+    except RuntimeError as error:
+        if not lost_another(error):
+            raise
+        sys.exit(fail("another process of this run has ended; what was wrong stands in its output"))
 
 
 def _interrupted(by: signal.Signals) -> int:
@@ -91,3 +96,5 @@ def _keep_quiet() -> None:
         ours.setLevel(logging.INFO)
     # tasks are drawn in microseconds
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # our metrics are those of all processes already
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")

@@ -154,13 +154,19 @@ class TaskDataModule(pl.LightningDataModule):
     def _loader(
         self, population: Population, split: Split, size: int, batch_size: int = 128
     ) -> DataLoader[int]:
+        world_size = self.trainer.world_size if self.trainer else 1
+        # a process without tasks would leave the others waiting
+        check_number(
+            f"TaskDataModule.num_{split}_tasks on {world_size} devices", size, low=world_size
+        )
+
         def collate(numbers: list[int]) -> TaskBatch:
             return population.sample(numbers, split=split, seed=self.seed)
 
         sampler = TaskSampler(
             size,
             new_every_epoch=split == "train",
-            num_replicas=self.trainer.world_size if self.trainer else 1,
+            num_replicas=world_size,
             rank=self.trainer.global_rank if self.trainer else 0,
         )
         return TaskLoader(

@@ -3,50 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from mermaide_pl.checks import check_number
-from mermaide_pl.game import Game
+from mermaide_pl.contest import UNTUNED, Contest, PopulationScores
 from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
-from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
-from mermaide_pl.rollout import rollout
+from mermaide_pl.principal import Player
+from mermaide_pl.processes import processes
 from mermaide_pl.score_table import LEARNED, Row, print_table
-from mermaide_pl.tasks import Population, TaskBatch
+from mermaide_pl.tasks import Population
 from mermaide_pl.trained import check_arms, read_principals
-from mermaide_pl.trajectory import Trajectory
-from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
+from mermaide_pl.yardsticks import schedule_grids
 
 NUM_TUNING_AGENTS = 300
-_CHUNK = 250  # agents played at once, bounds the memory
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one principal did with each of N agents, mean over the agent's episodes."""
-
-    returns: np.ndarray  # [N] float64
-    alignment: np.ndarray  # [N] float64
-    intervention_rate: np.ndarray  # [N] float64
-
-    @classmethod
-    def of(cls, trajectories: Sequence[Trajectory]) -> Scores:
-        """Collect the chunks of a population."""
-
-        def per_agent(quantity: str) -> np.ndarray:
-            chunks = [getattr(played, quantity).double().mean(1) for played in trajectories]
-            return torch.cat(chunks).cpu().numpy()
-
-        return cls(*(per_agent(name) for name in ("returns", "alignment", "intervention_rate")))
 
 
 def evaluate(
@@ -61,6 +37,8 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     kernel: Kernel = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
 ) -> list[Row]:
     """Compare a trained principal with fixed schedules and the oracle on unseen agents.
 
@@ -80,20 +58,16 @@ def evaluate(
         seed: which agents are drawn.
         out: JSON file for the rows, or None.
         kernel: what computes: native, torch, or auto, native where it can be.
+        devices: processes on each machine; more than one start the script again in each.
+        num_nodes: machines.
 
     Returns:
-        One row per method and population, as written to `out`.
+        One row per method and population, as written to `out`; the same in every process.
 
     Raises:
         ValueError: one line that says which input is wrong.
     """
-    for number in shots:
-        check_number("--shots", number, low=0)
-    check_number("--num_agents", num_agents, low=2)
-    num_tuning_agents = NUM_TUNING_AGENTS if num_tuning_agents is None else num_tuning_agents
-    check_number("--num_tuning_agents", num_tuning_agents, low=1)
-    check_number("num_episodes", num_episodes, low=1)
-    check_number("--seed", seed, low=0, high=2**22 - 1)
+    _check_numbers(shots, num_agents, num_tuning_agents, num_episodes, seed)
     check_kernel(kernel)
     paths = ckpt_path if isinstance(ckpt_path, Mapping) else {LEARNED: ckpt_path}
     if not (paths and populations):
@@ -104,46 +78,42 @@ def evaluate(
         check_arms(name, population, game)
     if out is not None:
         make_place(Path(out))
-    console, others = Console(), dict(others or {})
-    fixed: dict[str, Player] = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}
-    grids, oracles = schedule_grids(game), oracle_grid(game)
-    taken = [*fixed, *grids, "oracle"]
+    others = dict(others or {})
+    taken = [*UNTUNED, *schedule_grids(game), "oracle"]
     _check_names("ckpt_path", modules, taken)
     _check_names("others", others, [*taken, *modules])
-    with Progress(console=console, transient=True) as progress:
-        tuning = progress.add_task(
-            "tuning schedules and oracles",
-            total=sum(map(len, grids.values())) + len(populations) * len(oracles),
-        )
-        playing = progress.add_task("playing", total=len(populations))
-
-        def tuned(grid: Sequence[Player], agents: Population) -> Player:
-            tasks = agents.sample(range(num_tuning_agents), split="tune", seed=seed)
-            return best_of(
-                grid, tasks, game, kernel=kernel, on_step=lambda: progress.advance(tuning)
+    with processes(devices, num_nodes) as share:
+        console = Console(quiet=share.rank > 0)
+        with Progress(console=console, transient=True) as progress:
+            contest = Contest(
+                game,
+                num_agents,
+                NUM_TUNING_AGENTS if num_tuning_agents is None else num_tuning_agents,
+                num_episodes,
+                seed,
+                kernel,
+                share,
+                progress,
             )
+            schedules, scores = contest.play(modules, others, train, populations, shots)
+        fixed = [*UNTUNED, *schedules]
+        rows = [row for name, each in scores.items() for row in _rows(name, each, fixed)]
+        if share.rank == 0:
+            if out is not None:
+                Path(out).write_text(json.dumps(rows, indent=1) + "\n")
+            print_table(rows, console, learned=modules)
+            _print_places(console, list(schedules.values()), paths, out)
+    return rows
 
-        fixed |= {label: tuned(grid, train) for label, grid in grids.items()}
-        rows = []
-        for name, population in populations.items():
-            chunks = unseen_agents(population, num_agents, seed)
 
-            playable = {
-                (method, 0): the_same(player) for method, player in (fixed | others).items()
-            }
-            for method, module in modules.items():
-                playable |= {(method, number): adapted_player(module, number) for number in shots}
-            playable["oracle", 0] = the_same(tuned(oracles, population))
-            scores = {
-                key: play_unseen(player_for, chunks, game, num_episodes, kernel)
-                for key, player_for in playable.items()
-            }
-            rows += _rows(name, scores, list(fixed))
-            progress.advance(playing)
-    if out is not None:
-        Path(out).write_text(json.dumps(rows, indent=1) + "\n")
-    print_table(rows, console, learned=modules)
-    settings = ", ".join(str(fixed[label]) for label in grids)
+def _print_places(
+    console: Console,
+    schedules: Sequence[Player],
+    paths: Mapping[str, str | Path],
+    out: str | Path | None,
+) -> None:
+    """Print how schedules were tuned, and where everything lies."""
+    settings = ", ".join(map(str, schedules))
     console.print(f"Schedules tuned on the training population: {settings}.")
     places = [
         f"checkpoint: {path}" if name == LEARNED else f"{name}: {path}"
@@ -155,45 +125,6 @@ def evaluate(
     if any(run.glob("events.out.tfevents.*")):
         places.append(f"curves: tensorboard --logdir {run}")
     console.print("   ".join(places), soft_wrap=True)
-    return rows
-
-
-def unseen_agents(population: Population, num_agents: int, seed: int) -> list[TaskBatch]:
-    """The agents on which principals are scored, in chunks that bound the memory."""
-    return [
-        population.sample(range(first, min(first + _CHUNK, num_agents)), split="test", seed=seed)
-        for first in range(0, num_agents, _CHUNK)
-    ]
-
-
-def play_unseen(
-    player_for: Callable[[TaskBatch], Player],
-    chunks: Sequence[TaskBatch],
-    game: Game,
-    num_episodes: int,
-    kernel: Kernel = "auto",
-) -> Scores:
-    """Play scored episodes; all principals meet the same random numbers.
-
-    Args:
-        player_for: the principal for some of the agents.
-        chunks: agents.
-        game: the rules.
-        num_episodes: with each agent.
-        kernel: what computes.
-    """
-    options: dict[str, Any] = {"stream": "query", "num_episodes": num_episodes, "kernel": kernel}
-    return Scores.of([rollout(tasks, player_for(tasks), game, **options) for tasks in chunks])
-
-
-def the_same(player: Player) -> Callable[[TaskBatch], Player]:
-    """The same principal for any agents."""
-    return lambda _: player
-
-
-def adapted_player(module: MermaideModule, shots: int) -> Callable[[TaskBatch], Player]:
-    """The learned principal for some agents, after `shots` support episodes with each."""
-    return lambda tasks: GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))
 
 
 def make_place(out: Path) -> None:
@@ -210,6 +141,22 @@ def make_place(out: Path) -> None:
         raise ValueError(f"--out {out} cannot be written: {error}") from None
 
 
+def _check_numbers(
+    shots: Sequence[int],
+    num_agents: int,
+    num_tuning_agents: int | None,
+    num_episodes: int,
+    seed: int,
+) -> None:
+    for number in shots:
+        check_number("--shots", number, low=0)
+    check_number("--num_agents", num_agents, low=2)
+    if num_tuning_agents is not None:
+        check_number("--num_tuning_agents", num_tuning_agents, low=1)
+    check_number("num_episodes", num_episodes, low=1)
+    check_number("--seed", seed, low=0, high=2**22 - 1)
+
+
 def _check_names(what: str, methods: Mapping[str, object], taken: Sequence[str]) -> None:
     for name, method in methods.items():
         if name in taken:
@@ -218,9 +165,7 @@ def _check_names(what: str, methods: Mapping[str, object], taken: Sequence[str])
             raise ValueError(f"{what}: '{name}' must be a Player, got {type(method).__name__}")
 
 
-def _rows(
-    population: str, scores: Mapping[tuple[str, int], Scores], fixed: Sequence[str]
-) -> list[Row]:
+def _rows(population: str, scores: PopulationScores, fixed: Sequence[str]) -> list[Row]:
     """Rows of a population, from the scores of each method at its number of shots."""
     none, oracle = (scores[name, 0].returns for name in ("no intervention", "oracle"))
     best = max((scores[name, 0].returns for name in fixed), key=np.mean)

@@ -43,29 +43,42 @@ class TrajectoryMean(Metric):
 
 
 class NormalisedReturn(Metric):
-    """Where the return lies between no intervention (0) and the oracle (1).
+    """Where the return lies between no intervention (0) and the best of several oracles (1).
 
     Equation:
         (mean return - mean return of none) / (mean return of oracle - mean return of none)
 
-    all on the same agents with the same random numbers.
+    all on the same agents with the same random numbers. Which oracle is the best is known when all
+    agents have been seen, so it depends neither on batches nor on devices.
+
+    Args:
+        num_oracles: O, the candidates.
     """
 
     full_state_update = False
     sums: Tensor
+    count: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, num_oracles: int) -> None:
         super().__init__()
-        self.add_state("sums", torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
+        sums = torch.zeros(2 + num_oracles, dtype=torch.float64)
+        self.add_state("sums", sums, dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.yardsticks: dict[str, float] = {}  # mean returns by name, as last computed
 
-    def update(self, trajectory: Trajectory, none: Trajectory, oracle: Trajectory) -> None:
-        """Add a batch: the principal's, no intervention's and the oracle's episodes."""
-        for index, played in enumerate((trajectory, none, oracle)):
-            self.sums[index] += played.returns.double().sum()
+    def update(self, trajectory: Trajectory, none: Tensor, oracles: Tensor) -> None:
+        """Add a batch: the principal's episodes, and returns [M, B] and [O, M, B]."""
+        returns = torch.cat([trajectory.returns[None], none[None], oracles])
+        self.sums += returns.double().sum((1, 2))
+        self.count += none.numel()
 
     def compute(self) -> Tensor:
-        """The share, float []; nan if the oracle gains nothing."""
-        played, none, oracle = self.sums
+        """The share, float []; nan if no oracle gains anything."""
+        played, none, oracle = torch.cat([self.sums[:2], self.sums[2:].max(0, keepdim=True)[0]])
+        self.yardsticks = {
+            "no intervention": float(none / self.count),
+            "oracle": float(oracle / self.count),
+        }
         return ((played - none) / (oracle - none)).float()
 
 
@@ -99,13 +112,18 @@ class EvaluationMetrics(nn.Module):
         shots: the numbers of support episodes that are evaluated.
         num_arms: A.
         has_forecast: whether there is a world model to score.
+        num_oracles: O, candidates for the oracle.
     """
 
-    def __init__(self, shots: Sequence[int], num_arms: int, has_forecast: bool) -> None:
+    def __init__(
+        self, shots: Sequence[int], num_arms: int, has_forecast: bool, num_oracles: int
+    ) -> None:
         super().__init__()
         self._has_forecast = has_forecast
         self._shots = tuple(shots)
-        self._behaviour = nn.ModuleDict({str(number): behaviour_metrics() for number in shots})
+        self._behaviour = nn.ModuleDict(
+            {str(number): behaviour_metrics(num_oracles) for number in shots}
+        )
         self._forecast = nn.ModuleDict(
             {str(number): forecast_metrics(num_arms) for number in shots}
         )
@@ -115,8 +133,8 @@ class EvaluationMetrics(nn.Module):
         shots: int,
         played: Trajectory,
         arm_logits: Tensor | None,
-        none: Trajectory,
-        oracle: Trajectory,
+        none: Tensor,
+        oracles: Tensor,
     ) -> None:
         """Add the episodes of a batch, with the yardsticks on the same episodes.
 
@@ -124,11 +142,11 @@ class EvaluationMetrics(nn.Module):
             shots: support episodes that the principal adapted on.
             played: the principal's episodes, [M, B, T].
             arm_logits: the world model's forecasts in them, float [M, B, T, L, A].
-            none: the same without intervention.
-            oracle: the same with the oracle.
+            none: returns in the same without intervention, float [M, B].
+            oracles: returns in the same with each oracle, float [O, M, B].
         """
         behaviour = cast(MetricCollection, self._behaviour[str(shots)])
-        behaviour.update(trajectory=played, none=none, oracle=oracle)
+        behaviour.update(trajectory=played, none=none, oracles=oracles)
         if arm_logits is not None:
             preds, target = forecast_inputs(arm_logits, played)
             cast(MetricCollection, self._forecast[str(shots)]).update(preds=preds, target=target)
@@ -148,15 +166,21 @@ class EvaluationMetrics(nn.Module):
                     collection.reset()
         return values
 
+    @property
+    def yardsticks(self) -> dict[str, float]:
+        """Mean returns of no intervention and the best oracle, as last computed."""
+        behaviour = cast(MetricCollection, self._behaviour[str(self._shots[0])])
+        return cast(NormalisedReturn, behaviour["normalised_return"]).yardsticks
 
-def behaviour_metrics() -> MetricCollection:
-    """How the principal does; `update` takes ``trajectory``, ``none`` and ``oracle``."""
+
+def behaviour_metrics(num_oracles: int) -> MetricCollection:
+    """How the principal does; `update` takes ``trajectory``, ``none`` and ``oracles``."""
     return MetricCollection(
         {
             "return": TrajectoryMean("returns"),
             "alignment": TrajectoryMean("alignment"),
             "intervention_rate": TrajectoryMean("intervention_rate"),
-            "normalised_return": NormalisedReturn(),
+            "normalised_return": NormalisedReturn(num_oracles),
         },
         compute_groups=False,
     )

@@ -33,7 +33,7 @@ from mermaide_pl.skipped_steps import NonFiniteSteps
 from mermaide_pl.spec import describe, rebuild
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory
-from mermaide_pl.yardsticks import best_of, oracle_grid
+from mermaide_pl.yardsticks import oracle_grid
 
 _LOGGER = logging.getLogger(__name__)
 CHECKPOINT_KEY = "mermaide_pl"
@@ -103,11 +103,13 @@ class MermaideModule(pl.LightningModule):
         self.inner_loop = adaptation.build(self.principal.weights())
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
-        self.metrics = EvaluationMetrics(self.eval_shots, game.num_arms, has_forecast)
+        num_oracles = len(oracle_grid(game))
+        self.metrics = EvaluationMetrics(self.eval_shots, game.num_arms, has_forecast, num_oracles)
         self.last_evaluation: dict[int, Trajectory] = {}
         self.last_forecast: dict[int, Tensor | None] = {}
         self.val_yardsticks: dict[str, float] = {}
-        self._yardsticks: dict[tuple[str, int], tuple[Trajectory, Trajectory]] = {}
+        self._yardsticks: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        self._shares: tuple[int, list[Tensor]] = -1, []
         self.init_from = init_from
         if init_from is not None:
             self._begin_with(init_from)
@@ -230,11 +232,20 @@ class MermaideModule(pl.LightningModule):
             "train/intervention_rate": step.query.intervention_rate.mean(),
             "train/policy_entropy": entropy(step.output.level_logits).mean(),
         }
+        logged = self._of_the_meta_batch(logged)
         self.log_dict(logged, batch_size=len(tasks))
         self.log(
             "return", logged["train/return"], prog_bar=True, logger=False, batch_size=len(tasks)
         )
         return step.loss
+
+    def _of_the_meta_batch(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Means over all processes, and over the batches since the last outer step."""
+        if self._shares[0] != self.global_step:
+            self._shares = self.global_step, []
+        self._shares[1].append(torch.stack(list(values.values())).detach())
+        means = self.trainer.strategy.reduce(torch.stack(self._shares[1]).mean(0), reduce_op="mean")
+        return dict(zip(values, means, strict=True))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Back through the meta-step, sharing the cores as it did."""
@@ -251,12 +262,8 @@ class MermaideModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics; `val/return` is the mean over the shots."""
-        played = [pair for (stage, _), pair in self._yardsticks.items() if stage == "val"]
-        for index, name in enumerate(("no intervention", "oracle")):
-            returns = torch.cat([pair[index].returns.flatten() for pair in played])
-            mean = self.trainer.strategy.reduce(returns.mean(), reduce_op="mean")
-            self.val_yardsticks[name] = float(mean)
         self._log_evaluation("val")
+        self.val_yardsticks = self.metrics.yardsticks
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics."""
@@ -267,13 +274,13 @@ class MermaideModule(pl.LightningModule):
         # Trainer.validate and test run in inference mode, where nothing can adapt
         with torch.inference_mode(False), self.principal.threads(num_rows):
             tasks = self._on_device(tasks)
-            none, oracle = self._yardstick(stage, tasks, batch_index)
+            none, oracles = self._yardstick(stage, tasks, batch_index)
             for shots in self.eval_shots:
                 weights = self.adapted_weights(tasks, shots)
                 played = self._scored_episodes(tasks, GreedyPlayer(self.principal, weights))
                 with torch.no_grad():
                     arm_logits = self.principal(weights, played).arm_logits
-                self.metrics.update(shots, played, arm_logits, none, oracle)
+                self.metrics.update(shots, played, arm_logits, none, oracles)
                 if batch_index == 0:
                     self.last_evaluation[shots] = played
                     self.last_forecast[shots] = arm_logits
@@ -298,18 +305,18 @@ class MermaideModule(pl.LightningModule):
         weight = self.principal.weight_hh
         return tasks.to(weight.device, weight.dtype)
 
-    def _yardstick(
-        self, stage: str, tasks: TaskBatch, batch_index: int
-    ) -> tuple[Trajectory, Trajectory]:
-        """No intervention and the oracle on the same episodes; they never change, so kept."""
+    def _yardstick(self, stage: str, tasks: TaskBatch, batch_index: int) -> tuple[Tensor, Tensor]:
+        """Returns of no intervention [M, B] and of each oracle [O, M, B] in the same episodes.
+
+        They never change, so they are kept.
+        """
         key = (stage, batch_index)
         if key not in self._yardsticks:
-            kernel = self.principal.kernel
-            oracle = best_of(oracle_grid(self.game), tasks, self.game, kernel=kernel)
-            self._yardsticks[key] = (
-                self._scored_episodes(tasks, NoIntervention()),
-                self._scored_episodes(tasks, oracle),
+            none, *oracles = (
+                self._scored_episodes(tasks, player).returns
+                for player in (NoIntervention(), *oracle_grid(self.game))
             )
+            self._yardsticks[key] = none, torch.stack(oracles)
         return self._yardsticks[key]
 
     def _scored_episodes(self, tasks: TaskBatch, player: Player) -> Trajectory:

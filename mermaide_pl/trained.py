@@ -29,7 +29,8 @@ def read_principals(
     """
     checkpoints = {name: read_checkpoint(path) for name, path in paths.items()}
     modules = {
-        name: MermaideModule.from_checkpoint(checkpoint, paths[name]).eval()
+        # agents are drawn in float32, whatever a principal was trained in
+        name: MermaideModule.from_checkpoint(checkpoint, paths[name]).float().eval()
         for name, checkpoint in checkpoints.items()
     }
     last = list(paths)[-1]

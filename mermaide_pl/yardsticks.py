@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import product
 
+import torch
+
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.principal import InitialBurst, Oracle, Periodic, Player, RandomlyIntervene
+from mermaide_pl.processes import Share
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch
 
@@ -55,6 +58,7 @@ def best_of(
     num_episodes: int = 1,
     kernel: Kernel = "auto",
     on_step: Callable[[], None] = lambda: None,
+    share: Share = Share(),
 ) -> Player:
     """The player with the highest mean return on these tasks; the first one among equals.
 
@@ -64,13 +68,15 @@ def best_of(
         game: the rules.
         num_episodes: episodes with each agent.
         kernel: what computes.
-        on_step: called after each candidate, for progress bars.
+        on_step: called after each candidate that this process plays, for progress bars.
+        share: which candidates this process plays; all choose the same.
     """
-    scores = []
-    for player in players:
+    scores = torch.zeros(len(players), dtype=torch.float64)
+    for number in share.of(len(players)):
         played = rollout(
-            tasks, player, game, stream="tune", num_episodes=num_episodes, kernel=kernel
+            tasks, players[number], game, stream="tune", num_episodes=num_episodes, kernel=kernel
         )
-        scores.append(played.returns.double().mean().item())
+        scores[number] = played.returns.double().mean()
         on_step()
-    return players[scores.index(max(scores))]
+    found = share.total(scores).tolist()
+    return players[found.index(max(found))]

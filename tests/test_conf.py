@@ -1,3 +1,5 @@
+import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +30,8 @@ from mermaide_pl.tasks import NormalRewards, UniformRewards, UniformTarget
 CONF = Path(__file__).parent.parent / "conf"
 POPULATIONS = sorted((CONF / "population").glob("*.yaml"))
 SWEEP = CONF / "sweep.yaml"
-RUNS = sorted(set(CONF.glob("*.yaml")) - {SWEEP})
+OVERLAY = CONF / "ddp.yaml"
+RUNS = sorted(set(CONF.glob("*.yaml")) - {OVERLAY, SWEEP})
 PLACES = ("default_root_dir", "save_dir", "dirpath")
 # file to the one rule of its agents
 RULES = {
@@ -172,3 +175,30 @@ def test_the_sweep_searches_what_there_is(monkeypatch):
         trainer.max_epochs < yaml.safe_load(Path(given.base).read_text())["trainer"]["max_epochs"]
     )
     assert SWEEP.read_text().startswith("# ")
+
+
+def test_two_devices_share_the_meta_batch_of_the_quickstart():
+    two, one = (yaml.safe_load(path.read_text()) for path in (OVERLAY, CONF / "quickstart.yaml"))
+    assert (
+        two["data"]["meta_batch_size"] * two["trainer"]["devices"]
+        == (one["data"]["meta_batch_size"])
+    )
+
+
+def test_the_batch_script_shares_it_too(monkeypatch, capsys):
+    monkeypatch.chdir(CONF.parent)
+    monkeypatch.setattr(sys, "argv", ["mermaide"])
+    script = (CONF / "slurm.sbatch").read_text()
+    asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\d+)", script, flags=re.MULTILINE))
+    command = script[script.index("srun ") :].replace("\\\n", " ")
+    command = command.replace("$SLURM_NNODES", asked["nodes"])
+    command = command.replace("$SLURM_NTASKS_PER_NODE", asked["ntasks-per-node"])
+    _, program, *arguments = shlex.split(command, comments=True)
+    assert Path(program).name == "mermaide"
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--print_config"])
+    assert ended.value.code in (0, None)
+    given = yaml.safe_load(capsys.readouterr().out)
+    trainer, data = given["trainer"], given["data"]
+    assert (trainer["num_nodes"], int(trainer["devices"]), trainer["strategy"]) == (2, 4, "ddp")
+    assert data["meta_batch_size"] * 2 * 4 == 16

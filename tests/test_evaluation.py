@@ -9,11 +9,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from mermaide_pl import evaluation
+from mermaide_pl import contest, evaluation
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
+from mermaide_pl.contest import Scores
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.evaluation import Scores, evaluate
+from mermaide_pl.evaluation import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.meta_step import adapt
@@ -90,6 +91,13 @@ def agents(population: str = "ucb", split: str = "test", seed: int = 0, num=NUM_
 def play(player: Player, population: str = "ucb", seed: int = 0, num_episodes: int = 2):
     tasks = agents(population, seed=seed)
     return rollout(tasks, player, GAME, stream="query", num_episodes=num_episodes)
+
+
+def test_a_principal_trained_in_double_precision(checkpoint, rows, tmp_path):
+    saved = torch.load(checkpoint, weights_only=True)
+    saved["state_dict"] = {name: value.double() for name, value in saved["state_dict"].items()}
+    torch.save(saved, tmp_path / "double.ckpt")
+    assert run(tmp_path / "double.ckpt") == rows
 
 
 # the intervals
@@ -315,7 +323,7 @@ def test_populations_do_not_touch_each_other(rows, checkpoint):
 
 
 def test_chunks_of_agents_do_not_matter(rows, checkpoint, monkeypatch):
-    monkeypatch.setattr(evaluation, "_CHUNK", 3)
+    monkeypatch.setattr(contest, "_CHUNK", 3)
     for chunked, whole in zip(run(checkpoint), rows, strict=True):
         for key, value in whole.items():
             expected = pytest.approx(value, abs=1e-9) if isinstance(value, float) else value

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from mermaide_pl.objectives import forecast_log_likelihood
 from mermaide_pl.trajectory import Trajectory
 
 M, B, T, L, A = 3, 2, 5, 2, 4
+NUM_ORACLES = 3
 
 
 def trajectory(rewards: Tensor, aligned: Tensor, levels: Tensor) -> Trajectory:
@@ -96,26 +98,41 @@ def test_a_long_sum_keeps_its_digits():
     assert metric.total.item() == 2.0**24 + 9.0
 
 
+def returns(*values: float) -> Tensor:
+    """Returns of two tasks, one episode each, [2, 1]."""
+    return torch.tensor(values).view(-1, 1)
+
+
 def test_normalised_return_by_hand():
-    metric = NormalisedReturn()
-    metric.update(with_rewards([0.5]), with_rewards([0.25]), with_rewards([0.75]))
+    metric = NormalisedReturn(num_oracles=1)
+    metric.update(with_rewards([0.5]), returns(0.25), returns(0.75)[None])
     assert metric.compute().item() == 0.5
     # a ratio of means, not the mean of the ratios 0.5 and 1
-    metric.update(with_rewards([1.0]), with_rewards([0.0]), with_rewards([1.0]))
+    metric.update(with_rewards([1.0]), returns(0.0), returns(1.0)[None])
     assert metric.compute().item() == pytest.approx((1.5 - 0.25) / (1.75 - 0.25))
+
+
+def test_one_oracle_is_the_best_over_all_batches():
+    metric = NormalisedReturn(num_oracles=3)
+    # the best of each batch, the third and the first, are not the best of both
+    metric.update(with_rewards([0.5]), returns(0.0), torch.stack([*map(returns, (0.0, 0.7, 0.8))]))
+    metric.update(with_rewards([0.5]), returns(0.2), torch.stack([*map(returns, (1.0, 0.9, 0.1))]))
+    assert metric.compute().item() == pytest.approx((1.0 - 0.2) / (1.6 - 0.2))
+    assert metric.yardsticks == pytest.approx({"no intervention": 0.1, "oracle": 0.8})
 
 
 def test_normalised_return_of_the_yardsticks_themselves():
     none, oracle = random_trajectory(0), random_trajectory(1)
+    oracle = replace(oracle, rewards=oracle.rewards + 9.0)
     for played, expected in ((none, 0.0), (oracle, 1.0)):
-        metric = NormalisedReturn()
-        metric.update(played, none, oracle)
+        metric = NormalisedReturn(num_oracles=2)
+        metric.update(played, none.returns, torch.stack([none.returns, oracle.returns]))
         assert metric.compute().item() == expected
 
 
 def test_normalised_return_is_nan_where_nothing_can_be_gained():
-    metric = NormalisedReturn()
-    metric.update(*[with_rewards([0.5])] * 3)
+    metric = NormalisedReturn(num_oracles=2)
+    metric.update(with_rewards([0.5]), returns(0.5), returns(0.5).expand(2, 1, 1))
     assert metric.compute().isnan()
 
 
@@ -186,10 +203,10 @@ def test_accuracy_counts_steps_and_not_arms():
 
 
 def test_behaviour_metrics_by_hand():
-    metrics = behaviour_metrics()
+    metrics = behaviour_metrics(num_oracles=1)
     played = by_hand()
-    none, oracle = played, trajectory(played.rewards + 1.0, played.aligned, played.levels)
-    metrics.update(trajectory=played, none=none, oracle=oracle)
+    none, oracles = played.returns, played.returns[None] + 1.0
+    metrics.update(trajectory=played, none=none, oracles=oracles)
     assert {name: value.item() for name, value in metrics.compute().items()} == {
         "return": 0.375,
         "alignment": 0.5,
@@ -198,22 +215,25 @@ def test_behaviour_metrics_by_hand():
     }
 
 
-def evaluation_inputs(seed: int) -> tuple[Trajectory, Tensor, Trajectory, Trajectory]:
+def evaluation_inputs(seed: int) -> tuple[Trajectory, Tensor, Tensor, Tensor]:
     """What one batch adds: the principal's episodes, its forecasts, and both yardsticks."""
-    played, none, oracle = (random_trajectory(3 * seed + player) for player in range(3))
+    played, none, *oracles = (
+        random_trajectory(5 * seed + player) for player in range(2 + NUM_ORACLES)
+    )
     generator = torch.Generator().manual_seed(seed)
-    return played, torch.randn(M, B, T, L, A, generator=generator), none, oracle
+    arm_logits = torch.randn(M, B, T, L, A, generator=generator)
+    return played, arm_logits, none.returns, torch.stack([each.returns for each in oracles])
 
 
 def test_evaluation_metrics_are_kept_apart_by_shots():
-    metrics = EvaluationMetrics((0, 2), num_arms=A, has_forecast=True)
+    metrics = EvaluationMetrics((0, 2), num_arms=A, has_forecast=True, num_oracles=NUM_ORACLES)
     expected = {}
     for shots, seeds in ((0, (0, 1)), (2, (2, 3))):
-        behaviour, forecast = behaviour_metrics(), forecast_metrics(A)
+        behaviour, forecast = behaviour_metrics(NUM_ORACLES), forecast_metrics(A)
         for seed in seeds:
-            played, arm_logits, none, oracle = evaluation_inputs(seed)
-            metrics.update(shots, played, arm_logits, none, oracle)
-            behaviour.update(trajectory=played, none=none, oracle=oracle)
+            played, arm_logits, none, oracles = evaluation_inputs(seed)
+            metrics.update(shots, played, arm_logits, none, oracles)
+            behaviour.update(trajectory=played, none=none, oracles=oracles)
             preds, target = forecast_inputs(arm_logits, played)
             forecast.update(preds=preds, target=target)
         values = {**behaviour.compute(), **forecast.compute()}
@@ -223,15 +243,18 @@ def test_evaluation_metrics_are_kept_apart_by_shots():
 
 
 def test_evaluation_metrics_without_a_forecast():
-    metrics = EvaluationMetrics((0,), num_arms=A, has_forecast=False)
-    played, _, none, oracle = evaluation_inputs(0)
-    metrics.update(0, played, None, none, oracle)
+    metrics = EvaluationMetrics((0,), num_arms=A, has_forecast=False, num_oracles=NUM_ORACLES)
+    played, _, none, oracles = evaluation_inputs(0)
+    metrics.update(0, played, None, none, oracles)
     quantities = ("return", "alignment", "intervention_rate", "normalised_return")
     assert set(metrics.compute()) == {f"{quantity}_0shot" for quantity in quantities}
 
 
 def test_evaluation_metrics_start_anew_whatever_the_mode():
-    used, fresh = (EvaluationMetrics((0,), num_arms=A, has_forecast=True) for _ in range(2))
+    used, fresh = (
+        EvaluationMetrics((0,), num_arms=A, has_forecast=True, num_oracles=NUM_ORACLES)
+        for _ in range(2)
+    )
     used.update(0, *evaluation_inputs(0))
     with torch.inference_mode():  # as `trainer.validate` ends
         used.compute()
@@ -245,7 +268,10 @@ def updates_of(metric: Metric, seed: int) -> tuple:
     if isinstance(metric, TrajectoryMean):
         return (random_trajectory(seed, 1 + seed),)
     if isinstance(metric, NormalisedReturn):
-        return tuple(random_trajectory(10 * seed + player, 1 + seed) for player in range(3))
+        played, none, *oracles = (
+            random_trajectory(10 * seed + player, 1 + seed) for player in range(2 + NUM_ORACLES)
+        )
+        return played, none.returns, torch.stack([each.returns for each in oracles])
     generator = torch.Generator().manual_seed(seed)
     preds = torch.randn(5 + seed, A, generator=generator).softmax(-1)
     return preds, torch.randint(A, (5 + seed,), generator=generator)
@@ -255,7 +281,7 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "returns": lambda: TrajectoryMean("returns"),
     "alignment": lambda: TrajectoryMean("alignment"),
     "intervention rate": lambda: TrajectoryMean("intervention_rate"),
-    "normalised return": NormalisedReturn,
+    "normalised return": lambda: NormalisedReturn(NUM_ORACLES),
     "log loss": ForecastLogLoss,
     "accuracy": lambda: forecast_metrics(A)["forecast_accuracy"],
     "calibration": lambda: forecast_metrics(A)["forecast_calibration_error"],

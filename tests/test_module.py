@@ -21,11 +21,12 @@ from mermaide_pl.principal import (
     LearnedPlayer,
     NoIntervention,
     NoWorldModel,
+    Player,
     SharedForecast,
 )
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Interval, Population
-from mermaide_pl.yardsticks import best_of, oracle_grid
+from mermaide_pl.yardsticks import oracle_grid
 
 pytestmark = pytest.mark.filterwarnings("ignore:The dirpath has changed")
 
@@ -331,17 +332,60 @@ def test_the_yardsticks_of_the_validation_agents(tmp_path):
     module = setting.module()
     logged = scores(quiet_trainer(tmp_path).validate, module, setting.data())
     tasks = UCB_AGENTS.sample(range(6), split="val")
-    yardsticks = {
-        "no intervention": NoIntervention(),
-        "oracle": best_of(oracle_grid(module.game), tasks, module.game),
-    }
-    for name, player in yardsticks.items():
+
+    def mean_return(player: Player) -> float:
         played = rollout(tasks, player, module.game, stream="query", num_episodes=2)
-        assert module.val_yardsticks[name] == pytest.approx(played.returns.mean().item(), abs=1e-6)
+        return played.returns.mean().item()
+
+    yardsticks = {
+        "no intervention": mean_return(NoIntervention()),
+        "oracle": max(map(mean_return, oracle_grid(module.game))),
+    }
+    assert module.val_yardsticks == pytest.approx(yardsticks, abs=1e-6)
     none, oracle = (module.val_yardsticks[name] for name in yardsticks)
     for shots in (0, 1):
         share = (logged[f"val/return_{shots}shot"] - none) / (oracle - none)
         assert logged[f"val/normalised_return_{shots}shot"] == pytest.approx(share, abs=1e-5)
+
+
+def test_scores_do_not_depend_on_the_batches(tmp_path, monkeypatch):
+    setting, found = SETTINGS["mixed families"], []
+    for batch_size in (6, 4, 1):
+        data = setting.data()
+        population, make = data.val_population, data._loader
+        monkeypatch.setattr(
+            data,
+            "val_dataloader",
+            lambda: make(population, "val", 6, batch_size),  # noqa: B023
+        )
+        found.append(scores(quiet_trainer(tmp_path).validate, setting.module(), data))
+    assert found[1] == pytest.approx(found[0], abs=1e-6)
+    assert found[2] == pytest.approx(found[0], abs=1e-6)
+
+
+def test_what_is_logged_of_a_step_is_of_its_whole_meta_batch(tmp_path):
+    class Steps(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step > len(logged):
+                values = trainer.callback_metrics.items()
+                logged.append({name: v.item() for name, v in values if "train/" in name})
+
+    histories = []
+    for batches in (1, 2):
+        logged: list[dict[str, float]] = []
+        setting, callbacks = SETTINGS["default"], [Steps()]
+        trainer = quiet_trainer(
+            tmp_path,
+            accumulate_grad_batches=batches,
+            callbacks=callbacks,
+            enable_checkpointing=False,
+        )
+        sizes = {"meta_batch_size": 4 // batches, "steps_per_epoch": 2 * batches}
+        trainer.fit(setting.module(), setting.data(**sizes))
+        histories.append(logged)
+    assert len(histories[0]) == 4
+    for one, several in zip(*histories, strict=True):
+        assert several == pytest.approx(one, abs=1e-5)
 
 
 def test_scores_are_those_of_all_batches(tmp_path):

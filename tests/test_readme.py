@@ -1,8 +1,10 @@
 """What the README says is so."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -18,17 +20,18 @@ from mermaide_pl.principal import Architecture
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+DEVICES = README[README.index("## Several devices") : README.index("## Sweeps")]
 
 
-def commands() -> list[list[str]]:
-    """Every shell command of the README, continued lines joined."""
-    text = "\n".join(block for language, block in BLOCKS if language == "bash")
+def commands(text: str = README) -> list[list[str]]:
+    """Every shell command of the README, or a part of it, continued lines joined."""
+    text = "\n".join(re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL))
     lines = text.replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True) for line in lines if line.strip()]
 
 
 def test_files_that_are_named_exist():
-    named = re.findall(r"\b(?:conf|benchmarks)/[\w/]+\.(?:yaml|py)", README)
+    named = re.findall(r"\b(?:conf|benchmarks)/[\w/]+\.(?:yaml|py|sbatch)", README)
     assert len(named) >= 4
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
@@ -126,12 +129,33 @@ def test_commands_for_your_own_agents_run(monkeypatch, tmp_path, capsys):
         "adapt": ["--num_episodes", "4"],
         "sweep": ["--minutes", "0"],
     }
-    shown = [command[1:] for command in commands() if command[0] == "mermaide"]
+    others = README.replace(DEVICES, "")
+    shown = [command[1:] for command in commands(others) if command[0] == "mermaide"]
     assert {command[0] for command in shown} == set(shrunk)
     for command in shown:
         main([*command, *([] if "--logs" in command else shrunk[command[0]])])
     assert Path("report.html").is_file() and Path("adapted.ckpt").is_file()
     assert "before 1-shot" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_commands_for_several_devices_run(tmp_path):
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    shown = commands(DEVICES)
+    here = [command for command in shown if "--nnodes" not in command and command[0] != "sbatch"]
+    assert [command[0] for command in here] == ["mermaide", "torchrun", "mermaide"]
+    few = ["--num_agents", "4", "--num_tuning_agents", "2"]
+    fast = ["--trainer.fast_dev_run=true", "--data.num_val_tasks=2", "--model.game.num_steps=8"]
+    modules = {"mermaide": "mermaide_pl", "torchrun": "torch.distributed.run"}
+    for command in here:
+        done = subprocess.run(
+            [sys.executable, "-m", modules[command[0]], *command[1:]]
+            + (few if "evaluate" in command else fast),
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            timeout=120,
+        )
+        assert done.returncode == 0
 
 
 def test_python_snippets_run(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import get_args
 
@@ -36,6 +37,13 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--kernel", choices=get_args(Kernel), default="auto", help="what computes the episodes"
     )
+    parser.add_argument(
+        "--devices",
+        type=int,
+        default=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),  # set by torchrun
+        help="processes that share the work on each machine; the result is the same",
+    )
+    parser.add_argument("--num_nodes", type=int, default=1, help="machines that share the work")
     given = parser.parse_args(list(arguments))
     evaluate(
         given.ckpt_path,
@@ -46,4 +54,6 @@ def run(arguments: Sequence[str]) -> None:
         seed=given.seed,
         out=given.out,
         kernel=given.kernel,
+        devices=given.devices,
+        num_nodes=given.num_nodes,
     )

@@ -16,6 +16,7 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.fine_tuning import populations_to_report, report_fine_tuning
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import POPULATION_HINT
+from mermaide_pl.processes import check_world, one_fate
 from mermaide_pl.tasks import Population
 
 SUBCOMMANDS = ("fit", "validate", "test")
@@ -77,6 +78,13 @@ class _CLI(LightningCLI):
             read_checkpoint(given.ckpt_path)
             given.ckpt_path = str(checkpoint_path(given.ckpt_path))
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """All processes fail together, with one line."""
+        trainer = self.trainer
+        check_world(trainer.strategy, trainer.num_devices, trainer.num_nodes)
+        with one_fate(trainer.strategy):
+            super()._run_subcommand(subcommand)
+
     def before_fit(self) -> None:
         """If this is fine-tuning, find out what to report before hours of training."""
         self._reported: dict[str, Population] = {}
@@ -117,11 +125,13 @@ def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, Ta
 
 
 def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
-    sys.argv = ["mermaide", command, *arguments]  # where Lightning looks
+    # where Lightning looks, also to start the processes of further devices
+    sys.argv = [sys.argv[0], command, *arguments]
     return cli(
         MermaideModule,
         TaskDataModule,
         parser_class=_Parser,
+        parser_kwargs={"prog": "mermaide"},
         seed_everything_default=0,
         trainer_defaults={"logger": _LOGGER},
         auto_configure_optimizers=False,

@@ -16,15 +16,9 @@ import torch
 from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
+from mermaide_pl.contest import Scores, adapted_player, play_unseen, the_same, unseen_agents
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.evaluation import (
-    NUM_TUNING_AGENTS,
-    Scores,
-    adapted_player,
-    play_unseen,
-    the_same,
-    unseen_agents,
-)
+from mermaide_pl.evaluation import NUM_TUNING_AGENTS
 from mermaide_pl.experiments.comparison_settings import (
     YARDSTICKS,
     Comparison,

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from mermaide_pl.adaptation import GradientAdaptation
-from mermaide_pl.evaluation import adapted_player, play_unseen, unseen_agents
+from mermaide_pl.contest import adapted_player, play_unseen, unseen_agents
 from mermaide_pl.experiments import comparison
 from mermaide_pl.experiments.comparison import compare
 from mermaide_pl.experiments.comparison_settings import Comparison, Method, load_comparison

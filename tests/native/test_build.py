@@ -3,6 +3,7 @@ import logging
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -75,6 +76,19 @@ def test_it_is_built_once(fresh, monkeypatch, tmp_path, caplog):
         assert kernel.answer() == 42
         library.cache_clear()
     assert [record.getMessage().split()[0] for record in caplog.records] == ["building", "built"]
+
+
+def test_of_several_that_start_at_once_one_builds(fresh, monkeypatch, tmp_path):
+    source, calls = tmp_path / "kernel.cpp", tmp_path / "calls"
+    source.write_text('extern "C" long answer() { return 42; }')
+    monkeypatch.setattr(build, "_SOURCE", source)
+    # the lock is of the open file, so threads stand for processes
+    monkeypatch.setenv("CXX", f"sh -c 'echo x >> {calls}; sleep 0.3; exec c++ \"$@\"' sh")
+    with ThreadPoolExecutor(3) as pool:
+        built = {call.result() for call in [pool.submit(build._built) for _ in range(3)]}
+    assert calls.read_text() == "x\n"
+    (path,) = built
+    assert ctypes.CDLL(str(path)).answer() == 42
 
 
 def test_an_unknown_kernel_is_refused():

@@ -1,0 +1,98 @@
+"""Processes that share work, on one or several machines, and all have its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from mermaide_pl.checks import check_number, one_line
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process does of some jobs, which are dealt out in turn.
+
+    Args:
+        rank: number of the process.
+        num_processes: how many there are.
+    """
+
+    rank: int = 0
+    num_processes: int = 1
+
+    def of(self, num_jobs: int) -> range:
+        """The numbers of its jobs."""
+        return range(self.rank, num_jobs, self.num_processes)
+
+    def total(self, parts: Tensor) -> Tensor:
+        """The sum of `parts` over all processes, in place; exact where all but one hold zero."""
+        if self.num_processes > 1:
+            torch.distributed.all_reduce(parts)
+        return parts
+
+
+@contextmanager
+def processes(devices: int, num_nodes: int) -> Iterator[Share]:
+    """Run what follows in several processes, each with its share.
+
+    Lightning Fabric starts them, which runs the script again in each; under torchrun and SLURM they
+    are there already.
+
+    Args:
+        devices: processes on each machine, on its CPU.
+        num_nodes: machines.
+
+    Raises:
+        ValueError: if torchrun or SLURM has started another number.
+    """
+    check_number("--devices", devices, low=1)
+    check_number("--num_nodes", num_nodes, low=1)
+    if devices * num_nodes == 1:
+        yield Share()
+        return
+    fabric = Fabric(accelerator="cpu", devices=devices, num_nodes=num_nodes, strategy="ddp")
+    check_world(fabric.strategy, devices, num_nodes)
+    with one_fate(fabric.strategy):
+        fabric.launch()
+        yield Share(fabric.global_rank, fabric.world_size)
+
+
+def check_world(strategy: Any, devices: int, num_nodes: int) -> None:
+    """Refuse another number of processes than torchrun or SLURM has started.
+
+    Args:
+        strategy: Lightning's.
+        devices: processes on each machine.
+        num_nodes: machines.
+
+    Raises:
+        ValueError: one line with both numbers.
+    """
+    environment = getattr(strategy, "cluster_environment", None)
+    try:
+        if environment is not None:
+            environment.validate_settings(num_devices=devices, num_nodes=num_nodes)
+    except ValueError as error:
+        raise ValueError(f"devices and num_nodes: {one_line(error)}") from None
+
+
+@contextmanager
+def one_fate(strategy: Any) -> Iterator[None]:
+    """If this process fails, so do those that Lightning's strategy has started for it."""
+    try:
+        yield
+    except BaseException:
+        for process in getattr(strategy.launcher, "procs", ()):
+            process.kill()  # blocked in a collective operation, it would not hear a kinder signal
+        raise
+
+
+def lost_another(error: RuntimeError) -> bool:
+    """Whether the error is that another process has gone."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)

@@ -1,0 +1,100 @@
+"""Trains every method of the table, briefly, and writes what each process ends with.
+
+usage: python tests/distributed/train_methods.py OUT DEVICES META_BATCH_SIZE ACCUMULATE PRECISION
+"""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.experiments.comparison_settings import load_comparison
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.population_files import load_population
+
+CONF = Path(__file__).parents[2] / "conf"
+NUM_EPOCHS, STEPS_PER_EPOCH = 2, 12  # outer steps
+
+
+class Record(pl.Callback):
+    """Keeps what was logged in each outer step and each validation."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, float]] = []
+        self.validations: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step > len(self.steps):
+            self.steps.append(logged(trainer, "train/"))
+
+    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.validations.append(logged(trainer, "val/"))
+
+
+def logged(trainer: pl.Trainer, stage: str) -> dict[str, float]:
+    values = trainer.callback_metrics.items()
+    return {name: value.item() for name, value in values if name.startswith(stage)}
+
+
+def train(name: str, out: Path, devices: int, batch: int, accumulate: int, precision: Any) -> None:
+    comparison = load_comparison(CONF / "experiment" / "table.yaml")
+    method = comparison.methods[name]
+    pl.seed_everything(0, verbose=False)
+    module = MermaideModule(
+        replace(comparison.game, num_steps=30),
+        replace(method.architecture, hidden_size=8, policy_size=8),
+        method.adaptation,
+        method.objective,
+        num_query_episodes=2,
+        num_zero_shot_episodes=min(2, method.num_zero_shot_episodes),
+        meta_lr=method.meta_lr,
+    )
+    data = TaskDataModule(
+        load_population(CONF / "population" / "train_mixed.yaml"),
+        load_population(CONF / "population" / "val_mixed.yaml"),
+        meta_batch_size=batch,
+        steps_per_epoch=STEPS_PER_EPOCH * accumulate,
+        num_val_tasks=5,
+    )
+    record, folder = Record(), out / name
+    trainer = pl.Trainer(
+        max_epochs=NUM_EPOCHS,
+        accelerator="cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        accumulate_grad_batches=accumulate,
+        precision=precision,
+        gradient_clip_val=1.0,
+        log_every_n_steps=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[
+            record,
+            ModelCheckpoint(folder, "best", monitor="val/return", mode="max"),
+            ModelCheckpoint(folder, "last"),
+        ],
+    )
+    trainer.fit(module, data)
+    kept = {
+        "weights": module.state_dict(),
+        "optimizer": trainer.optimizers[0].state_dict(),
+        "train": record.steps,
+        "val": record.validations,
+        "yardsticks": module.val_yardsticks,
+    }
+    torch.save(kept, folder / f"rank{trainer.global_rank}.pt")
+
+
+if __name__ == "__main__":
+    out, devices, batch, accumulate, precision = sys.argv[1:6]
+    for name in sys.argv[6:] or load_comparison(CONF / "experiment" / "table.yaml").methods:
+        train(name, Path(out), int(devices), int(batch), int(accumulate), precision)
+    if "LOCAL_RANK" in os.environ:
+        torch.distributed.destroy_process_group()
