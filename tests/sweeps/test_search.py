@@ -389,7 +389,7 @@ def test_another_sweep_is_not_mixed_in(place, capsys):
 
 
 def test_without_optuna_it_says_how_to_install_it(place, monkeypatch, capsys):
-    for name in [name for name in sys.modules if name.startswith("mermaide_pl.sweeps.search")]:
+    for name in [name for name in sys.modules if name.startswith("mermaide_pl.sweeps")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.setitem(sys.modules, "optuna.distributions", None)
