@@ -1,5 +1,7 @@
 import logging
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -70,7 +72,12 @@ class Watch(pl.Callback):
 
 
 def train(
-    folder: Path, steps: tuple[int, ...], most: int = 10, chunks: int = 1, **poison: Any
+    folder: Path,
+    steps: tuple[int, ...],
+    most: int = 10,
+    chunks: int = 1,
+    devices: int = 1,
+    **poison: Any,
 ) -> Watch:
     pl.seed_everything(0)
     module = MermaideModule(
@@ -81,11 +88,15 @@ def train(
         max_skipped_steps=most,
     )
     data = TaskDataModule(
-        AGENTS, meta_batch_size=8 // chunks, steps_per_epoch=TOTAL * chunks // 2, num_val_tasks=4
+        AGENTS,
+        meta_batch_size=8 // chunks // devices,
+        steps_per_epoch=TOTAL * chunks // 2,
+        num_val_tasks=4,
     )
     watch = Watch()
     trainer = pl.Trainer(
         accelerator="cpu",
+        devices=devices,
         max_epochs=2,
         default_root_dir=folder,
         logger=False,
@@ -176,6 +187,31 @@ def test_the_mean_of_the_replayed_tasks_is_the_step(tmp_path):
     together = step.module.take_step(batch, progress=1.0).loss
     alone = [step.module.take_step(tasks, progress=1.0).loss for tasks in step.tasks]
     torch.testing.assert_close(torch.stack(alone).mean(), together)
+
+
+@pytest.mark.slow
+def test_what_one_process_cannot_take_none_takes(tmp_path):
+    program = f"""
+import os, sys
+from pathlib import Path
+import torch
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_skipped_steps import train
+is_second = os.environ.get("LOCAL_RANK") == "1"
+watch = train(Path("."), (3,), devices=2, factor=float("nan") if is_second else 1.0)
+torch.save([watch.weights, watch.moments, watch.seeds, watch.logged], f"{{int(is_second)}}.pt")
+"""
+    (tmp_path / "program.py").write_text(program)
+    subprocess.run([sys.executable, "program.py"], cwd=tmp_path, check=True, timeout=300)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    for part in (0, 1, 3):
+        torch.testing.assert_close(first[part], second[part], rtol=0.0, atol=0.0)
+    weights, _, seeds, _ = first
+    same = [torch.equal(*pair) for pair in pairwise(weights)]
+    assert same == [step == 3 for step in range(1, TOTAL)]
+    step = SkippedStep.load(tmp_path / "skipped" / "step4.pt")
+    assert {tasks.seeds[0] for tasks in step.tasks} == {*seeds[3], *second[2][3]}
+    assert len(step.tasks) == 8
 
 
 @pytest.mark.parametrize("content", ["", "principal"])
