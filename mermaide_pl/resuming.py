@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from mermaide_pl.checkpoints import read_checkpoint, write_checkpoint
@@ -36,6 +38,11 @@ class WholeCheckpoints(TorchCheckpointIO):
         if "://" in str(path):
             return super().load_checkpoint(path, map_location, weights_only=True)
         return read_checkpoint(path, map_location)
+
+
+def terminate(*_: object) -> NoReturn:
+    """Handle SIGTERM as Ctrl-C is handled: end here and now."""
+    raise SIGTERMException
 
 
 class Resumption(pl.Callback):
@@ -72,10 +79,11 @@ class Resumption(pl.Callback):
                 logger.experiment.file_writer.add_event(start)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on in the middle of an epoch with the tasks that come next.
-
-        Lightning does that too, but not if the number of training steps was asked for before.
-        """
+        """Go on in the middle of an epoch with the tasks that come next, and listen to SIGTERM."""
+        if trainer.world_size > 1:
+            # Lightning's own handler waits for the other processes, which wait for this one
+            signal.signal(signal.SIGTERM, terminate)
+        # as Lightning does, but not if the number of training steps was asked for before
         load = getattr(trainer.train_dataloader, "load_state_dict", None)
         for state in self._loaders:
             if load is not None:

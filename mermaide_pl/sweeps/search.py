@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
 
 import yaml
 from optuna.exceptions import StorageInternalError, TrialPruned, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mermaide_pl.checks import check_number, one_line
+from mermaide_pl.resuming import terminate
 from mermaide_pl.sweeps.progress import SweepProgress
 from mermaide_pl.sweeps.settings import Configure, Sweep, load_sweep
 from mermaide_pl.sweeps.study import (
@@ -208,7 +207,7 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     # Lightning ignores SIGINT after the first
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -220,7 +219,3 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-def _terminate(*_: object) -> NoReturn:
-    raise SIGTERMException
