@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 from mermaide_pl.commands.parser import PlainParser
-from mermaide_pl.evaluation import evaluate
+from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.population_files import load_populations
 
@@ -37,6 +38,7 @@ def run(arguments: Sequence[str]) -> None:
         "--kernel", choices=get_args(Kernel), default="auto", help="what computes the episodes"
     )
     given = parser.parse_args(list(arguments))
+    make_place(Path(given.out), given.population)
     evaluate(
         given.ckpt_path,
         load_populations(given.population),

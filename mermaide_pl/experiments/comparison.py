@@ -21,6 +21,7 @@ from mermaide_pl.evaluation import (
     NUM_TUNING_AGENTS,
     Scores,
     adapted_player,
+    make_folder,
     play_unseen,
     the_same,
     unseen_agents,
@@ -36,7 +37,7 @@ from mermaide_pl.experiments.records import Row, write_rows
 from mermaide_pl.experiments.training import agent_steps, is_made_by, train
 from mermaide_pl.game import Game
 from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
-from mermaide_pl.population_files import load_population
+from mermaide_pl.population_files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch
@@ -63,6 +64,7 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
     given = load_comparison(config)
     runs = _Runs(given, Path(out))
     runs.check()
+    make_folder(Path(out), out)
     started, left = time.monotonic(), [run for run in runs.all() if not run.is_done]
     for number, run in enumerate(left, start=1):
         spent = (time.monotonic() - started) / 60.0
@@ -104,11 +106,14 @@ class _Runs:
         self._val = {
             name: load_population(val) if val else train for name, train in self._train.items()
         }
-        self._test = {
-            Path(path).stem: load_population(path) for path in comparison.test_populations
-        }
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"--out {out} is a file, it must be a folder")
+        self._test = load_populations(comparison.test_populations)
+        ours = comparison.game.num_arms
+        for name, population in {**self._train, **self._val, **self._test}.items():
+            if population.num_arms != ours:
+                raise ValueError(
+                    f"population {name} has agents with {population.num_arms} arms, the game of the"
+                    f" configuration has {ours}"
+                )
 
     def all(self) -> Iterator[_Run]:
         """Seed by seed, so that what is there after a while holds every method."""
