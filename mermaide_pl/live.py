@@ -328,7 +328,8 @@ def _alike(what: str, own: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[
         same = type(saved[name]) is type(value)
         if same and isinstance(value, Tensor):
             other = saved[name]
-            same = other.shape == value.shape and other.dtype == value.dtype
+            # adapted weights have the axis of tasks in front
+            same = other.shape in (value.shape, (1, *value.shape)) and other.dtype == value.dtype
             same = same and bool(other.isfinite().all())
         if not same:
             raise ValueError(f"{what}: {name} is not what was saved")

@@ -87,7 +87,9 @@ def load_populations(paths: Sequence[str | Path]) -> dict[str, Population]:
     return populations
 
 
-def load_from_yaml(cls: type[T], path: str | Path, what: str, *, hint: str = "") -> T:
+def load_from_yaml(
+    cls: type[T], path: str | Path, what: str, *, hint: str = "", packages: Sequence[str] = ()
+) -> T:
     """Build an object from a YAML file whose keys are its constructor arguments.
 
     Args:
@@ -95,6 +97,7 @@ def load_from_yaml(cls: type[T], path: str | Path, what: str, *, hint: str = "")
         path: the file.
         what: what to call it in messages.
         hint: what is allowed, added to messages about what is not.
+        packages: whose classes it may name besides.
 
     Raises:
         ValueError: one line that says what is wrong with the file.
@@ -104,7 +107,7 @@ def load_from_yaml(cls: type[T], path: str | Path, what: str, *, hint: str = "")
     read_yaml(path, what)
     parser = ArgumentParser(exit_on_error=False, parser_mode=PARSER_MODE)
     parser.add_class_arguments(cls)
-    with only_trusted():
+    with only_trusted(packages):
         try:
             given = parser.parse_path(path)
         except Exception as error:
