@@ -64,7 +64,6 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
     given = load_comparison(config)
     runs = _Runs(given, Path(out))
     runs.check()
-    make_folder(Path(out), out)
     started, left = time.monotonic(), [run for run in runs.all() if not run.is_done]
     for number, run in enumerate(left, start=1):
         spent = (time.monotonic() - started) / 60.0
@@ -72,6 +71,7 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
             _LOGGER.info("budget spent; the same command goes on")
             break
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
+        make_folder(Path(out), out)
         runs.finish(run)
     report(Path(out), list(given.methods))
 
