@@ -17,7 +17,7 @@ import higher
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.principal import Weights
 
 InnerLoss = Callable[[Weights], Tensor]
@@ -93,7 +93,7 @@ class RecurrentAdaptation(Adaptation):
     num_shots: int = 1
 
     def __post_init__(self) -> None:
-        check_number("RecurrentAdaptation.num_shots", self.num_shots, low=1)
+        check_count("RecurrentAdaptation.num_shots", self.num_shots, low=1)
 
     def build(self, weights: Weights) -> InnerLoop:
         """A loop of no steps that carries the state."""
@@ -149,8 +149,8 @@ class GradientAdaptation(Adaptation):
 
     def __post_init__(self) -> None:
         check_number("GradientAdaptation.inner_lr", self.inner_lr, above=0.0)
-        check_number("GradientAdaptation.num_shots", self.num_shots, low=1)
-        check_number("GradientAdaptation.num_inner_steps", self.num_inner_steps, low=1)
+        check_count("GradientAdaptation.num_shots", self.num_shots, low=1)
+        check_count("GradientAdaptation.num_inner_steps", self.num_inner_steps, low=1)
         given: Any = self.adapted  # a list from YAML, or a single name
         adapted = (given,) if isinstance(given, str) else tuple(given)
         object.__setattr__(self, "adapted", adapted)
@@ -199,6 +199,11 @@ def check_differentiable(optimizer: type[torch.optim.Optimizer], args: dict[str,
             f"optimizer_args {', '.join(unknown)} of inner_optimizer {optimizer.__name__} not"
             f" supported, allowed: {', '.join(sorted(allowed[optimizer]))}"
         )
+    for name, value in args.items():
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if not isinstance(number, int | float):
+                raise ValueError(f"optimizer_args {name} must be a number, got {number!r:.60}")
+            check_number(f"optimizer_args {name}", number)
     try:
         optimizer([nn.Parameter(torch.zeros(1))], **{"lr": 0.1, **args})
     except (TypeError, ValueError) as error:

@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 
+MOST = 10_000_000
+"""Of anything that is counted in settings; more fit into no memory."""
+_OURS = ("mermaide_pl", "pytorch_lightning", "lightning_fabric")
+_LONGEST = 1200  # signs of a message
+
 
 def check_number(
     name: str,
@@ -22,14 +27,18 @@ def check_number(
     Raises:
         ValueError: naming the value, its place and the allowed range.
     """
-    if math.isfinite(value) and low <= value <= high and value > above:
+    try:
+        is_finite = math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floating-point ones
+        is_finite = False
+    if is_finite and low <= value <= high and value > above:
         return
     lower = (
         f"above {above:.10g}" if above > low else f"at least {low:.10g}" if low > -math.inf else ""
     )
     upper = f"at most {high:.10g}" if high < math.inf else ""
     allowed = " and ".join(part for part in ("a finite number", lower, upper) if part)
-    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    raise ValueError(f"{name} must be {allowed}, got {value!r:.60}")
 
 
 def whole_number(name: str, value: Any, *, low: int, high: int | None = None) -> int:
@@ -45,7 +54,21 @@ def whole_number(name: str, value: Any, *, low: int, high: int | None = None) ->
     if number is not None and low <= number and (high is None or number <= high):
         return number
     allowed = f"at least {low}" if high is None else f"from {low} to {high}"
-    raise ValueError(f"{name} must be a whole number {allowed}, got {value!r}")
+    raise ValueError(f"{name} must be a whole number {allowed}, got {value!r:.60}")
+
+
+def check_count(name: str, value: Any, *, low: int = 1, high: int = MOST) -> None:
+    """Refuse what is not a whole number from `low` to `high`, beyond which it is a slip.
+
+    Raises:
+        ValueError: naming the value, its place and what is allowed.
+    """
+    try:
+        whole_number(name, value, low=low, high=high)
+    except ValueError:
+        is_more = isinstance(value, int) and value > high
+        allowed = f"at most {high}" if is_more else f"at least {low}"
+        raise ValueError(f"{name} must be a whole number, {allowed}, got {value!r:.60}") from None
 
 
 def check_probability(name: str, value: float) -> None:
@@ -83,13 +106,19 @@ def check_precision(precision: str | int | None) -> None:
 
 
 def one_line(message: object) -> str:
-    """A message without line breaks."""
-    return " ".join(str(message).split())
+    """A message without line breaks, escapes for the terminal, or more than can be read."""
+    words = " ".join(str(message).split())
+    shown = "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in words
+    )
+    half = _LONGEST // 2
+    return shown if len(shown) <= _LONGEST else f"{shown[:half]} [...] {shown[-half:]}"
 
 
 def raised_by_us(error: BaseException) -> bool:
-    """Whether a line of this package raised the error: then it says what the user did wrong."""
+    """Whether this package or Lightning raised the error: then it says what the user did wrong."""
     traceback: Any = error.__traceback__
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("mermaide_pl")
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).startswith(_OURS)

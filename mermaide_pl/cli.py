@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -12,7 +14,8 @@ from collections.abc import Sequence
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from mermaide_pl.checks import raised_by_us
+from mermaide_pl.checks import one_line, raised_by_us
+from mermaide_pl.class_paths import import_on_purpose
 from mermaide_pl.commands import COMMANDS
 from mermaide_pl.commands.parser import fail
 from mermaide_pl.processes import lost_another
@@ -34,7 +37,11 @@ commands:
   replay    why was a step skipped?:      mermaide replay logs/quickstart/skipped/step7.pt
   check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
 
-`mermaide COMMAND --help` lists the options of a command."""
+`mermaide COMMAND --help` lists the options of a command.
+With `--import MODULE`, files may name classes of that module too, whose code then runs."""
+
+
+_NO_MEMORY = re.compile("can't allocate memory|out of memory|not enough memory|overflowed")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,11 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # learners of one's own are found where one works
     try:
-        if arguments[0] in COMMANDS:
-            COMMANDS[arguments[0]](arguments[1:])
+        arguments = _import(arguments)
+        command, *rest = arguments or [""]
+        if command in COMMANDS:
+            COMMANDS[command](rest)
         else:
-            allowed = ", ".join(COMMANDS)
-            sys.exit(fail(f"unknown command '{arguments[0]}', allowed: {allowed}"))
+            raise ValueError(f"unknown command '{command}', allowed: {', '.join(COMMANDS)}")
     except KeyboardInterrupt:
         sys.exit(_interrupted(signal.SIGINT))
     except SIGTERMException:
@@ -64,10 +72,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, ValueError) and not raised_by_us(error):
             raise
         sys.exit(fail(error))
-    except RuntimeError as error:
-        if not lost_another(error):
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(fail(f"{place}{error.strerror or error}"))
+    except (MemoryError, RuntimeError) as error:
+        if lost_another(error):
+            said = "another process of this run has ended; what was wrong stands in its output"
+            sys.exit(fail(said))
+        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
             raise
-        sys.exit(fail("another process of this run has ended; what was wrong stands in its output"))
+        advice = "fewer agents, episodes, steps or arms at once, or smaller layers, need less"
+        sys.exit(fail(f"not enough memory: {advice} ({one_line(error)[:200]})"))
+
+
+def _import(arguments: list[str]) -> list[str]:
+    """Import what ``--import`` names; the other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--import", action="append", default=[], dest="modules")
+    try:
+        given, rest = parser.parse_known_args(arguments)
+    except argparse.ArgumentError:
+        raise ValueError("--import needs the name of a module, such as my_parts") from None
+    for module in given.modules:
+        import_on_purpose(module)
+    return rest
 
 
 def _interrupted(by: signal.Signals) -> int:

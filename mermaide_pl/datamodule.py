@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.spec import describe
 from mermaide_pl.tasks import Population, Split, TaskBatch
 
@@ -119,7 +119,7 @@ class TaskDataModule(pl.LightningDataModule):
             ("num_val_tasks", num_val_tasks),
             ("num_test_tasks", num_test_tasks),
         ):
-            check_number(f"TaskDataModule.{name}", value, low=1)
+            check_count(f"TaskDataModule.{name}", value)
         check_number("TaskDataModule.seed", seed, low=0, high=2**22 - 1)
         self.train_population = train_population
         self.val_population = val_population or train_population

@@ -10,7 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.checkpoints import checkpoint_path
+from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.contest import UNTUNED, Contest, PopulationScores
 from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
 from mermaide_pl.module import MermaideModule
@@ -77,7 +78,7 @@ def evaluate(
     for name, population in populations.items():
         check_arms(name, population, game)
     if out is not None:
-        make_place(Path(out))
+        make_place(Path(out), [checkpoint_path(path) for path in paths.values()])
     others = dict(others or {})
     taken = [*UNTUNED, *schedule_grids(game), "oracle"]
     _check_names("ckpt_path", modules, taken)
@@ -127,12 +128,39 @@ def _print_places(
     console.print("   ".join(places), soft_wrap=True)
 
 
-def make_place(out: Path) -> None:
+def make_folder(out: Path, given: str | Path | None = None) -> None:
+    """Make a folder for results.
+
+    Args:
+        out: the folder.
+        given: as the user named it.
+
+    Raises:
+        ValueError: if there can be no such folder.
+    """
+    if given == "":
+        raise ValueError("--out is empty, it must be a folder")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file, it must be a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written: {error.strerror}") from None
+
+
+def make_place(out: Path, inputs: Sequence[str | Path] = ()) -> None:
     """Make the folder of a file that will be written.
+
+    Args:
+        out: the file.
+        inputs: files that it must not take the place of.
 
     Raises:
         ValueError: if there can be no such file.
     """
+    for path in map(Path, inputs):
+        if out.exists() and path.exists() and out.samefile(path):
+            raise ValueError(f"--out {out} is an input itself, {path}: choose another file")
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder, it must be a file")
     try:
@@ -149,11 +177,11 @@ def _check_numbers(
     seed: int,
 ) -> None:
     for number in shots:
-        check_number("--shots", number, low=0)
-    check_number("--num_agents", num_agents, low=2)
+        check_count("--shots", number, low=0)
+    check_count("--num_agents", num_agents, low=2)
     if num_tuning_agents is not None:
-        check_number("--num_tuning_agents", num_tuning_agents, low=1)
-    check_number("num_episodes", num_episodes, low=1)
+        check_count("--num_tuning_agents", num_tuning_agents, low=1)
+    check_count("num_episodes", num_episodes, low=1)
     check_number("--seed", seed, low=0, high=2**22 - 1)
 
 

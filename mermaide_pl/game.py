@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from mermaide_pl.checks import check_number, check_probability
+from mermaide_pl.checks import check_count, check_number, check_probability
 
 TIE_TOLERANCE = 1e-6
 """Reward units within which two values tie, so that rounding does not decide who wins a tie."""
@@ -103,8 +103,8 @@ class Game:
     observation: Observation = PartialInformation()
 
     def __post_init__(self) -> None:
-        check_number("Game.num_arms", self.num_arms, low=2)
-        check_number("Game.num_steps", self.num_steps, low=1)
+        check_count("Game.num_arms", self.num_arms, low=2)
+        check_count("Game.num_steps", self.num_steps, low=1)
         check_number("Game.cost", self.cost, low=0.0)
         object.__setattr__(self, "bonuses", tuple(float(bonus) for bonus in self.bonuses))
         if len(self.bonuses) < 2 or self.bonuses[0] != 0.0:

@@ -45,8 +45,8 @@ def read_histories(path: str | Path, game: Game) -> list[Episode]:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _TABLES:
-        raise ValueError(f"history {path} must end in {' or '.join(_TABLES)}")
+    if suffix not in _TABLES or "\0" in str(path):  # which no file can be named by
+        raise ValueError(one_line(f"history {path} must end in {' or '.join(_TABLES)}"))
     try:
         header, *rows = _TABLES[suffix](path) or [[]]
     except OSError as error:

@@ -12,6 +12,7 @@ principal.adapt()  # to what this learner did, for its next episodes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 
@@ -57,6 +58,8 @@ class LivePrincipal:
             as the principal is scored.
     """
 
+    _past: Past
+    _hidden: Tensor  # [1, 1, H]
     _level: int | None  # answered, and not yet observed
     _thought: tuple[Tensor, Tensor, Tensor | None] | None  # of the step to come, or not yet
     _uniforms: Tensor | None  # [T] float, to sample the levels of this episode with
@@ -106,7 +109,10 @@ class LivePrincipal:
         try:
             live = cls(module, **saved["settings"])
             live._restore(saved)
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (
+            *(AttributeError, IndexError, KeyError, OverflowError),
+            *(RuntimeError, TypeError, ValueError),
+        ) as error:
             reason = one_line(error)
             raise ValueError(f"{path} is no live principal that can go on here: {reason}") from None
         for name, given in settings.items():
@@ -140,13 +146,30 @@ class LivePrincipal:
     def _restore(self, saved: dict[str, Any]) -> None:
         check_kernel(saved["kernel"])
         self.module.principal.kernel = saved["kernel"]
-        self._weights = {name: saved["weights"][name] for name in self._weights}
-        self._episodes = [Episode(**episode) for episode in saved["episodes"]]
+        self._weights = _alike("weights", self._weights, saved["weights"])
+        self._episodes = [self._episode(episode) for episode in saved["episodes"]]
         self._begin()
-        self._steps = Episode(**saved["steps"])
-        self._past = Past(**saved["past"])
-        self._hidden, level, last = saved["hidden"], saved["level"], self.game.num_levels - 1
+        self._steps = self._episode(saved["steps"])
+        self._past = Past(**_alike("past", vars(self._past), saved["past"]))
+        self._hidden = _alike("state", {"hidden": self._hidden}, saved)["hidden"]
+        level, last = saved["level"], self.game.num_levels - 1
         self._level = None if level is None else whole_number("level", level, low=0, high=last)
+
+    def _episode(self, saved: dict[str, Any]) -> Episode:
+        """What `save` wrote of an episode.
+
+        Raises:
+            ValueError: if it cannot have happened.
+        """
+        episode, game = Episode(**saved), self.game
+        rewards = episode.agent_rewards or []
+        if not len(episode.arms) == len(episode.levels) == len(rewards) <= game.num_steps:
+            raise ValueError("an episode is not of one length")
+        for arm, level, reward in zip(episode.arms, episode.levels, rewards, strict=True):
+            whole_number("arm", arm, low=0, high=game.num_arms - 1)
+            whole_number("level", level, low=0, high=game.num_levels - 1)
+            check_number("agent_reward", reward, low=-_LARGEST_REWARD, high=_LARGEST_REWARD)
+        return episode
 
     def intervene(self) -> int:
         """The level for the step to come, 0 for "do not intervene".
@@ -293,3 +316,21 @@ class LivePrincipal:
             step = self.module.principal.step
             self._thought = step(self._weights, self._hidden, self._past)
         return self._thought
+
+
+def _alike(what: str, own: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved values of those names.
+
+    Raises:
+        ValueError: if one is no finite tensor of that shape, or no number, as the own is.
+    """
+    for name, value in own.items():
+        same = type(saved[name]) is type(value)
+        if same and isinstance(value, Tensor):
+            other = saved[name]
+            # adapted weights have the axis of tasks in front
+            same = other.shape in (value.shape, (1, *value.shape)) and other.dtype == value.dtype
+            same = same and bool(other.isfinite().all())
+        if not same:
+            raise ValueError(f"{what}: {name} is not what was saved")
+    return {name: saved[name] for name in own}

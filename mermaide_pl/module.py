@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
-from mermaide_pl.checks import check_number, check_precision, one_line
+from mermaide_pl.checks import check_count, check_number, check_precision, one_line
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import MetaStep, Objective, adapt, meta_step
 from mermaide_pl.metrics import EvaluationMetrics
@@ -30,7 +30,7 @@ from mermaide_pl.principal import (
 from mermaide_pl.resuming import Resumption
 from mermaide_pl.rollout import rollout
 from mermaide_pl.skipped_steps import NonFiniteSteps
-from mermaide_pl.spec import describe, rebuild
+from mermaide_pl.spec import check_types, describe, rebuild
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import oracle_grid
@@ -79,12 +79,12 @@ class MermaideModule(pl.LightningModule):
         max_skipped_steps: int = 10,
     ) -> None:
         super().__init__()
-        check_number("num_query_episodes", num_query_episodes, low=1)
-        check_number("num_zero_shot_episodes", num_zero_shot_episodes, low=0)
-        check_number("num_eval_episodes", num_eval_episodes, low=1)
+        check_count("num_query_episodes", num_query_episodes, low=1)
+        check_count("num_zero_shot_episodes", num_zero_shot_episodes, low=0)
+        check_count("num_eval_episodes", num_eval_episodes, low=1)
         check_number("meta_lr", meta_lr, above=0.0, high=1e6)
         check_number("inner_rates_lr", inner_rates_lr, above=0.0, high=1e6)
-        check_number("max_skipped_steps", max_skipped_steps, low=0)
+        check_count("max_skipped_steps", max_skipped_steps, low=0)
         check_kernel(kernel)
         self.spec = {
             name: describe(value)
@@ -130,12 +130,20 @@ class MermaideModule(pl.LightningModule):
         """The module in a checkpoint that `read_checkpoint` has read from `path`."""
         try:
             spec = checkpoint[CHECKPOINT_KEY]
+            if not isinstance(spec, dict):
+                raise TypeError("its settings do not map names to values")
             if unknown := spec.keys() & set(_NOT_OF_THE_PRINCIPAL):
                 raise KeyError(f"unknown setting {min(unknown)}")
-            module = cls(**{name: rebuild(value) for name, value in spec.items()})
+            arguments = {name: rebuild(value) for name, value in spec.items()}
+            check_types(cls.__init__, arguments)
+            module = cls(**arguments)
             state = checkpoint["state_dict"]
             module.to(state["principal.weight_hh"].dtype).load_state_dict(state)
-        except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
+            if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
+                raise ValueError("its weights are not finite")
+        except (
+            *(AttributeError, KeyError, OverflowError, TypeError, RuntimeError, ValueError),
+        ) as error:
             reason = one_line(error)
             raise ValueError(f"{path} is not a checkpoint of this version: {reason}") from None
         return module

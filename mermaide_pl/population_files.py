@@ -4,29 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from inspect import signature
+from inspect import isabstract, signature
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import yaml
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import register_type
 
 from mermaide_pl import agents
-from mermaide_pl.checks import one_line
+from mermaide_pl.agents.python_agent import import_named
+from mermaide_pl.class_paths import explained, only_trusted
 from mermaide_pl.tasks import AgentFamily, Population
+from mermaide_pl.tasks.population import Rule
+from mermaide_pl.yaml_files import PARSER_MODE, read_yaml
 
 T = TypeVar("T")
-_RULES = [
-    f"mermaide_pl.agents.{name}"
+_RULES: dict[str, type[agents.LearningRule]] = {
+    name: rule
     for name, rule in vars(agents).items()
     if isinstance(rule, type) and issubclass(rule, agents.LearningRule) and is_dataclass(rule)
-    if not rule.__abstractmethods__
-]
+    if not isabstract(rule)
+}
 POPULATION_HINT = (
     f"; allowed: {', '.join(item.name for item in fields(Population))}; in a family:"
-    f" {', '.join(signature(AgentFamily).parameters)}; as a rule: {', '.join(_RULES)}"
+    f" {', '.join(signature(AgentFamily).parameters)}"
 )
 """What a population may be made of, for messages."""
+
+
+def import_rule(path: Any) -> type[agents.LearningRule]:
+    """The learning rule of that name, or at that import path.
+
+    A population names the code that it needs, so a module that is not ours is imported.
+
+    Raises:
+        ValueError: one line that says what is wrong with the path, and what is allowed.
+    """
+    allowed = f"allowed: {', '.join(_RULES)}, or the import path of a rule of your own"
+    rule: Any = _RULES.get(path) if isinstance(path, str) else None
+    if rule is None:
+        try:
+            rule = import_named("rule", str(path))
+        except ValueError as error:
+            raise ValueError(f"{error}; {allowed}") from None
+    if not (isinstance(rule, type) and issubclass(rule, agents.LearningRule)):
+        raise ValueError(f"a rule must be a LearningRule, {path} is none; {allowed}")
+    return rule
+
+
+def _is_rule(value: Any, _: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, agents.LearningRule)
+
+
+def _import_path(rule: type[agents.LearningRule]) -> str:
+    return f"{rule.__module__}.{rule.__qualname__}"
+
+
+register_type(Rule, _import_path, import_rule, (), _is_rule)
 
 
 def load_population(path: str | Path) -> Population:
@@ -53,7 +87,9 @@ def load_populations(paths: Sequence[str | Path]) -> dict[str, Population]:
     return populations
 
 
-def load_from_yaml(cls: type[T], path: str | Path, what: str, *, hint: str = "") -> T:
+def load_from_yaml(
+    cls: type[T], path: str | Path, what: str, *, hint: str = "", packages: Sequence[str] = ()
+) -> T:
     """Build an object from a YAML file whose keys are its constructor arguments.
 
     Args:
@@ -61,22 +97,23 @@ def load_from_yaml(cls: type[T], path: str | Path, what: str, *, hint: str = "")
         path: the file.
         what: what to call it in messages.
         hint: what is allowed, added to messages about what is not.
+        packages: whose classes it may name besides.
 
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
     if not Path(path).is_file():
         raise ValueError(f"{what} {path} does not exist")
-    parser = ArgumentParser(exit_on_error=False)
+    read_yaml(path, what)
+    parser = ArgumentParser(exit_on_error=False, parser_mode=PARSER_MODE)
     parser.add_class_arguments(cls)
-    try:
-        yaml.safe_load(Path(path).read_text())
-        given = parser.parse_path(path)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{what} {path} is not YAML: {one_line(error)}") from None
-    except Exception as error:
-        raise ValueError(f"{what} {path}: {one_line(error)}{hint}") from None
-    try:
-        return cls(**parser.instantiate(given).as_dict())
-    except ValueError as error:
-        raise ValueError(f"{what} {path}: {one_line(error)}") from None
+    with only_trusted(packages):
+        try:
+            given = parser.parse_path(path)
+        except Exception as error:
+            reason = explained(str(error))
+            raise ValueError(f"{what} {path}: {reason}{hint}") from None
+        try:
+            return cls(**parser.instantiate(given).as_dict())
+        except (AttributeError, TypeError, ValueError) as error:  # where a value is no mapping
+            raise ValueError(f"{what} {path}: {explained(str(error))}") from None

@@ -93,6 +93,6 @@ def one_fate(strategy: Any) -> Iterator[None]:
         raise
 
 
-def lost_another(error: RuntimeError) -> bool:
+def lost_another(error: Exception) -> bool:
     """Whether the error is that another process has gone."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from operator import attrgetter
-from typing import Any
+from types import UnionType
+from typing import Any, get_origin, get_type_hints
 
 _TRUSTED = ("mermaide_pl.", "torch.optim.")
 
@@ -72,23 +73,43 @@ def rebuild(spec: Any) -> Any:
     if not isinstance(spec, dict):
         return spec
     if set(spec) == {"type"}:
-        return _resolve(spec["type"])
+        return _resolve(str(spec["type"]))
     if set(spec) == {"class_path", "init_args"}:
-        path = spec["class_path"]
+        path = str(spec["class_path"])
         cls = _resolve(path)
         if not hasattr(cls, "__dataclass_fields__"):
             raise ValueError(f"'{path}' is no configurable object: not a dataclass")
+        if not isinstance(spec["init_args"], dict):
+            raise ValueError(f"init_args of '{path}' do not map names to values")
         callables, known = getattr(cls, "callables", ()), {item.name for item in fields(cls)}
         for name in spec["init_args"]:
             if name not in known:  # an `InitVar` too: it may name code, which no field does
                 raise ValueError(f"'{path}' has no field '{name}'")
-        return cls(
-            **{
-                name: _recall(item) if name in callables else rebuild(item)
-                for name, item in spec["init_args"].items()
-            }
-        )
+        arguments = {
+            name: _recall(item) if name in callables else rebuild(item)
+            for name, item in spec["init_args"].items()
+        }
+        check_types(cls, arguments)
+        return cls(**arguments)
     return {name: rebuild(item) for name, item in spec.items()}
+
+
+def check_types(made: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that are of another type than annotated, where that is a plain class.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    try:
+        hints = get_type_hints(made)
+    except (NameError, TypeError):  # of a user's class, with names known to type checkers only
+        return
+    for name, value in arguments.items():
+        hint = get_origin(hints.get(name)) or hints.get(name, object)
+        allowed = {float: (float, int), tuple: (tuple, list)}.get(hint, hint)
+        is_class = isinstance(hint, type) and hint is not type and not issubclass(hint, UnionType)
+        if is_class and not isinstance(value, allowed):
+            raise ValueError(f"{name} must be a {hint.__name__}, got {value!r:.60}")
 
 
 def _recall(spec: Any) -> Callable[..., Any]:

@@ -51,10 +51,11 @@ def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Popu
         ValueError: one line, if the checkpoint does not say.
     """
     try:
-        population = rebuild(checkpoint["TaskDataModule"]["train_population"])
+        data = checkpoint["TaskDataModule"]
+        population = rebuild(data["train_population"] if isinstance(data, dict) else data)
     except KeyError:
         raise ValueError(f"{path} does not name its training population") from None
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}, its training population: {one_line(error)}") from None
     if not isinstance(population, Population):
         raise ValueError(f"{path} does not name its training population")

@@ -109,7 +109,7 @@ def test_a_damaged_cell_is_refused_by_its_place_or_is_another_history(
         assert found is not None and "\n" not in str(error)
         if name == "episode" and re.fullmatch(r"\s*[+-]?\d+\s*", damage, re.ASCII):
             # a wrong number of an episode may come to light in the step that follows from it
-            assert int(found[1]) in (row, row + 1) and found[2] in ("episode", "step")
+            assert int(found[1]) >= row and found[2] in ("episode", "step")
         else:
             assert (int(found[1]), found[2]) == (row, name)
     else:

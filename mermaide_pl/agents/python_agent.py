@@ -6,7 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from mermaide_pl.agents.base import LearningRule
 from mermaide_pl.agents.learners import Learner, Learners, Maker
 from mermaide_pl.agents.workers import in_workers
-from mermaide_pl.checks import check_number, one_line
+from mermaide_pl.checks import check_count, one_line
 from mermaide_pl.spec import name_callable
 
 Factory: TypeAlias = Callable[..., Learner]
@@ -43,7 +43,7 @@ class PythonAgent:
     callables: ClassVar[tuple[str, ...]] = ("factory",)
 
     def __post_init__(self) -> None:
-        check_number("PythonAgent.num_workers", self.num_workers, low=0)
+        check_count("PythonAgent.num_workers", self.num_workers, low=0)
         if isinstance(self.factory, str):
             object.__setattr__(self, "factory", import_factory(self.factory))
         if not callable(self.factory):
@@ -104,22 +104,35 @@ class PythonAgent:
         return Maker(self.factory, given, f"learner {self.__name__}, {label}")
 
 
-def import_factory(path: str) -> Factory:
-    """The function or class at an import path.
+def import_named(what: str, path: str) -> Any:
+    """What an import path leads to.
+
+    Args:
+        what: what to call it in messages.
+        path: such as ``my_module.MyLearner``.
 
     Raises:
         ValueError: one line that says what is wrong with the path.
     """
     module, _, name = path.rpartition(".")
     if not module:
-        raise ValueError(f"factory '{path}' must be an import path such as my_module.MyLearner")
+        raise ValueError(f"{what} '{path}' must be an import path such as my_module.MyLearner")
     try:
-        factory = getattr(importlib.import_module(module), name)
-    except Exception as error:
+        return getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:
         raise ValueError(
-            f"factory '{path}' cannot be imported (modules are looked for in the current folder and"
+            f"{what} '{path}' cannot be imported (modules are looked for in the current folder and"
             f" on the Python path): {type(error).__name__}: {one_line(error)}"
         ) from None
+
+
+def import_factory(path: str) -> Factory:
+    """The function or class at an import path.
+
+    Raises:
+        ValueError: one line that says what is wrong with the path.
+    """
+    factory: Factory = import_named("factory", path)
     if not callable(factory):
         raise ValueError(f"factory '{path}' cannot be called as factory(n_arms, seed)")
     return factory

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.evaluation import make_place
 from mermaide_pl.experiments.one_agent import adapt_by_playing, adapt_from_histories
 from mermaide_pl.population_files import load_populations
 
@@ -40,6 +42,7 @@ def run(arguments: Sequence[str]) -> None:
             raise ValueError(f"--{name} does not go with {mode}, allowed: {allowed}")
     settings = {name: given[name] for name in options if given[name] is not None}
     if given.logs is None:
+        make_place(Path(given.out), [given.population])
         ((name, population),) = load_populations([given.population]).items()
         adapt_by_playing(given.ckpt_path, name, population, given.out, **settings)
         return

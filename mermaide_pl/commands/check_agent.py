@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mermaide_pl.agents import PythonAgent
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.conformance import conformance
 
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> None:
         "--hyper_parameters", type=dict[str, float], default={}, help="such as '{epsilon: 0.1}'"
     )
     given = parser.parse_args(list(arguments))
-    check_number("--num_arms", given.num_arms, low=2)
+    check_count("--num_arms", given.num_arms, low=2)
     agent = PythonAgent(given.factory)
     allowed = agent.hyper_parameters()
     for name in given.hyper_parameters:

@@ -22,4 +22,5 @@ def run(arguments: Sequence[str]) -> None:
         "--minutes", type=float, default=math.inf, help="budget: no training begins after it"
     )
     given = parser.parse_args(list(arguments))
-    compare(given.config, given.out or f"results/{Path(given.config).stem}", minutes=given.minutes)
+    out = f"results/{Path(given.config).stem}" if given.out is None else given.out
+    compare(given.config, out, minutes=given.minutes)

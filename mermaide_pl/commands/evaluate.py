@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 from mermaide_pl.commands.parser import PlainParser
-from mermaide_pl.evaluation import evaluate
+from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.population_files import load_populations
 
@@ -45,6 +46,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--num_nodes", type=int, default=1, help="machines that share the work")
     given = parser.parse_args(list(arguments))
+    make_place(Path(given.out), given.population)
     evaluate(
         given.ckpt_path,
         load_populations(given.population),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mermaide_pl.checks import check_number
 from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.evaluation import make_folder
 from mermaide_pl.experiments import EXPERIMENTS
 
 
@@ -22,9 +23,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
     given = parser.parse_args(list(arguments))
     check_number("--seed", given.seed, low=0, high=2**22 - 1)
-    out = Path(given.out or f"results/{given.name}")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out} is a file, it must be a folder")
-    out.mkdir(parents=True, exist_ok=True)
+    out = Path(f"results/{given.name}" if given.out is None else given.out)
+    make_folder(out, given.out)
     print(EXPERIMENTS[given.name](out, given.quick, given.seed))
     print(f"results: {out}")

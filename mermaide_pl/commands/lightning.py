@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+from jsonargparse import Namespace
+from jsonargparse._common import ImportDenied
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.checks import check_precision
+from mermaide_pl.class_paths import explained, imports, only_trusted
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.fine_tuning import populations_to_report, report_fine_tuning
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import POPULATION_HINT
 from mermaide_pl.processes import check_world, one_fate
 from mermaide_pl.tasks import Population
+from mermaide_pl.yaml_files import PARSER_MODE, file_names, read_yaml
 
 SUBCOMMANDS = ("fit", "validate", "test")
 
@@ -32,6 +37,7 @@ class _Parser(LightningArgumentParser):
     """A parser that reports a mistake in one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        message = explained(message)
         if not self.exit_on_error:  # a parser within another, which knows the file
             super().error(message, ex)
         if "_population" in message:
@@ -73,6 +79,10 @@ class _CLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Refuse what Lightning would silently change, or answer with a traceback."""
         given = self.config[self.subcommand]
+        commands: Any = self.parser._subcommands_action
+        for name in commands.choices[self.subcommand].groups:
+            if given.get(name) is not None and not isinstance(given[name], Namespace):
+                raise ValueError(f"{name} must map names to values, got {given[name]!r:.60}")
         check_precision(given.trainer.precision)
         if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
             read_checkpoint(given.ckpt_path)
@@ -82,8 +92,23 @@ class _CLI(LightningCLI):
         """All processes fail together, with one line."""
         trainer = self.trainer
         check_world(trainer.strategy, trainer.num_devices, trainer.num_nodes)
+        sys.argv += imports()
         with one_fate(trainer.strategy):
             super()._run_subcommand(subcommand)
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer; what Lightning refuses is a user's mistake too."""
+        try:
+            super().instantiate_classes()
+        except (TypeError, ValueError) as error:
+            raise ValueError(explained(str(error))) from error
+        game = self.model.game
+        for name in ("train_population", "val_population", "test_population"):
+            num_arms = getattr(self.datamodule, name).num_arms
+            if num_arms != game.num_arms:
+                raise ValueError(
+                    f"data.{name}: its agents have {num_arms} arms, model.game has {game.num_arms}"
+                )
 
     def before_fit(self) -> None:
         """If this is fine-tuning, find out what to report before hours of training."""
@@ -125,15 +150,35 @@ def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, Ta
 
 
 def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
+    arguments = file_names(list(arguments))
     # where Lightning looks, also to start the processes of further devices
     sys.argv = [sys.argv[0], command, *arguments]
-    return cli(
-        MermaideModule,
-        TaskDataModule,
-        parser_class=_Parser,
-        parser_kwargs={"prog": "mermaide"},
-        seed_everything_default=0,
-        trainer_defaults={"logger": _LOGGER},
-        auto_configure_optimizers=False,
-        save_config_kwargs={"overwrite": True},
-    )
+    with only_trusted(_of_the_trainer(arguments)):
+        try:
+            return cli(
+                MermaideModule,
+                TaskDataModule,
+                parser_class=_Parser,
+                seed_everything_default=0,
+                trainer_defaults={"logger": _LOGGER},
+                auto_configure_optimizers=False,
+                save_config_kwargs={"overwrite": True},
+                parser_kwargs={"prog": "mermaide", "parser_mode": PARSER_MODE},
+            )
+        except ImportDenied as error:  # where jsonargparse does not take it for a mistake
+            raise ValueError(explained(str(error))) from None
+
+
+def _of_the_trainer(arguments: Sequence[str]) -> set[str]:
+    """Import paths in the slots of the trainer, whose callbacks and loggers anybody may write."""
+    said: list[object] = []
+    words = [
+        part for word in arguments for part in (word.split("=", 1) if word[:2] == "--" else [word])
+    ]
+    for option, value in pairwise(words):
+        if option.startswith("--trainer"):
+            said.append(value)
+        elif option == "--config":
+            content = read_yaml(value, "configuration")
+            said.append(content.get("trainer") if isinstance(content, dict) else None)
+    return set(re.findall(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", str(said)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.evaluation import make_place
 from mermaide_pl.population_files import load_populations
 from mermaide_pl.report import write_report
 
@@ -27,6 +29,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--num_agents", type=int, default=250, help="agents per population")
     parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
     given = parser.parse_args(list(arguments))
+    make_place(Path(given.out), given.population)
     path = write_report(
         given.logdir,
         given.out,

@@ -18,7 +18,7 @@ from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
 from mermaide_pl.contest import Scores, adapted_player, play_unseen, the_same, unseen_agents
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.evaluation import NUM_TUNING_AGENTS
+from mermaide_pl.evaluation import NUM_TUNING_AGENTS, make_folder
 from mermaide_pl.experiments.comparison_settings import (
     YARDSTICKS,
     Comparison,
@@ -30,7 +30,7 @@ from mermaide_pl.experiments.records import Row, write_rows
 from mermaide_pl.experiments.training import agent_steps, is_made_by, train
 from mermaide_pl.game import Game
 from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
-from mermaide_pl.population_files import load_population
+from mermaide_pl.population_files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch
@@ -64,6 +64,7 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
             _LOGGER.info("budget spent; the same command goes on")
             break
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
+        make_folder(Path(out), out)
         runs.finish(run)
     report(Path(out), list(given.methods))
 
@@ -98,11 +99,14 @@ class _Runs:
         self._val = {
             name: load_population(val) if val else train for name, train in self._train.items()
         }
-        self._test = {
-            Path(path).stem: load_population(path) for path in comparison.test_populations
-        }
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"--out {out} is a file, it must be a folder")
+        self._test = load_populations(comparison.test_populations)
+        ours = comparison.game.num_arms
+        for name, population in {**self._train, **self._val, **self._test}.items():
+            if population.num_arms != ours:
+                raise ValueError(
+                    f"population {name} has agents with {population.num_arms} arms, the game of the"
+                    f" configuration has {ours}"
+                )
 
     def all(self) -> Iterator[_Run]:
         """Seed by seed, so that what is there after a while holds every method."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.population_files import load_from_yaml
@@ -36,6 +36,11 @@ class Method:
     num_query_episodes: int = 8
     num_zero_shot_episodes: int = 0
     meta_lr: float = 5e-3
+
+    def __post_init__(self) -> None:
+        check_count("num_query_episodes", self.num_query_episodes)
+        check_count("num_zero_shot_episodes", self.num_zero_shot_episodes, low=0)
+        check_number("meta_lr", self.meta_lr, above=0.0)
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,15 @@ class Comparison:
         if YARDSTICKS in self.methods:
             raise ValueError(f"a method cannot be named {YARDSTICKS}")
         for name in ("num_validations", "num_val_tasks", "meta_batch_size"):
-            check_number(name, getattr(self, name), low=1)
+            check_count(name, getattr(self, name))
         check_number("agent_steps", self.agent_steps, above=0.0)
-        check_number("num_agents", self.num_agents, low=2)
+        check_count("num_agents", self.num_agents, low=2)
+        for number in self.shots:
+            check_count("shots", number, low=0)
+        for seed in self.seeds:
+            check_number("seeds", seed, low=0, high=2**22 - 1)
+        for cost in self.costs:
+            check_number("costs", cost, low=0.0)
         for rate in self.fine_tuning_rates:
             check_number("fine_tuning_rates", rate, low=0.0)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint, write_checkpoint
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.histories import read_histories
@@ -79,8 +79,8 @@ def adapt_by_playing(
         ValueError: one line that says which input is wrong.
     """
     check_number("--agent", agent, low=0, high=2**40 - 1)
-    check_number("--shots", shots, low=1)
-    check_number("--num_episodes", num_episodes, low=2)
+    check_count("--shots", shots, low=1)
+    check_count("--num_episodes", num_episodes, low=2)
     check_number("--seed", seed, low=0, high=2**22 - 1)
     checkpoint, module = _principal(ckpt_path, out)
     check_arms(name, population, module.game)

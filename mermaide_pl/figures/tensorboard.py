@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
 from mermaide_pl.cards import family_rows, setting_rows, surroundings
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.figures.episode import draw_episode
 from mermaide_pl.figures.intervention_rate import draw_intervention_rate
@@ -62,7 +62,7 @@ class FigureLogger(pl.Callback):
     """
 
     def __init__(self, every_n_validations: int = 1) -> None:
-        check_number("FigureLogger.every_n_validations", every_n_validations, low=1)
+        check_count("FigureLogger.every_n_validations", every_n_validations, low=1)
         self._every_n_validations = every_n_validations
         self._agent_steps = 0  # played in training so far, support and query, all processes
         self._progress: list[int] = []  # agent steps at each validation, [N]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel, uses_native
 from mermaide_pl.native.interface import Forecast, NetworkShape
@@ -54,8 +54,8 @@ class Architecture:
     critic: Critic = StateValue()
 
     def __post_init__(self) -> None:
-        check_number("Architecture.hidden_size", self.hidden_size, low=1)
-        check_number("Architecture.policy_size", self.policy_size, low=1)
+        check_count("Architecture.hidden_size", self.hidden_size, low=1)
+        check_count("Architecture.policy_size", self.policy_size, low=1)
 
 
 @dataclass(frozen=True)

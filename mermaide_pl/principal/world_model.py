@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count
 from mermaide_pl.game import Game
 from mermaide_pl.principal.layers import Weights, init_linear, linear
 
@@ -72,7 +72,7 @@ class SharedForecast(WorldModel):
     size: int = 8
 
     def __post_init__(self) -> None:
-        check_number("SharedForecast.size", self.size, low=1)
+        check_count("SharedForecast.size", self.size, low=1)
 
     def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> nn.Module:
         """The network."""

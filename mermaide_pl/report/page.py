@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from mermaide_pl.cards import family_rows, setting_rows, surroundings
 from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.experiments.intervention_timing import (
     episode_of,
@@ -78,11 +78,12 @@ def write_report(
     Raises:
         ValueError: one line that says which input is wrong.
     """
-    check_number("--num_agents", num_agents, low=2)
+    check_count("--num_agents", num_agents, low=2)
     check_number("--seed", seed, low=0, high=2**22 - 1)
     out = Path(out)
     make_place(out)
     files = RunFiles.find(logdir)
+    make_place(out, [files.checkpoint, *files.events, files.folder / "results.json"])
     checkpoint = read_checkpoint(files.checkpoint)
     module = MermaideModule.from_checkpoint(checkpoint, files.checkpoint).eval()
     trained_on = training_population(checkpoint, files.checkpoint)

@@ -177,7 +177,7 @@ def load_sweep(path: str | Path) -> Sweep:
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
-    given = load_from_yaml(Sweep, path, "configuration")
+    given = load_from_yaml(Sweep, path, "configuration", packages=("optuna",))
     base = Path(path).parent / given.base
     if not base.is_file():
         raise ValueError(f"configuration {path}: base {base} does not exist")

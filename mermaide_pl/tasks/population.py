@@ -6,6 +6,7 @@ agent, whichever batch it is drawn into, and no agent is in two splits.
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import Family, GaussianReward, LearningRule, PythonAgent, RewardModel
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.randomness import mix, task_uniforms
 from mermaide_pl.tasks.base_rewards import BaseRewards, UniformRewards
 from mermaide_pl.tasks.batch import TaskBatch
@@ -40,10 +41,14 @@ HyperParameterRange: TypeAlias = float | list[float] | Interval
 """One value, a list to choose from uniformly, or an interval to draw from uniformly."""
 
 
-if TYPE_CHECKING:
-    Rule: TypeAlias = type[LearningRule] | PythonAgent
-else:
-    Rule = type[LearningRule]  # what a file may say: it has `factory` for the other
+Rule: TypeAlias = type[LearningRule] | PythonAgent
+if not TYPE_CHECKING:
+
+    class Rule(ABC):  # noqa: B024 # so that it can be asked whether something is one
+        """What a file may say: the name of a rule; it has `factory` for the other."""
+
+    Rule.register(type)
+    Rule.register(PythonAgent)
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ class Population:
     reward_model: RewardModel = GaussianReward()
 
     def __post_init__(self) -> None:
-        check_number("Population.num_arms", self.num_arms, low=2)
+        check_count("Population.num_arms", self.num_arms, low=2)
         if not self.families:
             raise ValueError("Population.families is empty, it needs at least one family")
         for family in self.families:

@@ -236,7 +236,7 @@ def test_an_error_names_the_learner_the_task_and_the_step(factory, message):
             "'math.pi' cannot be called",
         ),
         (lambda: python_agents(3), r"factory 3 cannot be called"),
-        (lambda: python_agents(Greedy, -1), "num_workers must be a finite number and at least 0"),
+        (lambda: python_agents(Greedy, -1), "num_workers must be a whole number, at least 0"),
         (lambda: python_agents(lambda a, b: 1, 1), "cannot be imported, as num_workers = 1 needs"),
         (lambda: AgentFamily(), "needs either a rule or a factory"),
         (lambda: AgentFamily(UCB, factory=Greedy), "needs either a rule or a factory"),

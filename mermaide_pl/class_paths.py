@@ -1,0 +1,93 @@
+"""Which classes a configuration may name: naming one imports its module, which runs its code."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from jsonargparse import set_parsing_settings
+from jsonargparse._common import parsing_settings
+
+from mermaide_pl.checks import one_line
+
+_PACKAGES = ("mermaide_pl", "torch.optim", "pytorch_lightning", "lightning_fabric", "lightning")
+_imported: dict[str, None] = {}  # in order
+
+
+def import_on_purpose(module: str) -> None:
+    """Import a module whose classes files may name from now on.
+
+    Raises:
+        ValueError: one line that says why it cannot be imported.
+    """
+    try:
+        importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"--import {module}: no such module can be imported (they are looked for in the current"
+            f" folder and on the Python path): {type(error).__name__}: {one_line(error)}"
+        ) from None
+    _imported[module] = None
+
+
+def imports() -> list[str]:
+    """The options of this command line that imported modules, for further processes."""
+    return [f"--import={module}" for module in _imported]
+
+
+def explained(message: str) -> str:
+    """A message of jsonargparse in fewer words, and in ours where it is about a class's name."""
+    message = re.sub(
+        r"Importing '([\w.]+?)\.?(\w+)' is not allowed, denied by[^.]*\. Add the import[^.]*\.",
+        r"'\1.\2' is not part of mermaide_pl; if you trust its code, allow it: --import \1",
+        one_line(message),
+    )
+    message = re.sub(
+        r"'\w+' object has no attribute '(keys|items)'",
+        "init_args must map names to values",
+        message,
+    )
+    message = re.sub(
+        r"functools\.partial.*must be a mapping, not (\w+)",
+        r"must map names to values, not a \1",
+        message,
+    ).replace("NoneType", "null")
+    message = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", message)
+    return re.sub(
+        r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors: - (.*?)"
+        r" Given value type: \w+ Given value:",
+        lambda found: f"must be one of {found[1]}{_reason(found[2])}, got",
+        message,
+    )
+
+
+def _reason(errors: str) -> str:
+    """What of the errors of the alternatives says more than that it is none of them."""
+    told = [error for error in errors.split(" - ") if not error.startswith("Expected a")]
+    return f" ({'; '.join(told)})" if told else ""
+
+
+@contextmanager
+def only_trusted(named: Iterable[str] = ()) -> Iterator[None]:
+    """Let what is parsed within name our classes, those of Lightning, and of what was imported.
+
+    A module that is not allowed is not imported either. jsonargparse keeps its policy for the whole
+    process, and only ever adds to it: it is put back, since it belongs to who calls us.
+
+    Args:
+        named: import paths of further classes that the user names on purpose.
+    """
+    before = dict(parsing_settings)
+    packages = {name.partition(".")[0] for name in (*named, *_imported)}  # where it is defined
+    try:
+        set_parsing_settings(
+            instantiate_subclass_spec_in_any=False,
+            import_path_denylist=["*"],
+            import_path_allowlist=[*_PACKAGES, *sorted(packages - sys.stdlib_module_names)],
+        )
+        yield
+    finally:
+        parsing_settings.update(before)
