@@ -280,3 +280,15 @@ def test_a_full_disk_ends_with_one_line_and_loses_nothing(start, tmp_path):
     assert said[-1].startswith("mermaide: error: checkpoint ") and "cannot be written" in said[-1]
     assert "Traceback" not in "".join(said)
     assert (folder / CHECKPOINTS / "last.ckpt").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_logs_that_cannot_be_written(start, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "logs").write_text("a file where the folder should be")
+    process = start(tmp_path / "run")
+    process.join()
+    assert process.exitcode == 2
+    said = (tmp_path / "run" / "output.txt").read_text().splitlines()
+    assert said[-1].startswith("mermaide: error: ") and "logs" in said[-1]
+    assert "Traceback" not in "".join(said)

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,12 @@ FILES = {
         },
     },
 }
+PARTS = """
+from mermaide_pl.game import PartialInformation
+
+class Mine(PartialInformation):
+    pass
+"""
 FAILING = """
 import os
 
@@ -69,6 +77,7 @@ def place(tmp_path_factory) -> Path:
     for name, content in FILES.items():
         (place / name).write_text(yaml.safe_dump(content))
     (place / "failing.py").write_text(FAILING)
+    (place / "parts.py").write_text(PARTS)
     started(place, [*MERMAIDE, *FIT, "--trainer.default_root_dir", "one"])
     checkpoint_in(place / "one").rename(place / "one.ckpt")
     return place
@@ -148,6 +157,34 @@ def test_the_installed_command_finds_itself(place):
     assert torch.load(checkpoint_in(place / "script"), weights_only=True)["global_step"] == 20
 
 
+def test_what_was_imported_is_imported_in_all(place):
+    command = ["--import", "parts", *FIT, *ON_TWO, "--model.game.observation", "parts.Mine"]
+    started(place, [*MERMAIDE, *command[2:]], code=2)
+    started(place, [*MERMAIDE, *command, "--trainer.default_root_dir", "imported"])
+    assert torch.load(checkpoint_in(place / "imported"), weights_only=True)["global_step"] == 20
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_to_the_first_ends_all(by, place):
+    command = [*FIT, *ON_TWO, "--trainer.max_epochs", "2000", "--trainer.default_root_dir", by.name]
+    process = subprocess.Popen(
+        [sys.executable, *MERMAIDE, *command],
+        cwd=place,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for _ in range(1200):
+        if list((place / by.name).rglob("*.ckpt")):
+            break
+        time.sleep(0.1)
+    process.send_signal(by)
+    printed, _ = process.communicate(timeout=60)  # until none of them holds the pipe
+    assert process.returncode == (-9 if by == signal.SIGKILL else 128 + by)
+    assert "Traceback" not in printed
+
+
 def test_uneven_shares_are_scored_as_in_one_process(place):
     command = ["test", "--config", "fit.yaml", "--ckpt_path", "one.ckpt"]
     scores = [
@@ -186,7 +223,7 @@ def errors(printed: str) -> list[str]:
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        (["--model.game.num_arms", "4"], "the agents have 3 arms, the game has 4"),
+        (["--model.game.num_arms", "4"], "its agents have 3 arms, model.game has 4"),
         (["--data.num_val_tasks", "1"], "num_val_tasks on 2 devices .* at least 2, got 1"),
     ],
 )
