@@ -71,8 +71,9 @@ class Resumption(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget the curves from there on."""
-        if self._first_step and trainer.is_global_zero:
-            _LOGGER.info("going on after step %d", self._first_step)
+        if trainer.is_global_zero:
+            how = "goes on after" if self._first_step else "begins with"
+            _LOGGER.info("training %s step %d", how, self._first_step or 1)
         start = Event(step=self._first_step, session_log=SessionLog(status=SessionLog.START))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:

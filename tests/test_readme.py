@@ -36,6 +36,18 @@ def test_files_that_are_named_exist():
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
+def test_every_promise_has_its_test():
+    table = README[README.index("## What we promise") : README.index("## Limits")]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 10
+    for promise, tests, _ in rows:
+        named = re.findall(r"`([\w/]+(?:\.py)?)(?:::(\w+))?`", tests)
+        assert named, promise
+        for path, name in named:
+            assert (ROOT / path).exists(), path
+            assert not name or f"def {name}(" in (ROOT / path).read_text(), name
+
+
 def test_classes_that_are_named_exist():
     table = README[README.index("| slot |") : README.index("From Python")]
     source = "\n".join(path.read_text() for path in (ROOT / "mermaide_pl").rglob("*.py"))

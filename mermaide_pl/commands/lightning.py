@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -87,6 +88,9 @@ class _CLI(LightningCLI):
         if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
             read_checkpoint(given.ckpt_path)
             given.ckpt_path = str(checkpoint_path(given.ckpt_path))
+        if given.get("ckpt_path") == "last":  # the training says itself where it begins
+            for message in ("Checkpoint directory .* exists", ".*there is no last checkpoint"):
+                warnings.filterwarnings("ignore", message=message)
 
     def _run_subcommand(self, subcommand: str) -> None:
         """All processes fail together, with one line."""
