@@ -89,9 +89,14 @@ def soak(minutes: float, steps: int, agents: int) -> list[Row]:
     return rows
 
 
+def after(rows: list[Row], warm_up: float) -> list[Row]:
+    """The rows after `warm_up` minutes; all of them if the run was shorter."""
+    return [row for row in rows if row["minutes"] >= warm_up] or rows
+
+
 def slope(rows: list[Row], warm_up: float) -> float:
     """Growth of the memory after `warm_up` minutes, MiB a minute."""
-    late = [row for row in rows if row["minutes"] >= warm_up] or rows
+    late = after(rows, warm_up)
     minutes, memory = ([row[name] for row in late] for name in ("minutes", "resident_mib"))
     return float(np.polyfit(minutes, memory, 1)[0])
 
@@ -123,7 +128,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     write_rows(given.out / "soak.csv", rows)
     draw(rows, given.out / "soak.png")
-    files = [row["open_files"] for row in rows if row["minutes"] >= given.warm_up]
+    files = [row["open_files"] for row in after(rows, given.warm_up)]
     written = {
         "machine": machine(threads=1),
         "command": command,

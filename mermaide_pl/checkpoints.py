@@ -96,7 +96,8 @@ def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            left.unlink(missing_ok=True)  # by a process that was killed
+            if not _is_alive(left.suffixes[-2].removeprefix(".")):
+                left.unlink(missing_ok=True)  # by a process that was killed
         with beside.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
@@ -107,6 +108,16 @@ def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)  # after os.replace there is none
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:

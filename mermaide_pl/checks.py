@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-MOST = 10_000_000
+MAX_COUNT = 10_000_000
 """Of anything that is counted in settings; more fit into no memory."""
 _OURS = ("mermaide_pl", "pytorch_lightning", "lightning_fabric")
 _LONGEST = 1200  # signs of a message
@@ -57,7 +57,7 @@ def whole_number(name: str, value: Any, *, low: int, high: int | None = None) ->
     raise ValueError(f"{name} must be a whole number {allowed}, got {value!r:.60}")
 
 
-def check_count(name: str, value: Any, *, low: int = 1, high: int = MOST) -> None:
+def check_count(name: str, value: Any, *, low: int = 1, high: int = MAX_COUNT) -> None:
     """Refuse what is not a whole number from `low` to `high`, beyond which it is a slip.
 
     Raises:

@@ -12,7 +12,9 @@ import warnings
 from collections.abc import Sequence
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch.distributed import DistError
 
 from mermaide_pl.checks import one_line, raised_by_us
 from mermaide_pl.class_paths import import_on_purpose
@@ -79,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if lost_another(error):
             said = "another process of this run has ended; what was wrong stands in its output"
             sys.exit(fail(said))
+        if isinstance(error, DistError):
+            sys.exit(fail(error))
         if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
             raise
         advice = "fewer agents, episodes, steps or arms at once, or smaller layers, need less"
@@ -100,7 +104,8 @@ def _import(arguments: list[str]) -> list[str]:
 
 def _interrupted(by: signal.Signals) -> int:
     """Say so, and return the exit code that shells give to it."""
-    print(f"mermaide: interrupted by {by.name}", file=sys.stderr)
+    if not getattr(rank_zero_only, "rank", 0):
+        print(f"mermaide: interrupted by {by.name}", file=sys.stderr)
     return 128 + by
 
 

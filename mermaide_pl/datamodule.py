@@ -48,8 +48,7 @@ class TaskSampler(DistributedSampler[int]):
         super().__init__(TaskNumbers(size), num_replicas=num_replicas, rank=rank, shuffle=False)
         self._size = size
         self._new_every_epoch = new_every_epoch
-        self._served = 0  # numbers of this epoch so far
-        self._resumed = (-1, 0)  # epoch, and how many of its numbers are not to be served again
+        self._skipped = (-1, 0)  # epoch, and how many of its numbers are left out
 
     def __len__(self) -> int:
         return len(range(self.rank, self._size, self.num_replicas))
@@ -57,33 +56,12 @@ class TaskSampler(DistributedSampler[int]):
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self._size if self._new_every_epoch else 0
         numbers = range(first + self.rank, first + self._size, self.num_replicas)
-        resumed_epoch, served = self._resumed
-        self._served = served if self.epoch == resumed_epoch else 0
-        for number in numbers[self._served :]:
-            self._served += 1
-            yield number
+        epoch, count = self._skipped
+        return iter(numbers[count if self.epoch == epoch else 0 :])
 
-    def state_dict(self) -> dict[str, int]:
-        """Where the epoch stands, over all processes."""
-        return {"epoch": self.epoch, "served": self._served * self.num_replicas}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on in that epoch where it stood."""
-        self._resumed = state_dict["epoch"], state_dict["served"] // self.num_replicas
-
-
-class TaskLoader(DataLoader[int]):
-    """Serves meta-batches, and can go on in the middle of an epoch: checkpoints keep its state."""
-
-    sampler: TaskSampler
-
-    def state_dict(self) -> dict[str, int]:
-        """That of the sampler."""
-        return self.sampler.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """That of the sampler."""
-        self.sampler.load_state_dict(state_dict)
+    def skip(self, epoch: int, count: int) -> None:
+        """Leave out the first `count` numbers of this process in an epoch."""
+        self._skipped = epoch, count
 
 
 class TaskDataModule(pl.LightningDataModule):
@@ -169,6 +147,6 @@ class TaskDataModule(pl.LightningDataModule):
             num_replicas=world_size,
             rank=self.trainer.global_rank if self.trainer else 0,
         )
-        return TaskLoader(
+        return DataLoader(
             sampler.dataset, batch_size=batch_size, sampler=sampler, collate_fn=collate
         )

@@ -79,7 +79,8 @@ class NormalisedReturn(Metric):
             "no intervention": float(none / self.count),
             "oracle": float(oracle / self.count),
         }
-        return ((played - none) / (oracle - none)).float()
+        share = (played - none) / (oracle - none)
+        return torch.where(oracle > none, share, torch.nan).float()
 
 
 class ForecastLogLoss(Metric):

@@ -98,7 +98,7 @@ class MermaideModule(pl.LightningModule):
         self.num_eval_episodes = num_eval_episodes
         self.meta_lr = meta_lr
         self.inner_rates_lr = inner_rates_lr
-        self.max_skipped_steps = max_skipped_steps
+        self._non_finite_steps = NonFiniteSteps(max_skipped_steps)
         self.principal = Principal(architecture, game, kernel)
         self.inner_loop = adaptation.build(self.principal.weights())
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
@@ -109,7 +109,7 @@ class MermaideModule(pl.LightningModule):
         self.last_forecast: dict[int, Tensor | None] = {}
         self.val_yardsticks: dict[str, float] = {}
         self._yardsticks: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
-        self._shares: tuple[int, list[Tensor]] = -1, []
+        self._micro_batches: tuple[int, list[Tensor]] = -1, []  # values logged since that step
         self.init_from = init_from
         if init_from is not None:
             self._begin_with(init_from)
@@ -178,7 +178,7 @@ class MermaideModule(pl.LightningModule):
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """What every run needs, whoever made its trainer."""
-        return [NonFiniteSteps(self.max_skipped_steps), Resumption()]
+        return [self._non_finite_steps, Resumption()]
 
     def configure_optimizers(self) -> Any:
         """One Adam with two parameter groups, its rates falling linearly to zero."""
@@ -210,6 +210,7 @@ class MermaideModule(pl.LightningModule):
         """Refuse what cannot work, and forget the yardsticks of other tasks."""
         check_precision(self.trainer.precision)
         self._yardsticks.clear()
+        self._micro_batches = -1, []
 
     def on_fit_start(self) -> None:
         """Say what computes."""
@@ -248,11 +249,12 @@ class MermaideModule(pl.LightningModule):
         return step.loss
 
     def _of_the_meta_batch(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Means over all processes, and over the batches since the last outer step."""
-        if self._shares[0] != self.global_step:
-            self._shares = self.global_step, []
-        self._shares[1].append(torch.stack(list(values.values())).detach())
-        means = self.trainer.strategy.reduce(torch.stack(self._shares[1]).mean(0), reduce_op="mean")
+        """Means over all processes, and over the batches since the last outer step, float []."""
+        if self._micro_batches[0] != self.global_step:
+            self._micro_batches = self.global_step, []
+        self._micro_batches[1].append(torch.stack(list(values.values())).detach())
+        ours = torch.stack(self._micro_batches[1]).mean(0)
+        means = self.trainer.strategy.reduce(ours, reduce_op="mean")
         return dict(zip(values, means, strict=True))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:

@@ -31,7 +31,10 @@ class Share:
         return range(self.rank, num_jobs, self.num_processes)
 
     def total(self, parts: Tensor) -> Tensor:
-        """The sum of `parts` over all processes, in place; exact where all but one hold zero."""
+        """The sum of `parts`, of any shape, over all processes, in place.
+
+        Exact where all but one hold zero.
+        """
         if self.num_processes > 1:
             torch.distributed.all_reduce(parts)
         return parts
@@ -94,5 +97,7 @@ def one_fate(strategy: Any) -> Iterator[None]:
 
 
 def lost_another(error: Exception) -> bool:
-    """Whether the error is that another process has gone."""
-    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+    """Whether the error is that another process has gone, and not that they never met."""
+    never_met = (torch.distributed.DistNetworkError, torch.distributed.DistStoreError)
+    is_ours = isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+    return is_ours and not isinstance(error, never_met)

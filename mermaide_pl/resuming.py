@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
+import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +28,11 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """See `write_checkpoint`; what is no local file is left to Lightning."""
+        """See `write_checkpoint`; what is no local file is left to Lightning.
+
+        Raises:
+            ValueError: one line that says why it cannot be written.
+        """
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
         else:
@@ -34,15 +41,14 @@ class WholeCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """See `read_checkpoint`; what is no local file is left to Lightning."""
+        """See `read_checkpoint`; what is no local file is left to Lightning.
+
+        Raises:
+            ValueError: one line that says what is wrong with the file.
+        """
         if "://" in str(path):
             return super().load_checkpoint(path, map_location, weights_only=True)
         return read_checkpoint(path, map_location)
-
-
-def terminate(*_: object) -> NoReturn:
-    """Handle SIGTERM as Ctrl-C is handled: end here and now."""
-    raise SIGTERMException
 
 
 class Resumption(pl.Callback):
@@ -54,8 +60,10 @@ class Resumption(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._first_step = 0
-        self._loaders: list[dict[str, Any]] = []
+        self._first_step: int | None = None
+        self._skipped: tuple[int, int] | None = (
+            None  # an epoch, and its batches that were trained on
+        )
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Take charge of the checkpoint files."""
@@ -67,28 +75,39 @@ class Resumption(pl.Callback):
     ) -> None:
         """Note where the run goes on."""
         self._first_step = checkpoint["global_step"]
-        self._loaders = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+        loops = checkpoint["loops"]["fit_loop"]
+        epoch, batch = (
+            loops[name]["current"] for name in ("epoch_progress", "epoch_loop.batch_progress")
+        )
+        if epoch["started"] > epoch["processed"]:
+            self._skipped = epoch["processed"], batch["processed"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget the curves from there on."""
-        if trainer.is_global_zero:
-            how = "goes on after" if self._first_step else "begins with"
-            _LOGGER.info("training %s step %d", how, self._first_step or 1)
-        start = Event(step=self._first_step, session_log=SessionLog(status=SessionLog.START))
+        step = trainer.global_step if self._first_step is None else self._first_step
+        if not trainer.is_global_zero:
+            return
+        _LOGGER.info("training %s", f"goes on after step {step}" if step else "begins")
+        start = Event(step=step, session_log=SessionLog(status=SessionLog.START))
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-                logger.experiment.file_writer.add_event(start)
+            if isinstance(logger, TensorBoardLogger):
+                # an earlier run with this trainer has closed it
+                writer: Any = logger.experiment._get_file_writer()
+                writer.add_event(start)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on in the middle of an epoch with the tasks that come next, and listen to SIGTERM."""
-        if trainer.world_size > 1:
+        if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
             # Lightning's own handler waits for the other processes, which wait for this one
-            signal.signal(signal.SIGTERM, terminate)
-        # as Lightning does, but not if the number of training steps was asked for before
-        load = getattr(trainer.train_dataloader, "load_state_dict", None)
-        for state in self._loaders:
-            if load is not None:
-                load(state)
+            signal.signal(signal.SIGTERM, partial(_terminate_all, trainer.strategy.launcher))
+        loader: Any = trainer.train_dataloader
+        skip = getattr(getattr(loader, "sampler", None), "skip", None)
+        if self._skipped is not None and skip is not None:
+            epoch, batches = self._skipped
+            skip(epoch, batches * loader.batch_size)
+            warnings.filterwarnings(
+                "ignore", message="You're resuming from a checkpoint that ended"
+            )
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -113,7 +132,17 @@ class Resumption(pl.Callback):
         _LOGGER.info(
             "stopped in step %d; %s",
             trainer.global_step + 1,
-            f"the same command with --ckpt_path last goes on from {kept[0]}"
-            if kept
-            else "no checkpoint was written yet that --ckpt_path last could go on from",
+            f"{kept[0]} is kept to go on from" if kept else "no checkpoint was written yet",
         )
+
+
+def terminate(*_: object) -> NoReturn:
+    """Handle SIGTERM as Ctrl-C is handled: end here and now."""
+    raise SIGTERMException
+
+
+def _terminate_all(launcher: Any, *_: object) -> NoReturn:
+    """Handle SIGTERM in a process that has started others."""
+    if launcher is not None:
+        launcher.kill(signal.SIGTERM)
+    terminate()

@@ -33,7 +33,7 @@ class NonFiniteSteps(pl.Callback):
     """
 
     def __init__(self, max_skipped_steps: int) -> None:
-        self._most, self._count = max_skipped_steps, 0
+        self._max_skipped_steps, self._count = max_skipped_steps, 0
         self._seeds: list[int] = []  # of the tasks since the last step
         self._losses: list[Tensor] = []
 
@@ -87,6 +87,7 @@ class NonFiniteSteps(pl.Callback):
                     "seeds": seeds,
                     "progress": module.progress,
                     "precision": str(trainer.precision),
+                    "kernel": module.principal.kernel,
                 },
             }
             module.on_save_checkpoint(checkpoint)
@@ -96,9 +97,9 @@ class NonFiniteSteps(pl.Callback):
             write_checkpoint(checkpoint, path)
         found = f"the loss or gradient of step {step} is not finite"
         advice = f"`mermaide replay {path}` shows which tasks do that"
-        if self._count > self._most:
+        if self._count > self._max_skipped_steps:
             raise DivergedError(
-                f"{found}, and max_skipped_steps = {self._most} were skipped; {advice}"
+                f"{found}, and max_skipped_steps = {self._max_skipped_steps} were skipped; {advice}"
             )
         if trainer.is_global_zero:
             _LOGGER.warning("%s: skipped, %d so far; %s", found, self._count, advice)

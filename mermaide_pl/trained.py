@@ -51,10 +51,10 @@ def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Popu
         ValueError: one line, if the checkpoint does not say.
     """
     try:
-        data = checkpoint["TaskDataModule"]
-        population = rebuild(data["train_population"] if isinstance(data, dict) else data)
-    except KeyError:
-        raise ValueError(f"{path} does not name its training population") from None
+        # under the name of its data module, which may be of a class derived from ours
+        kept = [part for part in checkpoint.values() if isinstance(part, dict)]
+        named = [part["train_population"] for part in kept if "train_population" in part]
+        population = rebuild(named[0]) if named else None
     except (AttributeError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}, its training population: {one_line(error)}") from None
     if not isinstance(population, Population):

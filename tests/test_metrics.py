@@ -130,9 +130,10 @@ def test_normalised_return_of_the_yardsticks_themselves():
         assert metric.compute().item() == expected
 
 
-def test_normalised_return_is_nan_where_nothing_can_be_gained():
+@pytest.mark.parametrize("oracle", [0.5, 0.4])
+def test_normalised_return_is_nan_where_nothing_can_be_gained(oracle):
     metric = NormalisedReturn(num_oracles=2)
-    metric.update(with_rewards([0.5]), returns(0.5), returns(0.5).expand(2, 1, 1))
+    metric.update(with_rewards([0.7]), returns(0.5), returns(oracle).expand(2, 1, 1))
     assert metric.compute().isnan()
 
 

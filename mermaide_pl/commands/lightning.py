@@ -122,7 +122,7 @@ class _CLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Report what fine-tuning gained and lost."""
-        if self._reported and self.trainer.is_global_zero:
+        if self._reported:
             report_fine_tuning(self.model, self.trainer, self._reported)
 
 
@@ -180,9 +180,11 @@ def _of_the_trainer(arguments: Sequence[str]) -> set[str]:
         part for word in arguments for part in (word.split("=", 1) if word[:2] == "--" else [word])
     ]
     for option, value in pairwise(words):
-        if option.startswith("--trainer"):
-            said.append(value)
-        elif option == "--config":
+        slots: Any = value if option.startswith("--trainer") else None
+        if option in ("-c", "--config"):
             content = read_yaml(value, "configuration")
-            said.append(content.get("trainer") if isinstance(content, dict) else None)
+            slots = content.get("trainer") if isinstance(content, dict) else None
+        if isinstance(slots, str) and slots.endswith((".yaml", ".yml")):
+            slots = read_yaml(slots, "configuration")
+        said.append(slots)
     return set(re.findall(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", str(said)))

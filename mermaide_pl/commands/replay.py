@@ -33,7 +33,10 @@ def run(arguments: Sequence[str]) -> None:
         help="population files that name the learners of your own it was trained on",
     )
     parser.add_argument(
-        "--kernel", choices=get_args(Kernel), default="auto", help="what computes the step"
+        "--kernel",
+        choices=get_args(Kernel),
+        default=None,
+        help="what computes the step, by default as in the run",
     )
     given = parser.parse_args(list(arguments))
     load_populations(given.population)

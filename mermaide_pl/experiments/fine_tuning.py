@@ -51,15 +51,18 @@ def report_fine_tuning(
 ) -> None:
     """Compare the best checkpoint of a fit with the one it began with.
 
-    Prints one table per population and writes the rows of `evaluate` to `REPORT` in the folder of
-    the run. The methods are called "before" and "after"; schedules are tuned on the new training
-    population.
+    Called in all processes, of which the first plays. Prints one table per population and writes
+    the rows of `evaluate` to `REPORT` in the folder of the run. The methods are called "before" and
+    "after"; schedules are tuned on the new training population.
 
     Args:
         module: as trained, with its `init_from`.
         trainer: what trained it.
         populations: from `populations_to_report`.
     """
+    folder = Path(trainer.log_dir or trainer.default_root_dir)  # asked of all processes together
+    if not trainer.is_global_zero:
+        return
     kept = trainer.checkpoint_callback
     best = getattr(kept, "best_model_path", "")
     if not best:
@@ -70,6 +73,6 @@ def report_fine_tuning(
         {"before": module.init_from, "after": best},
         populations,
         shots=module.eval_shots,
-        out=Path(trainer.log_dir or trainer.default_root_dir) / REPORT,
+        out=folder / REPORT,
         kernel=module.principal.kernel,
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from mermaide_pl.agents import LearningRule
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.native.build import Kernel
+from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.skipped_steps import REPLAY_KEY
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trained import check_arms, training_population
@@ -55,8 +55,12 @@ class SkippedStep:
     precision: str
 
     @classmethod
-    def load(cls, path: str | Path, kernel: Kernel = "auto") -> SkippedStep:
+    def load(cls, path: str | Path, kernel: Kernel | None = None) -> SkippedStep:
         """Read the file of a skipped step, without running code from it.
+
+        Args:
+            path: the file.
+            kernel: what computes, by default as in the run.
 
         Raises:
             ValueError: one line that says what is wrong with the file.
@@ -65,11 +69,12 @@ class SkippedStep:
         if REPLAY_KEY not in checkpoint:
             raise ValueError(f"{path} is no skipped step, as a run keeps in skipped/stepN.pt")
         module = MermaideModule.from_checkpoint(checkpoint, path)
-        module.principal.kernel = kernel
         population = training_population(checkpoint, path)
         check_arms("of the step", population, module.game)
         try:
             kept = checkpoint[REPLAY_KEY]
+            module.principal.kernel = kernel or kept["kernel"]
+            check_kernel(module.principal.kernel)
             tasks = tuple(population.from_seeds([int(seed)]) for seed in kept["seeds"])
             return cls(
                 int(kept["step"]), module, tasks, float(kept["progress"]), str(kept["precision"])

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
 from optuna.exceptions import StorageInternalError, TrialPruned, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import Study
@@ -32,6 +31,7 @@ from mermaide_pl.sweeps.study import (
 )
 from mermaide_pl.sweeps.table import write_results
 from mermaide_pl.sweeps.trial import TrainingError, train_trial
+from mermaide_pl.yaml_files import read_yaml
 
 _MOST_FAILURES = 3  # if no trial has come to an end before
 _TALKATIVE = ("module", "resuming", "skipped_steps")
@@ -66,9 +66,9 @@ def sweep(
     stated = given.num_trials if num_trials is None else num_trials
     check_number("--trials", stated, low=0)
     folder = Path("logs") / Path(config).stem
-    settings = {"base": yaml.safe_load(Path(given.base).read_text())} | {
+    settings = {"base": read_yaml(given.base, "configuration")} | {
         key: value
-        for key, value in yaml.safe_load(Path(config).read_text()).items()
+        for key, value in read_yaml(config, "configuration").items()
         if key not in ("base", "num_trials", "storage", "heartbeat")
     }
     with _quiet():

