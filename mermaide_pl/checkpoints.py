@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import zipfile
 from contextlib import suppress
@@ -98,12 +99,14 @@ def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             if not _is_alive(left.suffixes[-2].removeprefix(".")):
                 left.unlink(missing_ok=True)  # by a process that was killed
+        content = io.BytesIO()  # PyTorch does not say why it cannot write to a file
+        torch.save(checkpoint, content)
         with beside.open("wb") as file:
-            torch.save(checkpoint, file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: PyTorch's, where the disk is full
+    except (OSError, RuntimeError) as error:  # RuntimeError: PyTorch's
         raise ValueError(f"checkpoint {path} cannot be written: {one_line(error)}") from None
     finally:
         with suppress(OSError):

@@ -168,6 +168,17 @@ class EvaluationMetrics(nn.Module):
         return values
 
     @property
+    def names(self) -> list[str]:
+        """What `compute` gives."""
+        groups = (self._behaviour, *([self._forecast] if self._has_forecast else []))
+        return [
+            f"{name}_{number}shot"
+            for group in groups
+            for number in self._shots
+            for name in cast(MetricCollection, group[str(number)])
+        ]
+
+    @property
     def yardsticks(self) -> dict[str, float]:
         """Mean returns of no intervention and the best oracle, as last computed."""
         behaviour = cast(MetricCollection, self._behaviour[str(self._shots[0])])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
+from mermaide_pl.cards import setting_rows
 from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
 from mermaide_pl.checks import check_count, check_number, check_precision, one_line
 from mermaide_pl.game import Game
@@ -173,8 +174,18 @@ class MermaideModule(pl.LightningModule):
         checkpoint[CHECKPOINT_KEY] = self.spec
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume with another game or principal."""
-        check_same_shape(checkpoint.get(CHECKPOINT_KEY, {}), self.spec)
+        """Refuse to resume with another game or principal, and name other settings."""
+        saved = checkpoint.get(CHECKPOINT_KEY, {})
+        check_same_shape(saved, self.spec)
+        theirs, ours = setting_rows(saved), setting_rows(self.spec)
+        changed = [
+            f"{name} = {value} (there {theirs.get(name, 'absent')})"
+            for name, value in ours.items()
+            if value != theirs.get(name)
+        ]
+        if changed and self.trainer.is_global_zero:
+            advice = "the outer rates go on as they were there"
+            _LOGGER.warning("not as in the checkpoint: %s; %s", ", ".join(changed), advice)
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """What every run needs, whoever made its trainer."""

@@ -61,6 +61,7 @@ class Resumption(pl.Callback):
 
     def __init__(self) -> None:
         self._first_step: int | None = None
+        self._is_training = False
         self._skipped: tuple[int, int] | None = (
             None  # an epoch, and its batches that were trained on
         )
@@ -100,6 +101,7 @@ class Resumption(pl.Callback):
         if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
             # Lightning's own handler waits for the other processes, which wait for this one
             signal.signal(signal.SIGTERM, partial(_terminate_all, trainer.strategy.launcher))
+        self._is_training = True
         loader: Any = trainer.train_dataloader
         skip = getattr(getattr(loader, "sampler", None), "skip", None)
         if self._skipped is not None and skip is not None:
@@ -120,7 +122,7 @@ class Resumption(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Say what is kept of a training that ends too early."""
-        if trainer.state.fn != "fit" or not trainer.is_global_zero:
+        if not (self._is_training and trainer.is_global_zero):
             return
         kept = [
             path

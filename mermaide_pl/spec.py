@@ -130,7 +130,10 @@ def _path(named: Any) -> str:
 def _resolve(path: str) -> Any:
     module, _, name = path.rpartition(".")
     if not path.startswith(_TRUSTED) and module not in sys.modules:
-        raise ValueError(f"'{path}' is not part of mermaide_pl: import {module} before loading")
+        raise ValueError(
+            f"'{path}' is not part of mermaide_pl: import {module} before loading"
+            f" (--import {module})"
+        )
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):

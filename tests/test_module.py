@@ -581,7 +581,7 @@ class OwnForecast(SharedForecast):
 @pytest.mark.parametrize(
     ("kernel", "world_model", "line"),
     [
-        ("auto", SharedForecast(), r"kernel: native, \d+ threads"),
+        ("auto", SharedForecast(), r"kernel: native, \d+ threads?"),
         ("torch", SharedForecast(), "kernel: torch, on cpu"),
         ("auto", OwnForecast(), "kernel: torch, for this principal has parts .* not know"),
     ],

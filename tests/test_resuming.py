@@ -197,6 +197,32 @@ def test_a_damaged_checkpoint_is_refused_and_the_previous_one_is_named(whole, tm
     trained(tmp_path, ckpt_path=good)
 
 
+@NO_WARNINGS
+def test_other_settings_than_in_the_checkpoint_are_named(whole, caplog):
+    module, data = parts()
+    module = MermaideModule(Game(3, 8, cost=0.25), Architecture(8, 8), num_query_episodes=2)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=4,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, data, ckpt_path=whole / "last.ckpt")
+    (said,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert said.startswith("not as in the checkpoint: game.cost = 0.25 (there 0.5); ")
+
+
+@NO_WARNINGS
+def test_what_is_kept_is_said_of_a_training_only(whole, tmp_path, caplog):
+    caplog.set_level("INFO", logger="mermaide_pl")
+    (tmp_path / "last.ckpt").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="cannot be read"):
+        trained(tmp_path, ckpt_path=tmp_path / "last.ckpt")
+    assert "stopped in step" not in caplog.text
+
+
 # the command, in processes of its own
 
 CONFIG = {
@@ -312,8 +338,9 @@ def test_a_full_disk_ends_with_one_line_and_loses_nothing(start, tmp_path):
     full.join()
     assert full.exitcode == 2
     said = (folder / "output.txt").read_text().splitlines()
-    assert "last.ckpt" in said[-2] and "--ckpt_path last" in said[-2]
-    assert said[-1].startswith("mermaide: error: checkpoint ") and "cannot be written" in said[-1]
+    assert said[-2].endswith(f"{CHECKPOINTS / 'last.ckpt'} is kept to go on from")
+    assert said[-1].startswith("mermaide: error: checkpoint ")
+    assert said[-1].endswith("cannot be written: [Errno 27] File too large")
     assert "Traceback" not in "".join(said)
     assert (folder / CHECKPOINTS / "last.ckpt").read_bytes() == before
 

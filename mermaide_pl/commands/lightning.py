@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
@@ -41,8 +42,11 @@ class _Parser(LightningArgumentParser):
         message = explained(message)
         if not self.exit_on_error:  # a parser within another, which knows the file
             super().error(message, ex)
-        if "_population" in message:
-            message += POPULATION_HINT
+        unread = re.search(r"Parser key \"([\w.]+)\": Unable to load config '([^']*)'", message)
+        if unread and not Path(unread[2]).is_file():
+            message = f"{unread[1]}: {unread[2]} does not exist"
+        elif "_population" in message:
+            message += POPULATION_HINT if "not accepted" in message else ""
         elif "Problems parsing config" in message:
             message += f" (of {', '.join(one for one in sys.argv if one.endswith('.yaml'))})"
         else:

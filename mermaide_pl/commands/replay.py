@@ -16,6 +16,8 @@ from mermaide_pl.experiments.replay import Replayed, SkippedStep
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.population_files import load_populations
 
+_FEW = 3
+
 
 def run(arguments: Sequence[str]) -> None:
     """Play a skipped training step again, task by task."""
@@ -43,17 +45,18 @@ def run(arguments: Sequence[str]) -> None:
     step = SkippedStep.load(given.file, given.kernel)
     console = Console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("task seed", "agent", "loss", "gradient norm"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("not finite")
+    for name, width in (("task seed", 20), ("loss", 8), ("gradient\nnorm", 8)):
+        table.add_column(name, min_width=width, no_wrap=True)  # numbers are never cut
+    table.add_column("not finite", min_width=10)
+    table.add_column("agent")
     played = list(track(step.play(), "playing", len(step.tasks), console=console, transient=True))
     for task in sorted(played, key=lambda task: task.is_finite):
         table.add_row(
             str(task.seed),
-            task.agent,
-            f"{task.loss:.4g}",
-            f"{task.gradient_norm:.4g}",
+            f"{task.loss:.3g}",
+            f"{task.gradient_norm:.3g}",
             _what(task),
+            task.agent,
             style=None if task.is_finite else "red",
         )
     console.print(table)
@@ -62,10 +65,11 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _what(task: Replayed) -> str:
-    """What of a task is not finite; of a gradient the parameters, if not all of them."""
+    """What of a task is not finite; of a gradient the parameters, if they are few."""
     found = [] if math.isfinite(task.loss) else ["loss"]
-    if len(task.not_finite) == task.num_parameters:
-        found.append("gradient")
-    elif task.not_finite:
+    number = len(task.not_finite)
+    if 0 < number <= _FEW:
         found.append("gradient of " + ", ".join(task.not_finite))
+    elif number:
+        found.append(f"gradient of {number}/{task.num_parameters} parameters")
     return ", ".join(found)

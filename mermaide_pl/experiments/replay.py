@@ -65,6 +65,8 @@ class SkippedStep:
         Raises:
             ValueError: one line that says what is wrong with the file.
         """
+        if not Path(path).is_file():
+            raise ValueError(f"{path} does not exist; a run keeps its skipped steps in skipped/")
         checkpoint = read_checkpoint(path)
         if REPLAY_KEY not in checkpoint:
             raise ValueError(f"{path} is no skipped step, as a run keeps in skipped/stepN.pt")

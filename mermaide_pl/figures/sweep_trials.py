@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from mermaide_pl.figures.style import (
     BLUE,
@@ -70,6 +71,7 @@ def draw_sweep(
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
             if name in logarithmic:
                 axes.set_xscale("log")
+                _label_within_a_decade(axes, values)
         else:
             values = [_category(value) for value in values]
             axes.margins(x=0.3)  # for the names
@@ -79,6 +81,15 @@ def draw_sweep(
     for axes in panels:
         axes.tick_params(which="both", labelsize=SMALL_FONT_SIZE - 1.0)
     return figure
+
+
+def _label_within_a_decade(axes: Axes, values: Sequence[float]) -> None:
+    """Name both ends and the middle where powers of ten would not do."""
+    low, high = min(values, default=1.0), max(values, default=1.0)
+    if high < 10.0 * low:
+        ends = sorted({low, (low * high) ** 0.5, high})
+        axes.set_xticks(ends, [f"{value:.2g}" for value in ends])
+        axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _category(value: Any) -> str:

@@ -179,7 +179,8 @@ class Principal(nn.Module):
     def computed_by(self) -> str:
         """What runs the network, for a log line."""
         if self._is_native(self.weight_hh):
-            return f"native, {kernel_threads()} threads"
+            number = kernel_threads()
+            return f"native, {number} thread{'s' * (number > 1)}"
         if self.kernel == "torch" or self.has_native_twin:
             return f"torch, on {self.weight_hh.device.type}"
         return "torch, for this principal has parts that the native one does not know"

@@ -136,11 +136,15 @@ class Sweep:
         for turn in range(max(map(len, extremes.values()))):
             values = {name: some[turn % len(some)] for name, some in extremes.items()}
             try:  # all at once, for a parse takes its time
-                trainer, _, _ = configure(self.arguments(values))
+                trainer, module, _ = configure(self.arguments(values))
             except ValueError as error:
                 self._name_culprit(configure, values)
                 together = ", ".join(options(values))
                 raise ValueError(f"parameters {together} together: {error}") from None
+            logged = ["val/return", *(f"val/{name}" for name in module.metrics.names)]
+            if self.objective not in logged:
+                allowed = ", ".join(logged)
+                raise ValueError(f"objective {self.objective} is not logged, allowed: {allowed}")
             if trainer.world_size > 1:
                 raise ValueError(
                     f"{self.base} trains on {trainer.world_size} devices, a sweep needs"

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from mermaide_pl.class_paths import imports
 from mermaide_pl.experiments.records import Row, write_rows
 from mermaide_pl.figures.sweep_trials import draw_sweep
 from mermaide_pl.sweeps.settings import Sweep, options
@@ -82,7 +83,11 @@ def write_results(given: Sweep, trials: Mapping[int, FrozenTrial], folder: Path)
             "trainer.logger.save_dir": str(folder),
             "trainer.logger.name": "best",
         }
-        best = options(trials[ranked[0]].params | logger)
+        # what all trials had in common, but for the length of the training
+        lasting = {
+            name: value for name, value in given.settings.items() if name.startswith("model.")
+        }
+        best = [*imports(), *options(lasting | trials[ranked[0]].params | logger)]
         print(f"checkpoint of the best: {folder}/trial{ranked[0]}/checkpoints/best.ckpt")
         print("to train the best in full:")
         print(shlex.join(["mermaide", "fit", "--config", given.base, *best]))

@@ -19,7 +19,7 @@ from mermaide_pl.commands.lightning import configured
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.report.run_files import RunFiles
-from mermaide_pl.sweeps import search, trial
+from mermaide_pl.sweeps import search, settings, trial
 
 ROOT = Path(__file__).parents[2]
 POPULATION = {
@@ -261,6 +261,7 @@ def test_if_nothing_works_it_stops(place, monkeypatch, capsys):
 
 
 def test_a_mistake_in_training_is_no_failed_trial(place, monkeypatch, capsys):
+    monkeypatch.setattr(settings.Sweep, "check", lambda *_: None)
     prepare(place, objective="val/retrun")
     said = refused(RUN_IT, capsys)
     assert re.search(r"objective val/retrun is not logged, allowed: .*val/return", said)
@@ -310,6 +311,7 @@ META_LR = {"model.meta_lr": {"low": 0.001, "high": 0.5}}
 # changes to the sweep, options, and what its one line must say
 MISTAKES = {
     "no base": ({"base": "fitt.yaml"}, "", r"base fitt\.yaml does not exist"),
+    "objective": ({"objective": "val/retrun"}, "", "val/retrun is not logged, allowed: val/return"),
     "base is no YAML": ({"base": "broken.yaml"}, "", r"broken\.yaml is not YAML"),
     "base missing": ({"base": None}, "", r"search\.yaml.*base"),
     "not a configuration of fit": ({"base": "population.yaml"}, "", "families"),
