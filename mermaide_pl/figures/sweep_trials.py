@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from mermaide_pl.figures.style import (
     BLUE,
@@ -26,6 +26,7 @@ _MARKERS: dict[str, dict[str, Any]] = {
     "done": {"marker": "o", "color": BLUE},
     "pruned": {"marker": "x", "color": ORANGE, "linewidths": LINE_WIDTH},
 }
+_FEW = 4  # values whose labels stand side by side
 
 
 def draw_sweep(
@@ -63,6 +64,7 @@ def draw_sweep(
         linewidth=LINE_WIDTH,
         label="best so far",
     )
+    panels[0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     label_axes(panels[0], x="trial", y=objective)
     for index, (axes, (name, heading)) in enumerate(
         zip(panels[1:], parameters.items(), strict=True), start=1
@@ -71,7 +73,7 @@ def draw_sweep(
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
             if name in logarithmic:
                 axes.set_xscale("log")
-                _label_within_a_decade(axes, values)
+            _label_the_few(axes, values, name in logarithmic)
         else:
             values = [_category(value) for value in values]
             axes.margins(x=0.3)  # for the names
@@ -83,12 +85,13 @@ def draw_sweep(
     return figure
 
 
-def _label_within_a_decade(axes: Axes, values: Sequence[float]) -> None:
-    """Name both ends and the middle where powers of ten would not do."""
-    low, high = min(values, default=1.0), max(values, default=1.0)
-    if high < 10.0 * low:
-        ends = sorted({low, (low * high) ** 0.5, high})
-        axes.set_xticks(ends, [f"{value:.2g}" for value in ends])
+def _label_the_few(axes: Axes, values: Sequence[float], is_logarithmic: bool) -> None:
+    """Name the values if they are few, and both ends and the middle of less than a decade."""
+    places = sorted(set(values))
+    if len(places) > _FEW and is_logarithmic and places[-1] < 10.0 * places[0]:
+        places = [places[0], (places[0] * places[-1]) ** 0.5, places[-1]]
+    if 0 < len(places) <= _FEW:
+        axes.set_xticks(places, [f"{value:.2g}" for value in places])
         axes.xaxis.set_minor_locator(NullLocator())
 
 
