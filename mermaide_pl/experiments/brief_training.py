@@ -52,9 +52,9 @@ def train_briefly(
         enable_model_summary=False,
         callbacks=list(callbacks),
     )
-    speaker = logging.getLogger("mermaide_pl.module")
+    speaker = logging.getLogger("mermaide_pl")
     level = speaker.level
-    speaker.setLevel(logging.WARNING)  # what computes is the same for all of the many
+    speaker.setLevel(logging.WARNING)  # what they say is the same for all of the many
     try:
         trainer.fit(module, data)
     finally:

@@ -34,7 +34,6 @@ from mermaide_pl.sweeps.trial import TrainingError, train_trial
 from mermaide_pl.yaml_files import read_yaml
 
 _MOST_FAILURES = 3  # if no trial has come to an end before
-_TALKATIVE = ("module", "resuming", "skipped_steps")
 
 
 def sweep(
@@ -203,19 +202,17 @@ class _Worker:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Trainings say nothing, and a SIGTERM ends as Ctrl-C does, with the trial put back."""
-    loggers = [logging.getLogger(f"mermaide_pl.{name}") for name in _TALKATIVE]
-    levels = [logger.level for logger in loggers]
+    logger = logging.getLogger("mermaide_pl")
+    level = logger.level
     # Lightning ignores SIGINT after the first
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     signal.signal(signal.SIGTERM, terminate)
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logger.setLevel(level)
         for number, handler in handlers.items():
             signal.signal(number, handler)
