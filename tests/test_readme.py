@@ -48,6 +48,18 @@ def test_every_promise_has_its_test():
             assert not name or f"def {name}(" in (ROOT / path).read_text(), name
 
 
+def test_the_figures_of_the_soak_are_the_recorded_ones():
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "soak.json").read_text())
+    least, most = recorded["open_files"]
+    assert least == most
+    for said in (
+        f"{recorded['rounds']} rounds",
+        f"by {recorded['slope_mib_per_minute']:.2f} MiB a minute",
+        f"open files stay at {most}",
+    ):
+        assert said in README
+
+
 def test_classes_that_are_named_exist():
     table = README[README.index("| slot |") : README.index("From Python")]
     source = "\n".join(path.read_text() for path in (ROOT / "mermaide_pl").rglob("*.py"))
