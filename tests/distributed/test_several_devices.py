@@ -20,44 +20,51 @@ TOLERANCES = {"64-true": 1e-9, "32-true": 1e-5}
 METRICS = 1e-5  # computed in float32 whatever the precision of the weights
 
 
-@pytest.fixture(scope="module", params=TOLERANCES)
-def precision(request) -> str:
-    return request.param
+def trained(out: Path, way: str, precision: str) -> None:
+    command = [HERE / "train_methods.py", out / way, *WAYS[way], precision]
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, precision) -> Path:
-    """A folder with one of every way, and one of every method in each."""
-    out = tmp_path_factory.mktemp("trained")
-    for way, numbers in WAYS.items():
-        command = [sys.executable, HERE / "train_methods.py", out / way, *map(str, numbers)]
-        done = subprocess.run([*command, precision], capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr[-2000:]
-    return out
+def assert_close(actual: Any, expected: Any, tolerance: float, where: str) -> None:
+    torch.testing.assert_close(
+        actual,
+        expected,
+        rtol=0.0,
+        atol=tolerance,
+        equal_nan=True,
+        msg=lambda text: f"{where}: {text}",
+    )
 
 
-def kept(trained: Path, way: str, method: str, rank: int = 0) -> dict[str, Any]:
-    return torch.load(trained / way / method / f"rank{rank}.pt")
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_all_processes_hold_the_same(method, trained):
-    first, second = (kept(trained, "devices", method, rank) for rank in (0, 1))
-    torch.testing.assert_close(first, second, rtol=0.0, atol=0.0, equal_nan=True)
-
-
-@pytest.mark.parametrize("way", ["devices", "batches"])
-@pytest.mark.parametrize("method", METHODS)
-def test_it_trains_as_one_process_does(method, way, trained, precision):
-    expected, actual = kept(trained, "one", method), kept(trained, way, method)
-    assert len(expected["train"]) == 24
-    for part in ("weights", "optimizer"):  # inner rates are among the weights
-        tolerance = TOLERANCES[precision]
-        torch.testing.assert_close(actual[part], expected[part], rtol=0.0, atol=tolerance)
-    for part in ("train", "val", "yardsticks"):
-        torch.testing.assert_close(
-            actual[part], expected[part], rtol=0.0, atol=METRICS, equal_nan=True
-        )
+# in one test, for all methods are trained by one launch
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_two_devices_or_two_batches_train_as_one_process_does(precision, tmp_path):
+    for way in WAYS:
+        trained(tmp_path, way, precision)
+    for method in METHODS:
+        kept = {
+            (way, rank): torch.load(tmp_path / way / method / f"rank{rank}.pt")
+            for way, (devices, _, _) in WAYS.items()
+            for rank in range(devices)
+        }
+        assert_close(kept["devices", 1], kept["devices", 0], 0.0, f"{method}, ranks")
+        expected = kept["one", 0]
+        assert len(expected["train"]) == 24
+        for way in ("devices", "batches"):
+            for part in expected:  # inner rates are among the weights
+                is_exact = part in ("weights", "optimizer")
+                tolerance = TOLERANCES[precision] if is_exact else METRICS
+                where = f"{method}, {way}, {part}"
+                assert_close(kept[way, 0][part], expected[part], tolerance, where)
+        for file in ("best.ckpt", "last.ckpt"):
+            one, two = (
+                plain(without_paths(torch.load(tmp_path / way / method / file, weights_only=True)))
+                for way in ("one", "devices")
+            )
+            assert_close(two, one, METRICS, f"{method}, {file}")
 
 
 def without_paths(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -67,16 +74,6 @@ def without_paths(checkpoint: dict[str, Any]) -> dict[str, Any]:
         for name, state in checkpoint["callbacks"].items()
     }
     return {**checkpoint, "callbacks": callbacks}
-
-
-@pytest.mark.parametrize("file", ["best.ckpt", "last.ckpt"])
-@pytest.mark.parametrize("method", METHODS)
-def test_its_checkpoints_are_those_of_one_process(method, file, trained):
-    expected, actual = (
-        without_paths(torch.load(trained / way / method / file, weights_only=True))
-        for way in ("one", "devices")
-    )
-    torch.testing.assert_close(plain(actual), plain(expected), rtol=0.0, atol=METRICS)
 
 
 def plain(value: Any) -> Any:
