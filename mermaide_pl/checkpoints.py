@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from mermaide_pl.checks import one_line
+from mermaide_pl.processes import is_alive
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 _PREFIX = "pretrained:"
@@ -97,7 +98,8 @@ def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            if not _is_alive(left.suffixes[-2].removeprefix(".")):
+            process = left.suffixes[-2].removeprefix(".")
+            if not (process.isdecimal() and is_alive(int(process))):
                 left.unlink(missing_ok=True)  # by a process that was killed
         content = io.BytesIO()  # PyTorch does not say why it cannot write to a file
         torch.save(checkpoint, content)
@@ -111,16 +113,6 @@ def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)  # after os.replace there is none
-
-
-def _is_alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from jsonargparse.typing import register_type
 from mermaide_pl import agents
 from mermaide_pl.agents.python_agent import import_named
 from mermaide_pl.class_paths import explained, only_trusted
+from mermaide_pl.spec import import_path
 from mermaide_pl.tasks import AgentFamily, Population
 from mermaide_pl.tasks.population import Rule
 from mermaide_pl.yaml_files import PARSER_MODE, read_yaml
@@ -56,11 +57,7 @@ def _is_rule(value: Any, _: Any) -> bool:
     return isinstance(value, type) and issubclass(value, agents.LearningRule)
 
 
-def _import_path(rule: type[agents.LearningRule]) -> str:
-    return f"{rule.__module__}.{rule.__qualname__}"
-
-
-register_type(Rule, _import_path, import_rule, (), _is_rule)
+register_type(Rule, import_path, import_rule, (), _is_rule)
 
 
 def load_population(path: str | Path) -> Population:

@@ -62,9 +62,7 @@ class Resumption(pl.Callback):
     def __init__(self) -> None:
         self._first_step: int | None = None
         self._is_training = False
-        self._skipped: tuple[int, int] | None = (
-            None  # an epoch, and its batches that were trained on
-        )
+        self._skipped: tuple[int, int] | None = None  # an epoch, and batches of it
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Take charge of the checkpoint files."""

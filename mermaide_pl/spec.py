@@ -30,7 +30,7 @@ def name_callable(value: Callable[..., Any]) -> None:
     except (AttributeError, KeyError):
         return
     if found is value:
-        _NAMED[_path(value)] = value
+        _NAMED[import_path(value)] = value
 
 
 def describe(value: Any) -> Any:
@@ -45,7 +45,7 @@ def describe(value: Any) -> Any:
         if isinstance(value, plain):
             return plain(value)  # a numpy number too, which could not be read again
     if isinstance(value, type):
-        return {"type": _path(value)}
+        return {"type": import_path(value)}
     if isinstance(value, list | tuple):
         return [describe(item) for item in value]
     if isinstance(value, dict):
@@ -53,11 +53,13 @@ def describe(value: Any) -> Any:
     if is_dataclass(value):
         callables = getattr(value, "callables", ())
         init_args = {
-            name: {"callable": _path(item)} if name in callables else describe(item)
+            name: {"callable": import_path(item)} if name in callables else describe(item)
             for name, item in ((item.name, getattr(value, item.name)) for item in fields(value))
         }
-        return {"class_path": _path(type(value)), "init_args": init_args}
-    raise TypeError(f"{_path(type(value))} cannot be saved in a checkpoint: make it a dataclass")
+        return {"class_path": import_path(type(value)), "init_args": init_args}
+    raise TypeError(
+        f"{import_path(type(value))} cannot be saved in a checkpoint: make it a dataclass"
+    )
 
 
 def rebuild(spec: Any) -> Any:
@@ -122,7 +124,8 @@ def _recall(spec: Any) -> Callable[..., Any]:
     return _NAMED[path]
 
 
-def _path(named: Any) -> str:
+def import_path(named: Any) -> str:
+    """Where a class or function is found, such as ``mermaide_pl.game.Game``."""
     name = getattr(named, "__qualname__", type(named).__qualname__)
     return f"{getattr(named, '__module__', '')}.{name}"
 

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.experiments.training import is_made_by
+from mermaide_pl.experiments.training import hushed, is_made_by
 from mermaide_pl.module import MermaideModule
 
 
@@ -52,12 +52,7 @@ def train_briefly(
         enable_model_summary=False,
         callbacks=list(callbacks),
     )
-    speaker = logging.getLogger("mermaide_pl")
-    level = speaker.level
-    speaker.setLevel(logging.WARNING)  # what they say is the same for all of the many
-    try:
+    with hushed(logging.WARNING):  # what they say is the same for all of the many
         trainer.fit(module, data)
-    finally:
-        speaker.setLevel(level)
     trainer.save_checkpoint(path)
     return module

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +70,18 @@ def train(
     }
     (folder / _DONE).write_text(json.dumps(record) + "\n")
     return best
+
+
+@contextmanager
+def hushed(level: int) -> Iterator[None]:
+    """Of what the package says, let only what is of this level or above be said."""
+    speaker = logging.getLogger("mermaide_pl")
+    before = speaker.level
+    speaker.setLevel(level)
+    try:
+        yield
+    finally:
+        speaker.setLevel(before)
 
 
 def best_and_last(

@@ -18,6 +18,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mermaide_pl.checks import check_number, one_line
+from mermaide_pl.experiments.training import hushed
 from mermaide_pl.resuming import terminate
 from mermaide_pl.sweeps.progress import SweepProgress
 from mermaide_pl.sweeps.settings import Configure, Sweep, load_sweep
@@ -202,17 +203,13 @@ class _Worker:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Trainings say nothing, and a SIGTERM ends as Ctrl-C does, with the trial put back."""
-    logger = logging.getLogger("mermaide_pl")
-    level = logger.level
     # Lightning ignores SIGINT after the first
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     signal.signal(signal.SIGTERM, terminate)
-    logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with hushed(logging.ERROR), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
             yield
     finally:
-        logger.setLevel(level)
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -22,6 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mermaide_pl.checks import one_line
+from mermaide_pl.processes import is_alive
 from mermaide_pl.randomness import mix
 from mermaide_pl.sweeps.settings import Sweep
 
@@ -189,12 +190,5 @@ def _is_gone(worker: str) -> bool:
     host, _, process = worker.rpartition(":")
     if host != socket.gethostname():
         return False
-    if int(process) == os.getpid():
-        return True  # a worker has one trial at a time
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
+    # a worker has one trial at a time
+    return int(process) == os.getpid() or not is_alive(int(process))
