@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table as RichTable
 
+from mermaide_pl.experiments.comparison_summary import (
+    ALL,
+    CONDITION,
+    QUANTITIES,
+    by_condition,
+    print_summary,
+    summary_page,
+)
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_family_matrix, draw_frontier
 from mermaide_pl.intervals import (
@@ -21,9 +27,6 @@ from mermaide_pl.intervals import (
 )
 
 SCORES = "scores.csv"
-_CONDITION = ("trained_on", "observation", "cost")
-_QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")
-ALL = "all"
 LEAST_GAIN = 0.05
 """Gain of the oracle over no intervention below which a normalised return says nothing."""
 
@@ -38,7 +41,7 @@ def read_scores(out: Path) -> list[Row]:
     rows = [row for path in sorted(out.glob(f"*/seed*/*/{SCORES}")) for row in read_rows(path)]
 
     def agents(row: Row) -> tuple[Any, ...]:
-        return *(row[name] for name in _CONDITION), row["seed"], row["population"]
+        return *(row[name] for name in CONDITION), row["seed"], row["population"]
 
     returns = {(agents(row), row["method"]): row["return"] for row in rows}
     found = []
@@ -93,7 +96,7 @@ def table_rows(
     for method, shots in scores.methods(order):
         for population in populations:
             row = {**condition, "method": method, "shots": shots, "population": population}
-            for quantity in _QUANTITIES:
+            for quantity in QUANTITIES:
                 matrix = scores.matrix(method, shots, quantity, population)
                 row["num_runs"] = len(matrix)
                 interval = stratified_interval(interquartile_mean, matrix)
@@ -129,50 +132,12 @@ def improvement_rows(
     return rows
 
 
-def findings(table: Sequence[Row], ours: str) -> list[str]:
-    """Where our method stands in one condition, one sentence each.
-
-    One method is above another where its interquartile mean of the return is, clearly above where
-    the two intervals are disjoint besides.
-    """
-    found = {(row["method"], row["shots"], row["population"]): row for row in table}
-    populations = [
-        name for name in dict.fromkeys(row["population"] for row in table) if name != ALL
-    ]
-    most = max(row["shots"] for row in table if row["method"] == ours)
-
-    def above(method: str, shots: int, *, clearly: bool = False) -> str:
-        """Where ours, at the most shots, is above a method."""
-        ends = ("low", "high") if clearly else ("iqm", "iqm")
-        yes: list[str] = []
-        no: list[str] = []
-        for name in populations:
-            one, other = found[ours, most, name], found[method, shots, name]
-            is_above = one[f"return_{ends[0]}"] > other[f"return_{ends[1]}"]
-            (yes if is_above else no).append(name)
-        rest = f" (not {', '.join(no)})" if no and yes else ""
-        return f"{len(yes)} of {len(populations)}{rest}"
-
-    lines = []
-    for shots in sorted({0, most}):
-        mean = found[ours, shots, ALL]["normalised_return_iqm"]
-        lines.append(f"{ours} at {shots} shots: normalised return {mean:.3f} over all populations")
-    for method in dict.fromkeys(row["method"] for row in table):
-        if method in (ours, "oracle"):
-            continue
-        shots = most if (method, most, ALL) in found else 0
-        everywhere, clearly = above(method, shots), above(method, shots, clearly=True)
-        lines.append(f"above {method}: on {everywhere}; clearly: on {clearly}")
-    if most:
-        lines.append(f"{most} shots above 0 shots: on {above(ours, 0)}")
-    return lines
-
-
 def report(out: Path, methods: Sequence[str], console: Console | None = None) -> None:
     """Write the tables and figures of all runs in a folder, and print the tables.
 
     ``scores.csv`` has a row for each run, ``table.csv`` interquartile means with intervals,
-    ``improvement.csv`` the probabilities of improvement of the first method over each other.
+    ``improvement.csv`` the probabilities of improvement of the first method over each other, and
+    ``tables.md`` shows both to readers.
     Over several costs ``frontier.png`` is drawn, over several training populations
     ``families.png``.
 
@@ -190,8 +155,8 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     order = [*dict.fromkeys(name for name in fixed if name != "oracle"), *learned, "oracle"]
     table: list[Row] = []
     improvement: list[Row] = []
-    for condition, rows in _by_condition(found).items():
-        names = dict(zip(_CONDITION, condition, strict=True))
+    for condition, rows in by_condition(found).items():
+        names = dict(zip(CONDITION, condition, strict=True))
         populations = list(dict.fromkeys(row["population"] for row in rows))
         scores, columns = Scores(rows, populations), [*populations, ALL]
         table += table_rows(names, scores, order, columns)
@@ -199,7 +164,8 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     write_rows(out / "table.csv", table)
     if improvement:
         write_rows(out / "improvement.csv", improvement)
-    _print(table, methods[0], console)
+    (out / "tables.md").write_text(summary_page(table, improvement, methods[0]))
+    print_summary(table, methods[0], console)
     pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [
         ("frontier.png", "cost", draw_frontier),
         ("families.png", "trained_on", draw_family_matrix),
@@ -208,49 +174,3 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         if len({row[over] for row in table}) > 1:
             draw(table).savefig(out / name)
     console.print(f"results: {out}")
-
-
-def _by_condition(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in _CONDITION), []).append(row)
-    return groups
-
-
-def _print(table: Sequence[Row], ours: str, console: Console) -> None:
-    for (trained_on, observation, cost), rows in _by_condition(table).items():
-        picture = RichTable(
-            title=f"trained on {trained_on}, {observation} information, cost {cost}:"
-            " normalised return, interquartile mean ± half of the 95% interval over"
-            f" {min(row['num_runs'] for row in rows)} runs",
-            box=SIMPLE_HEAD,
-            pad_edge=False,
-            collapse_padding=True,
-            title_justify="left",
-        )
-        picture.add_column("method, shots", no_wrap=True)
-        for population in dict.fromkeys(row["population"] for row in rows):
-            picture.add_column(_in_two_lines(population), justify="right", no_wrap=True)
-        for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
-            cells = [_cell(row) for row in rows if (row["method"], row["shots"]) == (method, shots)]
-            picture.add_row(f"{method}, {shots}", *cells)
-        console.print(picture)
-        if any(row["method"] == ours for row in rows):
-            for line in findings(rows, ours):
-                console.print(f"- {line}", soft_wrap=True, highlight=False)
-
-
-def _in_two_lines(population: str) -> str:
-    """A heading as narrow as the numbers below: ``unseen_ucb`` becomes ``unse`` over ``ucb``."""
-    first, _, second = population.partition("_")
-    return f"{first[:4]}\n{second[:4]}"
-
-
-def _cell(row: Row) -> str:
-    mean, low, high = (row[f"normalised_return_{bound}"] for bound in ("iqm", "low", "high"))
-    if math.isnan(mean):
-        return "-"
-    number = f"{mean:.2f}" if abs(mean) < 10.0 else f"{mean:.0f}"
-    return (
-        number if math.isnan(low) else f"{number}\n±{(high - low) / 2.0:.2f}".replace("±0.", "±.")
-    )

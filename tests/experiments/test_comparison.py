@@ -14,7 +14,8 @@ from mermaide_pl.contest import adapted_player, play_unseen, unseen_agents
 from mermaide_pl.experiments import comparison
 from mermaide_pl.experiments.comparison import compare
 from mermaide_pl.experiments.comparison_settings import Comparison, Method, load_comparison
-from mermaide_pl.experiments.comparison_table import findings, read_scores
+from mermaide_pl.experiments.comparison_summary import summary_page
+from mermaide_pl.experiments.comparison_table import read_scores
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.intervals import interquartile_mean, stratified_interval
 from mermaide_pl.module import MermaideModule
@@ -116,6 +117,15 @@ def test_improvement_is_that_of_the_first_method_over_each_other(folder):
     assert all(0.0 <= row["low"] <= row["probability"] <= row["high"] <= 1.0 for row in rows)
 
 
+def test_the_page_is_that_of_the_tables(folder):
+    out = folder / "out"
+    tables = read_rows(out / "table.csv"), read_rows(out / "improvement.csv")
+    page = (out / "tables.md").read_text()
+    assert page == summary_page(*tables, "ours")
+    for title in ("cost 0.25 (2 runs)", "cost 0.5 (2 runs)", "return over all populations"):
+        assert title in page
+
+
 def test_several_costs_make_a_frontier(folder):
     assert (folder / "out" / "frontier.png").stat().st_size > 10_000
     assert not (folder / "out" / "families.png").exists()
@@ -208,36 +218,3 @@ def test_every_comparison_shipped_can_be_read(path):
     for condition in loaded.conditions():
         for method in loaded.methods.values():
             MermaideModule(loaded.game_of(condition), method.architecture, method.adaptation)
-
-
-def test_findings_by_hand():
-    def row(method, shots, population, low, mean, high):
-        numbers = {"return_low": low, "return_iqm": mean, "return_high": high}
-        return {
-            "method": method,
-            "shots": shots,
-            "population": population,
-            "normalised_return_iqm": 2 * mean,
-            **numbers,
-        }
-
-    table = [
-        row("burst", 0, "ucb", 0.1, 0.2, 0.3),
-        row("burst", 0, "exp3", 0.4, 0.5, 0.6),
-        row("burst", 0, "all", 0.3, 0.35, 0.4),
-        row("ours", 0, "ucb", 0.2, 0.3, 0.4),
-        row("ours", 0, "exp3", 0.1, 0.2, 0.3),
-        row("ours", 0, "all", 0.2, 0.25, 0.3),
-        row("ours", 1, "ucb", 0.31, 0.4, 0.5),
-        row("ours", 1, "exp3", 0.05, 0.1, 0.2),
-        row("ours", 1, "all", 0.2, 0.3, 0.3),
-        row("oracle", 0, "ucb", 0.9, 0.9, 0.9),
-        row("oracle", 0, "exp3", 0.9, 0.9, 0.9),
-        row("oracle", 0, "all", 0.9, 0.9, 0.9),
-    ]
-    assert findings(table, "ours") == [
-        "ours at 0 shots: normalised return 0.500 over all populations",
-        "ours at 1 shots: normalised return 0.600 over all populations",
-        "above burst: on 1 of 2 (not exp3); clearly: on 1 of 2 (not exp3)",
-        "1 shots above 0 shots: on 1 of 2 (not exp3)",
-    ]

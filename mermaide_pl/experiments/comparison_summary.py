@@ -1,0 +1,202 @@
+"""What the table of a comparison says, for people: in the terminal and as a page of Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any
+
+from rich.box import MARKDOWN, SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from mermaide_pl.experiments.records import Row
+
+CONDITION = ("trained_on", "observation", "cost")
+QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")
+ALL = "all"
+"""The population of the rows over all populations."""
+
+
+def by_condition(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
+    """Rows of each condition, by the values of `CONDITION`."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in CONDITION), []).append(row)
+    return groups
+
+
+def findings(table: Sequence[Row], ours: str) -> list[str]:
+    """Where our method stands in one condition, one sentence each.
+
+    One method is above another where its interquartile mean of the return is, clearly above where
+    the two intervals are disjoint besides.
+    """
+    found = {(row["method"], row["shots"], row["population"]): row for row in table}
+    populations = [
+        name for name in dict.fromkeys(row["population"] for row in table) if name != ALL
+    ]
+    most = max(row["shots"] for row in table if row["method"] == ours)
+
+    def above(method: str, shots: int, *, clearly: bool = False) -> str:
+        """Where ours, at the most shots, is above a method."""
+        ends = ("low", "high") if clearly else ("iqm", "iqm")
+        yes: list[str] = []
+        no: list[str] = []
+        for name in populations:
+            one, other = found[ours, most, name], found[method, shots, name]
+            is_above = one[f"return_{ends[0]}"] > other[f"return_{ends[1]}"]
+            (yes if is_above else no).append(name)
+        rest = f" (not {', '.join(no)})" if no and yes else ""
+        return f"{len(yes)} of {len(populations)}{rest}"
+
+    lines = []
+    for shots in sorted({0, most}):
+        mean = found[ours, shots, ALL]["normalised_return_iqm"]
+        lines.append(f"{ours} at {shots} shots: normalised return {mean:.3f} over all populations")
+    for method in dict.fromkeys(row["method"] for row in table):
+        if method in (ours, "oracle"):
+            continue
+        shots = most if (method, most, ALL) in found else 0
+        everywhere, clearly = above(method, shots), above(method, shots, clearly=True)
+        lines.append(f"above {method}: on {everywhere}; clearly: on {clearly}")
+    if most:
+        lines.append(f"{most} shots above 0 shots: on {above(ours, 0)}")
+    return lines
+
+
+def print_summary(table: Sequence[Row], ours: str, console: Console) -> None:
+    """Print the normalised returns and the findings of each condition."""
+    for condition, rows in by_condition(table).items():
+        picture = RichTable(
+            title=f"{_title(*condition)}:"
+            " normalised return, interquartile mean ± half of the 95% interval over"
+            f" {min(row['num_runs'] for row in rows)} runs",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+            title_justify="left",
+        )
+        picture.add_column("method, shots", no_wrap=True)
+        for population in dict.fromkeys(row["population"] for row in rows):
+            picture.add_column(_in_two_lines(population), justify="right", no_wrap=True)
+        for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
+            cells = [_cell(row) for row in rows if (row["method"], row["shots"]) == (method, shots)]
+            picture.add_row(f"{method}, {shots}", *cells)
+        console.print(picture)
+        if any(row["method"] == ours for row in rows):
+            for line in findings(rows, ours):
+                console.print(f"- {line}", soft_wrap=True, highlight=False)
+
+
+def _in_two_lines(population: str) -> str:
+    """A heading as narrow as the numbers below: ``unseen_ucb`` becomes ``unse`` over ``ucb``."""
+    first, _, second = population.partition("_")
+    return f"{first[:4]}\n{second[:4]}"
+
+
+def _cell(row: Row) -> str:
+    mean, low, high = (row[f"normalised_return_{bound}"] for bound in ("iqm", "low", "high"))
+    if math.isnan(mean):
+        return "-"
+    number = f"{mean:.2f}" if abs(mean) < 10.0 else f"{mean:.0f}"
+    return (
+        number if math.isnan(low) else f"{number}\n±{(high - low) / 2.0:.2f}".replace("±0.", "±.")
+    )
+
+
+def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> str:
+    """All numbers of a comparison as a page of Markdown.
+
+    Args:
+        table: rows of ``table.csv``.
+        improvement: rows of ``improvement.csv``.
+        ours: the method that is compared with the others; its rows are bold.
+    """
+    lines = [
+        "# All numbers",
+        "",
+        "Interquartile mean over training runs ± half of its 95% stratified bootstrap interval,"
+        " without it if there is one run. A number after a method is its shots.",
+    ]
+    for (trained_on, observation), rows in _by_observation(table).items():
+        lines += ["", f"## {_title(trained_on, observation)}: return over all populations", ""]
+        lines += _markdown(rows, "cost", "return", ours)
+    probabilities = by_condition(improvement)
+    for condition, rows in by_condition(table).items():
+        runs = min(row["num_runs"] for row in rows)
+        lines += ["", f"## {_title(*condition)} ({runs} run{'s' if runs > 1 else ''})"]
+        if any(row["method"] == ours for row in rows):
+            lines += ["", *(f"- {line}" for line in findings(rows, ours))]
+        for quantity in QUANTITIES:
+            lines += ["", f"### {quantity.replace('_', ' ').capitalize()}", ""]
+            lines += _markdown(rows, "population", quantity, ours)
+        if condition in probabilities:
+            lines += ["", f"### Probability that a run of {ours} has the higher return", ""]
+            lines += _markdown_of_improvement(probabilities[condition])
+    return "\n".join(lines) + "\n"
+
+
+def _by_observation(table: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows over all populations of each training population and observation with several costs."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(table, key=lambda row: row["cost"]):
+        if row["population"] == ALL:
+            groups.setdefault((row["trained_on"], row["observation"]), []).append(row)
+    return {name: rows for name, rows in groups.items() if len({row["cost"] for row in rows}) > 1}
+
+
+def _title(trained_on: str, observation: str, cost: float | None = None) -> str:
+    title = f"trained on {trained_on}, {observation} information"
+    return title if cost is None else f"{title}, cost {cost:g}"
+
+
+def _markdown(rows: Sequence[Row], across: str, quantity: str, ours: str) -> list[str]:
+    """A line per method and shots, a column per value of `across`."""
+    columns = list(dict.fromkeys(row[across] for row in rows))
+    cells = {(row["method"], row["shots"], row[across]): _interval(row, quantity) for row in rows}
+    with_shots = {row["method"] for row in rows if row["shots"]}
+    lines = []
+    for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
+        name = f"{method}, {shots}" if method in with_shots else method
+        name = f"**{name}**" if method == ours else name
+        lines.append([name, *(cells.get((method, shots, column), "") for column in columns)])
+    headings = [f"cost {name:g}" if across == "cost" else f"`{name}`" for name in columns]
+    return _rendered(["method, shots", *headings], lines)
+
+
+def _markdown_of_improvement(rows: Sequence[Row]) -> list[str]:
+    columns = sorted({row["shots"] for row in rows})
+    cells = {
+        (row["over"], row["shots"]): f"{row['probability']:.2f}"
+        + ("" if math.isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]")
+        for row in rows
+        if row["population"] == ALL
+    }
+    lines = [
+        [method, *(cells[method, shots] for shots in columns)]
+        for method in dict.fromkeys(method for method, _ in cells)
+    ]
+    return _rendered(["over", *(f"at {shots} shots" for shots in columns)], lines)
+
+
+def _rendered(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table in Markdown, numbers to the right."""
+    table = RichTable(box=MARKDOWN, pad_edge=True)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=True, justify="right" if number else "left")
+    for line in lines:
+        table.add_row(*line)
+    text = StringIO()
+    Console(file=text, width=10_000, color_system=None).print(table)
+    return text.getvalue().strip().splitlines()
+
+
+def _interval(row: Row, quantity: str) -> str:
+    """Interquartile mean and half of its interval; a dash where there is no number."""
+    mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("iqm", "low", "high"))
+    if math.isnan(mean):
+        return "-"
+    half = "" if math.isnan(low) else f" ± {(high - low) / 2.0:.3f}"
+    return f"{mean:.3f}{half}"

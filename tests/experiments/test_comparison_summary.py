@@ -1,0 +1,82 @@
+"""Findings and pages of a comparison, worked by hand."""
+
+import math
+
+from mermaide_pl.experiments.comparison_summary import QUANTITIES, findings, summary_page
+
+
+def test_findings_by_hand():
+    def row(method, shots, population, low, mean, high):
+        numbers = {"return_low": low, "return_iqm": mean, "return_high": high}
+        return {
+            "method": method,
+            "shots": shots,
+            "population": population,
+            "normalised_return_iqm": 2 * mean,
+            **numbers,
+        }
+
+    table = [
+        row("burst", 0, "ucb", 0.1, 0.2, 0.3),
+        row("burst", 0, "exp3", 0.4, 0.5, 0.6),
+        row("burst", 0, "all", 0.3, 0.35, 0.4),
+        row("ours", 0, "ucb", 0.2, 0.3, 0.4),
+        row("ours", 0, "exp3", 0.1, 0.2, 0.3),
+        row("ours", 0, "all", 0.2, 0.25, 0.3),
+        row("ours", 1, "ucb", 0.31, 0.4, 0.5),
+        row("ours", 1, "exp3", 0.05, 0.1, 0.2),
+        row("ours", 1, "all", 0.2, 0.3, 0.3),
+        row("oracle", 0, "ucb", 0.9, 0.9, 0.9),
+        row("oracle", 0, "exp3", 0.9, 0.9, 0.9),
+        row("oracle", 0, "all", 0.9, 0.9, 0.9),
+    ]
+    assert findings(table, "ours") == [
+        "ours at 0 shots: normalised return 0.500 over all populations",
+        "ours at 1 shots: normalised return 0.600 over all populations",
+        "above burst: on 1 of 2 (not exp3); clearly: on 1 of 2 (not exp3)",
+        "1 shots above 0 shots: on 1 of 2 (not exp3)",
+    ]
+
+
+def test_page_by_hand():
+    def row(method, shots, cost, *interval, trained_on="ucb"):
+        numbers = {
+            f"{quantity}_{bound}": value
+            for quantity in QUANTITIES
+            for bound, value in zip(("low", "iqm", "high"), interval, strict=True)
+        }
+        return {
+            **{"trained_on": trained_on, "observation": "partial", "cost": cost},
+            **{"method": method, "shots": shots, "population": "all", "num_runs": 2},
+            **numbers,
+        }
+
+    nan = math.nan
+    table = [
+        row("burst", 0, 0.5, 0.1, 0.25, 0.3),
+        row("ours", 0, 0.5, nan, 0.5, nan),
+        row("ours", 1, 0.5, nan, nan, nan),
+        row("burst", 0, 0.25, 0.1, 0.125, 0.2),
+        row("burst", 0, 0.5, 0.0, 0.0, 0.0, trained_on="exp3"),
+    ]
+    condition = {"trained_on": "ucb", "observation": "partial", "cost": 0.5}
+    probability = {"probability": 0.75, "low": 0.5, "high": 1.0}
+    compared = {"method": "ours", "shots": 1, "over": "burst", "population": "all"}
+    page = summary_page(table, [{**condition, **compared, **probability}], "ours")
+
+    def section(heading):
+        return page.split(f"{heading}\n\n")[1].split("\n\n")[0].splitlines()
+
+    assert section("## trained on ucb, partial information: return over all populations") == [
+        "| method, shots |     cost 0.25 |      cost 0.5 |",
+        "|---------------|---------------|---------------|",
+        "| burst         | 0.125 ± 0.050 | 0.250 ± 0.100 |",
+        "| **ours, 0**   |               |         0.500 |",
+        "| **ours, 1**   |               |             - |",
+    ]
+    assert "trained on exp3, partial information: return" not in page  # has one cost only
+    assert section("### Probability that a run of ours has the higher return") == [
+        "| over  |        at 1 shots |",
+        "|-------|-------------------|",
+        "| burst | 0.75 [0.50, 1.00] |",
+    ]
