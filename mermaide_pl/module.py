@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
-from mermaide_pl.cards import setting_rows
-from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
-from mermaide_pl.checks import check_count, check_number, check_precision, one_line
+from mermaide_pl.checks import check_count, check_number, check_precision
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import MetaStep, Objective, adapt, meta_step
 from mermaide_pl.metrics import EvaluationMetrics
@@ -30,19 +27,16 @@ from mermaide_pl.principal import (
 )
 from mermaide_pl.resuming import Resumption
 from mermaide_pl.rollout import rollout
+from mermaide_pl.self_describing import SelfDescribingModule
 from mermaide_pl.skipped_steps import NonFiniteSteps
-from mermaide_pl.spec import check_types, describe, rebuild
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import oracle_grid
 
 _LOGGER = logging.getLogger(__name__)
-CHECKPOINT_KEY = "mermaide_pl"
-# settings of a run, a machine, or a beginning that is part of the weights: no checkpoint has them
-_NOT_OF_THE_PRINCIPAL = ("init_from", "kernel", "max_skipped_steps")
 
 
-class MermaideModule(pl.LightningModule):
+class MermaideModule(SelfDescribingModule):
     """Meta-learns a principal over agents.
 
     Args:
@@ -64,6 +58,9 @@ class MermaideModule(pl.LightningModule):
             finite, before the run stops.
     """
 
+    # of a run, of a machine, or of a beginning that is part of the weights
+    not_saved = ("init_from", "kernel", "max_skipped_steps")
+
     def __init__(
         self,
         game: Game = Game(),
@@ -79,7 +76,7 @@ class MermaideModule(pl.LightningModule):
         init_from: str | None = None,
         max_skipped_steps: int = 10,
     ) -> None:
-        super().__init__()
+        super().__init__(locals())
         check_count("num_query_episodes", num_query_episodes, low=1)
         check_count("num_zero_shot_episodes", num_zero_shot_episodes, low=0)
         check_count("num_eval_episodes", num_eval_episodes, low=1)
@@ -87,11 +84,6 @@ class MermaideModule(pl.LightningModule):
         check_number("inner_rates_lr", inner_rates_lr, above=0.0, high=1e6)
         check_count("max_skipped_steps", max_skipped_steps, low=0)
         check_kernel(kernel)
-        self.spec = {
-            name: describe(value)
-            for name, value in locals().items()
-            if name not in ("self", "__class__", *_NOT_OF_THE_PRINCIPAL)
-        }
         self.game = game
         self.objective = objective
         self.num_query_episodes = num_query_episodes
@@ -113,79 +105,7 @@ class MermaideModule(pl.LightningModule):
         self._micro_batches: tuple[int, list[Tensor]] = -1, []  # values logged since that step
         self.init_from = init_from
         if init_from is not None:
-            self._begin_with(init_from)
-
-    @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, map_location: Any = "cpu", **_: Any
-    ) -> Self:
-        """Load a checkpoint without running code from it.
-
-        Raises:
-            ValueError: one line that says what is wrong with the file.
-        """
-        return cls.from_checkpoint(read_checkpoint(checkpoint_path, map_location), checkpoint_path)
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: dict[str, Any], path: str | Path) -> Self:
-        """The module in a checkpoint that `read_checkpoint` has read from `path`."""
-        try:
-            spec = checkpoint[CHECKPOINT_KEY]
-            if not isinstance(spec, dict):
-                raise TypeError("its settings do not map names to values")
-            if unknown := spec.keys() & set(_NOT_OF_THE_PRINCIPAL):
-                raise KeyError(f"unknown setting {min(unknown)}")
-            arguments = {name: rebuild(value) for name, value in spec.items()}
-            check_types(cls.__init__, arguments)
-            module = cls(**arguments)
-            state = checkpoint["state_dict"]
-            module.to(state["principal.weight_hh"].dtype).load_state_dict(state)
-            if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
-                raise ValueError("its weights are not finite")
-        except (
-            *(AttributeError, KeyError, OverflowError, TypeError, RuntimeError, ValueError),
-        ) as error:
-            reason = one_line(error)
-            raise ValueError(f"{path} is not a checkpoint of this version: {reason}") from None
-        return module
-
-    def _begin_with(self, path: str) -> None:
-        start = type(self).load_from_checkpoint(path)
-        try:
-            check_same_shape(start.spec, self.spec)
-        except ValueError as error:
-            raise ValueError(f"init_from {path}: {error}") from None
-        self.load_state_dict(start.state_dict())
-
-    @classmethod
-    def pretrained(cls, name: str) -> Self:
-        """A principal that comes with the package, ready to play.
-
-        Args:
-            name: as ``pretrained/NAME.md`` in the package, its model card, is named.
-
-        Raises:
-            ValueError: one line with the names there are.
-        """
-        return cls.load_from_checkpoint(f"pretrained:{name}").eval()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the settings, as plain data."""
-        checkpoint[CHECKPOINT_KEY] = self.spec
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume with another game or principal, and name other settings."""
-        saved = checkpoint.get(CHECKPOINT_KEY, {})
-        check_same_shape(saved, self.spec)
-        theirs, ours = setting_rows(saved), setting_rows(self.spec)
-        changed = [
-            f"{name} = {value} (there {theirs.get(name, 'absent')})"
-            for name, value in ours.items()
-            if value != theirs.get(name)
-        ]
-        if changed and self.trainer.is_global_zero:
-            advice = "the outer rates go on as they were there"
-            _LOGGER.warning("not as in the checkpoint: %s; %s", ", ".join(changed), advice)
+            self.begin_with(init_from)
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """What every run needs, whoever made its trainer."""

@@ -18,9 +18,10 @@ from mermaide_pl.checkpoints import (
 )
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective
-from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
+from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture, GreedyPlayer
 from mermaide_pl.rollout import rollout
+from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.spec import describe
 from mermaide_pl.tasks import AgentFamily, Population
 

@@ -29,10 +29,11 @@ from mermaide_pl.experiments.comparison_table import SCORES, report
 from mermaide_pl.experiments.records import Row, write_rows
 from mermaide_pl.experiments.training import agent_steps, is_made_by, train
 from mermaide_pl.game import Game
-from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
+from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
 from mermaide_pl.rollout import rollout
+from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 

@@ -16,10 +16,11 @@ from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.histories import read_histories
 from mermaide_pl.meta_step import Support, adapt_to_groups
-from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
+from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import LowVarianceCurvature
 from mermaide_pl.principal import Weights
 from mermaide_pl.score_table import Row
+from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import Population, Split, TaskBatch, task_seed
 from mermaide_pl.trained import check_arms, training_population
 

@@ -14,10 +14,11 @@ from mermaide_pl.evaluation import evaluate
 from mermaide_pl.experiments.one_agent import OneAgent, adapt_by_playing, adapt_from_histories
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.meta_step import Objective, adapt
-from mermaide_pl.module import CHECKPOINT_KEY, MermaideModule
+from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import DiCE
 from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel
 from mermaide_pl.rollout import rollout
+from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import AgentFamily, Interval, Population
 from mermaide_pl.trajectory import Trajectory
 

@@ -1,0 +1,116 @@
+"""A LightningModule whose checkpoints say what it was built of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pytorch_lightning as pl
+
+from mermaide_pl.cards import setting_rows
+from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
+from mermaide_pl.checks import one_line
+from mermaide_pl.spec import check_types, describe, rebuild
+
+_LOGGER = logging.getLogger(__name__)
+CHECKPOINT_KEY = "mermaide_pl"
+"""Where a checkpoint has the settings of its module."""
+
+
+class SelfDescribingModule(pl.LightningModule):
+    """Keeps the arguments it was built with beside its weights, and can be built of a file alone.
+
+    Args:
+        arguments: the ``locals()`` of the constructor, before it does anything else.
+    """
+
+    not_saved: ClassVar[tuple[str, ...]] = ()
+    """Arguments that no checkpoint has."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.spec = {
+            name: describe(value)
+            for name, value in arguments.items()
+            if name not in ("self", "__class__", *self.not_saved)
+        }
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, map_location: Any = "cpu", **_: Any
+    ) -> Self:
+        """Load a checkpoint without running code from it.
+
+        Raises:
+            ValueError: one line that says what is wrong with the file.
+        """
+        return cls.from_checkpoint(read_checkpoint(checkpoint_path, map_location), checkpoint_path)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: dict[str, Any], path: str | Path) -> Self:
+        """The module in a checkpoint that `read_checkpoint` has read from `path`."""
+        try:
+            spec = checkpoint[CHECKPOINT_KEY]
+            if not isinstance(spec, dict):
+                raise TypeError("its settings do not map names to values")
+            if unknown := spec.keys() & set(cls.not_saved):
+                raise KeyError(f"unknown setting {min(unknown)}")
+            arguments = {name: rebuild(value) for name, value in spec.items()}
+            check_types(cls.__init__, arguments)
+            module = cls(**arguments)
+            state = checkpoint["state_dict"]
+            any_weight, _ = next(module.named_parameters())
+            module.to(state[any_weight].dtype).load_state_dict(state)
+            if not all(bool(weight.isfinite().all()) for weight in module.parameters()):
+                raise ValueError("its weights are not finite")
+        except (
+            *(AttributeError, KeyError, OverflowError, TypeError, RuntimeError, ValueError),
+        ) as error:
+            reason = one_line(error)
+            raise ValueError(f"{path} is not a checkpoint of this version: {reason}") from None
+        return module
+
+    def begin_with(self, path: str) -> None:
+        """Take the weights of a checkpoint of the same shape.
+
+        Raises:
+            ValueError: one line that says what is wrong with the file, or differs.
+        """
+        start = type(self).load_from_checkpoint(path)
+        try:
+            check_same_shape(start.spec, self.spec)
+        except ValueError as error:
+            raise ValueError(f"init_from {path}: {error}") from None
+        self.load_state_dict(start.state_dict())
+
+    @classmethod
+    def pretrained(cls, name: str) -> Self:
+        """A principal that comes with the package, ready to play.
+
+        Args:
+            name: as ``pretrained/NAME.md`` in the package, its model card, is named.
+
+        Raises:
+            ValueError: one line with the names there are.
+        """
+        return cls.load_from_checkpoint(f"pretrained:{name}").eval()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the settings, as plain data."""
+        checkpoint[CHECKPOINT_KEY] = self.spec
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume with another game or principal, and name other settings."""
+        saved = checkpoint.get(CHECKPOINT_KEY, {})
+        check_same_shape(saved, self.spec)
+        theirs, ours = setting_rows(saved), setting_rows(self.spec)
+        changed = [
+            f"{name} = {value} (there {theirs.get(name, 'absent')})"
+            for name, value in ours.items()
+            if value != theirs.get(name)
+        ]
+        if changed and self.trainer.is_global_zero:
+            advice = "the outer rates go on as they were there"
+            _LOGGER.warning("not as in the checkpoint: %s; %s", ", ".join(changed), advice)
