@@ -72,22 +72,25 @@ def _resample(num_agents: int, seed: int) -> np.ndarray:
     return counts / num_agents
 
 
-def interquartile_mean(scores: np.ndarray) -> float:
+def interquartile_mean(scores: np.ndarray) -> np.ndarray:
     """Mean of the middle half of all scores, a quarter cut off at each end (rounded down).
 
     Source: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice",
     NeurIPS 2021, section 4.3.
 
     Args:
-        scores: of all runs on all tasks, [runs, tasks].
+        scores: of all runs on all tasks, [..., runs, tasks].
+
+    Returns:
+        [...].
     """
-    ordered = np.sort(scores, axis=None)
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
+    ordered = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
+    cut = ordered.shape[-1] // 4
+    return np.asarray(ordered[..., cut : ordered.shape[-1] - cut].mean(-1))
 
 
 def stratified_interval(
-    statistic: Callable[..., float], *scores: np.ndarray, seed: int = 0
+    statistic: Callable[..., np.ndarray], *scores: np.ndarray, seed: int = 0
 ) -> tuple[float, float, float]:
     """A statistic of several runs and its 95% stratified percentile bootstrap interval.
 
@@ -96,35 +99,38 @@ def stratified_interval(
     Source: Agarwal et al. 2021, section 4.1.
 
     Args:
-        statistic: of one or more score matrices.
+        statistic: of one or more score matrices [..., runs, tasks], to [...].
         scores: of each method, [runs, tasks].
         seed: of the resampling.
 
     Returns:
         Statistic, low, high; nothing can be said of a single run, its interval is nan.
     """
+    value = float(statistic(*scores))
     if min(map(len, scores)) < 2:
-        return statistic(*scores), math.nan, math.nan
+        return value, math.nan, math.nan
     generator = np.random.default_rng(seed)
 
     def again(matrix: np.ndarray) -> np.ndarray:
-        return np.take_along_axis(
-            matrix, generator.integers(len(matrix), size=matrix.shape), axis=0
-        )
+        """Resamples, [resamples, runs, tasks]."""
+        runs = generator.integers(len(matrix), size=(_NUM_RESAMPLES, *matrix.shape))
+        return np.take_along_axis(matrix[None], runs, axis=1)
 
-    resampled = [statistic(*map(again, scores)) for _ in range(_NUM_RESAMPLES)]
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return statistic(*scores), float(low), float(high)
+    low, high = np.percentile(statistic(*map(again, scores)), [2.5, 97.5])
+    return value, float(low), float(high)
 
 
-def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
+def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Chance that a run of ours beats one of theirs on a task drawn at random; ties count half.
 
     Source: Agarwal et al. 2021, section 4.3.
 
     Args:
-        ours: [runs, tasks].
-        theirs: [runs, tasks].
+        ours: [..., runs, tasks].
+        theirs: [..., runs, tasks].
+
+    Returns:
+        [...].
     """
-    difference = np.sign(ours[:, None] - theirs[None])
-    return float((0.5 * (difference + 1.0)).mean())
+    difference = np.sign(ours[..., :, None, :] - theirs[..., None, :, :])
+    return np.asarray((0.5 * (difference + 1.0)).mean((-3, -2, -1)))

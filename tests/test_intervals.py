@@ -12,6 +12,10 @@ from mermaide_pl.intervals import (
 )
 
 
+def mean(scores):
+    return scores.mean((-2, -1))
+
+
 def test_interquartile_mean_by_hand():
     # a quarter of eight cut off at each end leaves 2, 3, 4, 7
     assert interquartile_mean(np.array([[100.0, 3.0, 4.0, 1.0], [2.0, 7.0, -50.0, 9.0]])) == 4.0
@@ -24,6 +28,16 @@ def test_probability_of_improvement_by_hand():
     # task 1: 3 beats 1 and 2, 2 beats 1 and ties 2: 3.5 of 4; task 2: 0 of 4
     ours, theirs = np.array([[3.0, 0.0], [2.0, 0.0]]), np.array([[1.0, 5.0], [2.0, 6.0]])
     assert probability_of_improvement(ours, theirs) == pytest.approx((3.5 + 0.0) / 8.0)
+
+
+def test_statistics_of_many_matrices_are_those_of_each():
+    generator = np.random.default_rng(2)
+    ours, theirs = generator.normal(size=(7, 5, 3)), generator.normal(size=(7, 4, 3))
+    np.testing.assert_allclose(interquartile_mean(ours), [*map(interquartile_mean, ours)])
+    np.testing.assert_allclose(
+        probability_of_improvement(ours, theirs),
+        [*map(probability_of_improvement, ours, theirs)],
+    )
 
 
 def test_interval_holds_the_statistic_and_is_repeated():
@@ -44,12 +58,12 @@ def test_of_a_single_run_nothing_can_be_said():
 def test_runs_are_drawn_again_within_their_task():
     """Two tasks far apart, equal runs in each: nothing to be uncertain about."""
     scores = np.tile([[0.0, 100.0]], (5, 1))
-    assert stratified_interval(np.mean, scores) == (50.0, 50.0, 50.0)
+    assert stratified_interval(mean, scores) == (50.0, 50.0, 50.0)
 
 
 def test_interval_of_a_mean_is_as_wide_as_theory_says():
     scores = np.random.default_rng(1).normal(size=(200, 1))
-    _, low, high = stratified_interval(np.mean, scores)
+    _, low, high = stratified_interval(mean, scores)
     expected = 2 * 1.96 * scores.std() / np.sqrt(200)
     assert high - low == pytest.approx(expected, rel=0.08)
 
