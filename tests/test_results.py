@@ -1,9 +1,11 @@
 """The numbers in the pages on results are those recorded."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from mermaide_pl.checkpoints import PRETRAINED, pretrained_names
 from mermaide_pl.experiments.comparison_settings import load_comparison
 from mermaide_pl.experiments.comparison_summary import summary_page
 from mermaide_pl.experiments.records import read_rows
@@ -20,11 +22,34 @@ def test_pages_show_the_recorded_tables(name):
     assert (RESULTS / name / "tables.md").read_text() == summary_page(*tables, ours)
 
 
-@pytest.mark.parametrize("title", ["The table", "Costs", "Full information"])
-def test_tables_of_methods_are_the_recorded_ones(title):
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [("The table", "table"), ("Costs", "conditions"), ("Full information", "conditions")],
+)
+def test_tables_of_methods_are_the_recorded_ones(title, name):
     readme = (RESULTS / "README.md").read_text()
     section = readme.split(f"# {title}\n")[1].split("\n#")[0]
     shown = [line for line in section.splitlines() if line.startswith("| ")]
     assert len(shown) > 15
-    recorded = (RESULTS / "table" / "tables.md").read_text().splitlines()
+    recorded = (RESULTS / name / "tables.md").read_text().splitlines()
     assert [line for line in shown if line not in recorded] == []
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_cards_show_the_recorded_scores(name):
+    scores: dict[str, dict[str, float]] = {}
+    for row in json.loads((RESULTS / "pretrained" / f"{name}.json").read_text()):
+        of_population = scores.setdefault(row["population"], {})
+        of_population[f"{row['method']} {row['shots']}"] = row["return_mean"]
+    expected = []
+    for population, returns in scores.items():
+        learned = [returns.pop(f"mermaide {shots}") for shots in (0, 1)]
+        oracle, none = returns.pop("oracle 0"), returns["no intervention 0"]
+        best = max(returns, key=returns.__getitem__)
+        schedule = best.removesuffix(" 0").replace("no intervention", "none")
+        numbers = " | ".join(f"{value:.3f}" for value in (*learned, oracle))
+        expected.append(
+            f"| `{population}` | {none:.3f} | {returns[best]:.3f} ({schedule}) | {numbers} |"
+        )
+    card = (PRETRAINED / f"{name}.md").read_text().splitlines()
+    assert [line for line in card if line.startswith("| `")] == expected
