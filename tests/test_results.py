@@ -53,3 +53,19 @@ def test_cards_show_the_recorded_scores(name):
         )
     card = (PRETRAINED / f"{name}.md").read_text().splitlines()
     assert [line for line in card if line.startswith("| `")] == expected
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_learners_of_other_libraries_have_the_recorded_returns(name):
+    recorded = json.loads((RESULTS / "third_party" / f"{name}.json").read_text())
+    shown = [("no intervention", 0), ("always", 0), ("burst", 0), ("mermaide", 0), ("mermaide", 1)]
+    returns = {
+        (row["population"], row["method"], row["shots"]): (
+            f"{row['return_mean']:.3f} ± {(row['return_high'] - row['return_low']) / 2.0:.3f}"
+        )
+        for row in recorded
+    }
+    readme = (RESULTS / "README.md").read_text().splitlines()
+    for population in {row["population"] for row in recorded}:
+        cells = [returns[population, *column] for column in (*shown, ("oracle", 0))]
+        assert f"| `{population}` | {' | '.join(cells)} |" in readme
