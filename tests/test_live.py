@@ -14,7 +14,6 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.checkpoints import pretrained_names, read_checkpoint
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_step import adapt
-from mermaide_pl.module import CHECKPOINT_KEY
 from mermaide_pl.principal import (
     Architecture,
     GreedyPlayer,
@@ -24,6 +23,7 @@ from mermaide_pl.principal import (
     NoWorldModel,
 )
 from mermaide_pl.rollout import rollout
+from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.trajectory import Trajectory, relabel_target_first
 
