@@ -12,6 +12,8 @@ from rich.table import Table as RichTable
 Row = dict[str, Any]
 LEARNED = "mermaide"
 """Name of the learned principal in the rows."""
+ALL = "all"
+"""The population of rows over all populations."""
 QUANTITIES = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
 """What rows hold of each method, as ``_mean``, ``_low`` and ``_high``."""
 
@@ -55,9 +57,9 @@ def method_label(row: Mapping[str, Any], learned: Collection[str] = (LEARNED,)) 
     return f"{method} {row['shots']}-shot" if method in learned else method
 
 
-def interval_text(row: Mapping[str, Any], quantity: str) -> str:
-    """Mean and half of the interval, such as ``0.369 ± 0.016``."""
-    mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("mean", "low", "high"))
+def interval_text(row: Mapping[str, Any], quantity: str, middle: str = "mean") -> str:
+    """Mean, or what the row calls the middle, and half of the interval: ``0.369 ± 0.016``."""
+    mean, low, high = (row[f"{quantity}_{bound}"] for bound in (middle, "low", "high"))
     half = (high - low) / 2
     # else it is a normalised return where the oracle gains little
     digits = 3 if abs(mean) < 10.0 and half < 1.0 else 1

@@ -9,6 +9,7 @@ from mermaide_pl.checkpoints import PRETRAINED, pretrained_names
 from mermaide_pl.experiments.comparison_settings import load_comparison
 from mermaide_pl.experiments.comparison_summary import summary_page
 from mermaide_pl.experiments.records import read_rows
+from mermaide_pl.score_table import interval_text
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -60,9 +61,7 @@ def test_learners_of_other_libraries_have_the_recorded_returns(name):
     recorded = json.loads((RESULTS / "third_party" / f"{name}.json").read_text())
     shown = [("no intervention", 0), ("always", 0), ("burst", 0), ("mermaide", 0), ("mermaide", 1)]
     returns = {
-        (row["population"], row["method"], row["shots"]): (
-            f"{row['return_mean']:.3f} ± {(row['return_high'] - row['return_low']) / 2.0:.3f}"
-        )
+        (row["population"], row["method"], row["shots"]): interval_text(row, "return")
         for row in recorded
     }
     readme = (RESULTS / "README.md").read_text().splitlines()

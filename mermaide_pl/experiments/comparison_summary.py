@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from mermaide_pl.experiments.records import Row
+from mermaide_pl.score_table import ALL, interval_text
 
 CONDITION = ("trained_on", "observation", "cost")
 QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")
-ALL = "all"
-"""The population of the rows over all populations."""
 
 
 def by_condition(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
@@ -195,8 +194,8 @@ def _rendered(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[s
 
 def _interval(row: Row, quantity: str) -> str:
     """Interquartile mean and half of its interval; a dash where there is no number."""
-    mean, low, high = (row[f"{quantity}_{bound}"] for bound in ("iqm", "low", "high"))
+    mean = row[f"{quantity}_iqm"]
     if math.isnan(mean):
         return "-"
-    half = "" if math.isnan(low) else f" ± {(high - low) / 2.0:.3f}"
-    return f"{mean:.3f}{half}"
+    has_interval = not math.isnan(row[f"{quantity}_low"])
+    return interval_text(row, quantity, "iqm") if has_interval else f"{mean:.3f}"

@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 
 from mermaide_pl.experiments.comparison_summary import (
-    ALL,
     CONDITION,
     QUANTITIES,
     by_condition,
@@ -25,6 +24,7 @@ from mermaide_pl.intervals import (
     probability_of_improvement,
     stratified_interval,
 )
+from mermaide_pl.score_table import ALL
 
 SCORES = "scores.csv"
 LEAST_GAIN = 0.05
@@ -164,7 +164,8 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     write_rows(out / "table.csv", table)
     if improvement:
         write_rows(out / "improvement.csv", improvement)
-    (out / "tables.md").write_text(summary_page(table, improvement, methods[0]))
+    page = summary_page(table, improvement, methods[0])
+    (out / "tables.md").write_text(page, encoding="utf-8")
     print_summary(table, methods[0], console)
     pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [
         ("frontier.png", "cost", draw_frontier),

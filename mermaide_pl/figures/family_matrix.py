@@ -16,6 +16,7 @@ from mermaide_pl.figures.style import (
     SMALL_FONT_SIZE,
     shots_label,
 )
+from mermaide_pl.score_table import ALL
 
 
 def draw_family_matrix(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -31,7 +32,7 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]]) -> Figure:
         nan is a dash.
     """
     methods = [row["method"] for row in rows if row["shots"] > 0]
-    chosen = [row for row in rows if row["method"] == methods[0] and row["population"] != "all"]
+    chosen = [row for row in rows if row["method"] == methods[0] and row["population"] != ALL]
     trained_on = list(dict.fromkeys(row["trained_on"] for row in chosen))
     populations = list(dict.fromkeys(row["population"] for row in chosen))
     shots = sorted({row["shots"] for row in chosen})

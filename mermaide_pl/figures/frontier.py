@@ -20,9 +20,8 @@ from mermaide_pl.figures.style import (
     new_grid,
     series_style,
 )
-from mermaide_pl.score_table import LEARNED, method_label
+from mermaide_pl.score_table import ALL, LEARNED, method_label
 
-ALL = "all"
 _FIXED = {"oracle": BLACK, "burst": GREY, "periodic": GREY, "random": GREY}
 _MARKERS = {
     "oracle": "*",
