@@ -7,6 +7,7 @@ import signal
 import threading
 import warnings
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,7 +57,7 @@ class Resumption(pl.Callback):
 
     What was logged is on the disk before a checkpoint is. A run that goes on from step N tells
     TensorBoard to forget what had been logged from step N on, for it is logged again; a run that
-    begins anew does the same from step 0.
+    begins anew does the same from step 0, and sets aside the checkpoints that it would replace.
     """
 
     def __init__(self) -> None:
@@ -66,6 +67,8 @@ class Resumption(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Take charge of the checkpoint files."""
+        # said before it is known whether any is replaced, and here none is
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
             trainer.strategy.checkpoint_io = WholeCheckpoints()
 
@@ -87,6 +90,8 @@ class Resumption(pl.Callback):
         if not trainer.is_global_zero:
             return
         _LOGGER.info("training %s", f"goes on after step {step}" if step else "begins")
+        if not step:
+            _set_aside(trainer)
         start = Event(step=step, session_log=SessionLog(status=SessionLog.START))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -134,6 +139,18 @@ class Resumption(pl.Callback):
             trainer.global_step + 1,
             f"{kept[0]} is kept to go on from" if kept else "no checkpoint was written yet",
         )
+
+
+def _set_aside(trainer: pl.Trainer) -> None:
+    """Rename the checkpoints of an earlier run that this one would replace: ``best.ckpt.1``."""
+    for callback in trainer.checkpoint_callbacks:
+        if not isinstance(callback, ModelCheckpoint) or callback._enable_version_counter:
+            continue
+        path = Path(callback.format_checkpoint_name({}))
+        if path.is_file():
+            names = (path.with_name(f"{path.name}.{number}") for number in count(1))
+            kept = path.rename(next(name for name in names if not name.exists()))
+            _LOGGER.info("the checkpoint of an earlier run is kept as %s", kept)
 
 
 def terminate(*_: object) -> NoReturn:

@@ -22,6 +22,7 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.cli import main
 from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.experiments.training import best_and_last
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture
@@ -29,7 +30,7 @@ from mermaide_pl.tasks import AgentFamily, Population
 
 AGENTS = Population([AgentFamily(UCB, {"beta": [0.1, 0.5]})], num_arms=3)
 STEPS = 4  # of an epoch
-NO_WARNINGS = pytest.mark.filterwarnings("ignore:Checkpoint directory", "ignore:The dirpath")
+NO_WARNINGS = pytest.mark.filterwarnings("ignore:The dirpath")
 
 
 def parts() -> tuple[MermaideModule, TaskDataModule]:
@@ -38,7 +39,7 @@ def parts() -> tuple[MermaideModule, TaskDataModule]:
     return module, TaskDataModule(AGENTS, meta_batch_size=4, steps_per_epoch=STEPS, num_val_tasks=4)
 
 
-def trained(folder: Path, *, ckpt_path: Path | None = None, **settings: Any) -> pl.Trainer:
+def trained(folder: Path, *, ckpt_path: Path | str | None = None, **settings: Any) -> pl.Trainer:
     defaults = {
         "accelerator": "cpu",
         "max_epochs": 3,
@@ -138,6 +139,21 @@ def test_a_trainer_may_run_before_and_again(tmp_path):
     trainer.fit_loop.max_epochs = 2
     trainer.fit(module, data)
     assert [step for step, _ in curves(tmp_path)["train/loss"]] == list(range(2 * STEPS))
+
+
+def test_what_a_new_run_would_replace_is_kept(tmp_path, caplog):
+    kept = []
+    for number in (1, 2, 3):
+        with caplog.at_level("INFO", "mermaide_pl"):
+            trained(tmp_path, max_epochs=number, callbacks=best_and_last(tmp_path))
+        kept.append({name: (tmp_path / name).read_bytes() for name in ("best.ckpt", "last.ckpt")})
+    trained(tmp_path, max_epochs=4, ckpt_path="last", callbacks=best_and_last(tmp_path))
+    assert not (tmp_path / "last.ckpt.3").exists()  # that run goes on
+    for number, files in enumerate(kept[:2], start=1):
+        for name, content in files.items():
+            path = tmp_path / f"{name}.{number}"
+            assert path.read_bytes() == content
+            assert f"the checkpoint of an earlier run is kept as {path}" in caplog.messages
 
 
 @NO_WARNINGS

@@ -93,8 +93,7 @@ class _CLI(LightningCLI):
             read_checkpoint(given.ckpt_path)
             given.ckpt_path = str(checkpoint_path(given.ckpt_path))
         if given.get("ckpt_path") == "last":  # the training says itself where it begins
-            for message in ("Checkpoint directory .* exists", ".*there is no last checkpoint"):
-                warnings.filterwarnings("ignore", message=message)
+            warnings.filterwarnings("ignore", message=".*there is no last checkpoint")
 
     def _run_subcommand(self, subcommand: str) -> None:
         """All processes fail together, with one line."""
