@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from mermaide_pl.experiments.comparison_settings import Condition
 from mermaide_pl.experiments.comparison_summary import (
     CONDITION,
     QUANTITIES,
@@ -18,7 +19,7 @@ from mermaide_pl.experiments.comparison_summary import (
     summary_page,
 )
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
-from mermaide_pl.figures import draw_family_matrix, draw_frontier
+from mermaide_pl.figures import draw_family_matrix, draw_frontier, draw_method_scores
 from mermaide_pl.intervals import (
     interquartile_mean,
     probability_of_improvement,
@@ -138,8 +139,8 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     ``scores.csv`` has a row for each run, ``table.csv`` interquartile means with intervals,
     ``improvement.csv`` the probabilities of improvement of the first method over each other, and
     ``tables.md`` shows both to readers.
-    Over several costs ``frontier.png`` is drawn, over several training populations
-    ``families.png``.
+    ``normalised_return.png`` is drawn in the folder of every condition, over several costs
+    ``frontier.png``, over several training populations ``families.png``.
 
     Args:
         out: folder of a comparison.
@@ -167,6 +168,10 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     page = summary_page(table, improvement, methods[0])
     (out / "tables.md").write_text(page, encoding="utf-8")
     print_summary(table, methods[0], console)
+    for condition, rows in by_condition(table).items():
+        if any(not math.isnan(row["normalised_return_iqm"]) for row in rows):
+            picture = out / Condition(*condition).name / "normalised_return.png"
+            draw_method_scores(rows, methods).savefig(picture)
     pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [
         ("frontier.png", "cost", draw_frontier),
         ("families.png", "trained_on", draw_family_matrix),

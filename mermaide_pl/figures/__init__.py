@@ -8,6 +8,7 @@ from mermaide_pl.figures.frontier import draw_frontier, draw_trade_off
 from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.meta_training import draw_meta_training
+from mermaide_pl.figures.method_scores import draw_method_scores
 from mermaide_pl.figures.pull_maps import draw_pull_maps
 from mermaide_pl.figures.tensorboard import FigureLogger, SettingsLogger
 from mermaide_pl.figures.timing import draw_timing
@@ -24,6 +25,7 @@ __all__ = [
     "draw_intervention_rate",
     "draw_learning_curves",
     "draw_meta_training",
+    "draw_method_scores",
     "draw_pull_maps",
     "draw_timing",
     "draw_trade_off",

@@ -129,6 +129,9 @@ def test_the_page_is_that_of_the_tables(folder):
 def test_several_costs_make_a_frontier(folder):
     assert (folder / "out" / "frontier.png").stat().st_size > 10_000
     assert not (folder / "out" / "families.png").exists()
+    for condition in ("ucb-partial-cost0.5", "ucb-partial-cost0.25"):
+        picture = folder / "out" / condition / "normalised_return.png"
+        assert picture.stat().st_size > 10_000
 
 
 def test_what_is_finished_is_not_repeated(folder, monkeypatch, capsys):
