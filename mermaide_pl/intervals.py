@@ -104,8 +104,10 @@ def stratified_interval(
         seed: of the resampling.
 
     Returns:
-        Statistic, low, high; nothing can be said of a single run, its interval is nan.
+        Statistic, low, high; the interval of a single run is nan, without any all three are.
     """
+    if not all(map(len, scores)):
+        return math.nan, math.nan, math.nan
     value = float(statistic(*scores))
     if min(map(len, scores)) < 2:
         return value, math.nan, math.nan

@@ -55,6 +55,10 @@ def test_of_a_single_run_nothing_can_be_said():
     assert math.isnan(high)
 
 
+def test_of_no_run_still_less():
+    assert all(map(math.isnan, stratified_interval(interquartile_mean, np.empty((0, 2)))))
+
+
 def test_runs_are_drawn_again_within_their_task():
     """Two tasks far apart, equal runs in each: nothing to be uncertain about."""
     scores = np.tile([[0.0, 100.0]], (5, 1))

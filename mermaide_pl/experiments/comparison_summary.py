@@ -26,11 +26,12 @@ def by_condition(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
     return groups
 
 
-def findings(table: Sequence[Row], ours: str) -> list[str]:
+def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> list[str]:
     """Where our method stands in one condition, one sentence each.
 
     One method is above another where its interquartile mean of the return is, clearly above where
-    the two intervals are disjoint besides.
+    the two intervals are disjoint besides, and above it run by run where the interval of the gain
+    lies above zero.
     """
     found = {(row["method"], row["shots"], row["population"]): row for row in table}
     populations = [
@@ -38,17 +39,27 @@ def findings(table: Sequence[Row], ours: str) -> list[str]:
     ]
     most = max(row["shots"] for row in table if row["method"] == ours)
 
-    def above(method: str, shots: int, *, clearly: bool = False) -> str:
-        """Where ours, at the most shots, is above a method."""
-        ends = ("low", "high") if clearly else ("iqm", "iqm")
-        yes: list[str] = []
-        no: list[str] = []
-        for name in populations:
-            one, other = found[ours, most, name], found[method, shots, name]
-            is_above = one[f"return_{ends[0]}"] > other[f"return_{ends[1]}"]
-            (yes if is_above else no).append(name)
-        rest = f" (not {', '.join(no)})" if no and yes else ""
-        return f"{len(yes)} of {len(populations)}{rest}"
+    gains = {
+        (row["over"], row["population"]): row["gain_low"]
+        for row in improvement
+        if row["shots"] == most
+    }
+
+    def on(are_above: Sequence[bool]) -> str:
+        """On how many populations, and on which not."""
+        no = [name for name, is_above in zip(populations, are_above, strict=True) if not is_above]
+        rest = f" (not {', '.join(no)})" if 0 < len(no) < len(populations) else ""
+        return f"on {len(populations) - len(no)} of {len(populations)}{rest}"
+
+    def above(method: str, shots: int, own: str = "iqm", its: str = "iqm") -> str:
+        """Where a bound of ours, at the most shots, is above a bound of a method."""
+        return on(
+            [
+                found[ours, most, name][f"return_{own}"]
+                > found[method, shots, name][f"return_{its}"]
+                for name in populations
+            ]
+        )
 
     lines = []
     for shots in sorted({0, most}):
@@ -58,15 +69,21 @@ def findings(table: Sequence[Row], ours: str) -> list[str]:
         if method in (ours, "oracle"):
             continue
         shots = most if (method, most, ALL) in found else 0
-        everywhere, clearly = above(method, shots), above(method, shots, clearly=True)
-        lines.append(f"above {method}: on {everywhere}; clearly: on {clearly}")
+        clearly = above(method, shots, "low", "high")
+        run_by_run = on([gains[method, name] > 0.0 for name in populations])
+        lines.append(
+            f"above {method}: {above(method, shots)}; clearly: {clearly}; run by run: {run_by_run}"
+        )
     if most:
-        lines.append(f"{most} shots above 0 shots: on {above(ours, 0)}")
+        lines.append(f"{most} shots above 0 shots: {above(ours, 0)}")
     return lines
 
 
-def print_summary(table: Sequence[Row], ours: str, console: Console) -> None:
+def print_summary(
+    table: Sequence[Row], improvement: Sequence[Row], ours: str, console: Console
+) -> None:
     """Print the normalised returns and the findings of each condition."""
+    comparisons = by_condition(improvement)
     for condition, rows in by_condition(table).items():
         picture = RichTable(
             title=f"{_title(*condition)}:"
@@ -84,8 +101,8 @@ def print_summary(table: Sequence[Row], ours: str, console: Console) -> None:
             cells = [_cell(row) for row in rows if (row["method"], row["shots"]) == (method, shots)]
             picture.add_row(f"{method}, {shots}", *cells)
         console.print(picture)
-        if any(row["method"] == ours for row in rows):
-            for line in findings(rows, ours):
+        if condition in comparisons:
+            for line in findings(rows, comparisons[condition], ours):
                 console.print(f"- {line}", soft_wrap=True, highlight=False)
 
 
@@ -117,23 +134,29 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
         "# All numbers",
         "",
         "Interquartile mean over training runs ± half of its 95% stratified bootstrap interval,"
-        " without it if there is one run. A number after a method is its shots.",
+        " without it if there is one run. A number after a method is its shots. *Clearly* is with"
+        " disjoint intervals, *run by run*, on the same agents, with the interval of the gain above"
+        " zero.",
     ]
     for (trained_on, observation), rows in _by_observation(table).items():
         lines += ["", f"## {_title(trained_on, observation)}: return over all populations", ""]
         lines += _markdown(rows, "cost", "return", ours)
-    probabilities = by_condition(improvement)
+    comparisons = by_condition(improvement)
     for condition, rows in by_condition(table).items():
         runs = min(row["num_runs"] for row in rows)
         lines += ["", f"## {_title(*condition)} ({runs} run{'s' if runs > 1 else ''})"]
-        if any(row["method"] == ours for row in rows):
-            lines += ["", *(f"- {line}" for line in findings(rows, ours))]
+        compared = comparisons.get(condition, [])
+        if compared:
+            lines += ["", *(f"- {line}" for line in findings(rows, compared, ours))]
         for quantity in QUANTITIES:
             lines += ["", f"### {quantity.replace('_', ' ').capitalize()}", ""]
             lines += _markdown(rows, "population", quantity, ours)
-        if condition in probabilities:
+        for shots in sorted({row["shots"] for row in compared}):
+            lines += ["", f"### Gain of {ours} in return at {shots} shots, run by run", ""]
+            lines += _markdown_of_gain([row for row in compared if row["shots"] == shots])
+        if compared:
             lines += ["", f"### Probability that a run of {ours} has the higher return", ""]
-            lines += _markdown_of_improvement(probabilities[condition])
+            lines += _markdown_of_improvement(compared)
     return "\n".join(lines) + "\n"
 
 
@@ -163,6 +186,17 @@ def _markdown(rows: Sequence[Row], across: str, quantity: str, ours: str) -> lis
         lines.append([name, *(cells.get((method, shots, column), "") for column in columns)])
     headings = [f"cost {name:g}" if across == "cost" else f"`{name}`" for name in columns]
     return _rendered(["method, shots", *headings], lines)
+
+
+def _markdown_of_gain(rows: Sequence[Row]) -> list[str]:
+    """A line per method that ours is compared with, a column per population."""
+    columns = list(dict.fromkeys(row["population"] for row in rows))
+    cells = {(row["over"], row["population"]): _interval(row, "gain") for row in rows}
+    lines = [
+        [method, *(cells[method, column] for column in columns)]
+        for method in dict.fromkeys(row["over"] for row in rows)
+    ]
+    return _rendered(["over", *(f"`{name}`" for name in columns)], lines)
 
 
 def _markdown_of_improvement(rows: Sequence[Row]) -> list[str]:

@@ -79,14 +79,26 @@ class Scores:
 
     def matrix(self, method: str, shots: int, quantity: str, population: str = ALL) -> np.ndarray:
         """Scores [runs, populations], or of one population [runs, 1]."""
-        columns = self.populations if population == ALL else [population]
-        matrix = np.array(
-            [
-                [self._values[method, shots, seed, column][quantity] for column in columns]
-                for seed in self._seeds[method, shots]
-            ]
-        )
+        matrix = self._matrix(method, shots, quantity, population, self._seeds[method, shots])
         return matrix if population != ALL else matrix[:, ~np.isnan(matrix).any(0)]
+
+    def gains(self, ours: str, other: str, shots: int, population: str = ALL) -> np.ndarray:
+        """Return of a method minus that of another, seed by seed, as `matrix` has them.
+
+        The runs of a seed meet the same agents with the same random numbers.
+        """
+        pair = [(name, self.shots_of(name, shots)) for name in (ours, other)]
+        seeds = [seed for seed in self._seeds[pair[0]] if seed in self._seeds[pair[1]]]
+        first, second = (self._matrix(*one, "return", population, seeds) for one in pair)
+        return first - second
+
+    def _matrix(
+        self, method: str, shots: int, quantity: str, population: str, seeds: Sequence[int]
+    ) -> np.ndarray:
+        columns = self.populations if population == ALL else [population]
+        rows = [[self._values[method, shots, seed, column] for column in columns] for seed in seeds]
+        values = [[row[quantity] for row in line] for line in rows]
+        return np.array(values, dtype=float).reshape(len(seeds), len(columns))
 
 
 def table_rows(
@@ -110,7 +122,11 @@ def table_rows(
 def improvement_rows(
     condition: Row, scores: Scores, ours: str, order: Sequence[str], populations: Sequence[str]
 ) -> list[Row]:
-    """Probability that a run of ours has the higher return, against each other method."""
+    """Where ours stands against each other method at as many shots, with intervals.
+
+    ``probability`` is that of a run of ours having the higher return, of any two runs; ``gain_iqm``
+    is the interquartile mean of the difference in return of the runs of the same seed.
+    """
     rows: list[Row] = []
     methods = dict.fromkeys(method for method, _ in scores.methods(order))
     if ours not in methods:
@@ -129,6 +145,10 @@ def improvement_rows(
                 row["population"] = population
                 for bound, value in zip(("probability", "low", "high"), interval, strict=True):
                     row[bound] = value
+                gains = scores.gains(ours, method, shots, population)
+                interval = stratified_interval(interquartile_mean, gains)
+                for bound, value in zip(("iqm", "low", "high"), interval, strict=True):
+                    row[f"gain_{bound}"] = value
                 rows.append(row)
     return rows
 
@@ -137,10 +157,10 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     """Write the tables and figures of all runs in a folder, and print the tables.
 
     ``scores.csv`` has a row for each run, ``table.csv`` interquartile means with intervals,
-    ``improvement.csv`` the probabilities of improvement of the first method over each other, and
-    ``tables.md`` shows both to readers.
-    ``normalised_return.png`` is drawn in the folder of every condition, over several costs
-    ``frontier.png``, over several training populations ``families.png``.
+    ``improvement.csv`` the probability of improvement and the gain of the first method over each
+    other, and ``tables.md`` shows both to readers.
+    Of several methods ``normalised_return.png`` is drawn in the folder of every condition, over
+    several costs ``frontier.png``, over several training populations ``families.png``.
 
     Args:
         out: folder of a comparison.
@@ -167,9 +187,10 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         write_rows(out / "improvement.csv", improvement)
     page = summary_page(table, improvement, methods[0])
     (out / "tables.md").write_text(page, encoding="utf-8")
-    print_summary(table, methods[0], console)
+    print_summary(table, improvement, methods[0], console)
     for condition, rows in by_condition(table).items():
-        if any(not math.isnan(row["normalised_return_iqm"]) for row in rows):
+        has_numbers = any(not math.isnan(row["normalised_return_iqm"]) for row in rows)
+        if has_numbers and len(methods) > 1:
             picture = out / Condition(*condition).name / "normalised_return.png"
             draw_method_scores(rows, methods).savefig(picture)
     pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [

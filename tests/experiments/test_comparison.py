@@ -15,7 +15,7 @@ from mermaide_pl.experiments import comparison
 from mermaide_pl.experiments.comparison import compare
 from mermaide_pl.experiments.comparison_settings import Comparison, Method, load_comparison
 from mermaide_pl.experiments.comparison_summary import summary_page
-from mermaide_pl.experiments.comparison_table import read_scores
+from mermaide_pl.experiments.comparison_table import Scores, read_scores
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.intervals import interquartile_mean, stratified_interval
 from mermaide_pl.module import MermaideModule
@@ -115,6 +115,36 @@ def test_improvement_is_that_of_the_first_method_over_each_other(folder):
     assert {row["method"] for row in rows} == {"ours"}
     assert {row["over"] for row in rows} >= {"plain", "none", "always", "oracle"}
     assert all(0.0 <= row["low"] <= row["probability"] <= row["high"] <= 1.0 for row in rows)
+
+
+def test_gains_are_of_runs_with_the_same_seed(folder):
+    returns = {
+        (row["method"], row["shots"], row["seed"]): row["return"]
+        for row in read_scores(folder / "out")
+        if row["population"] == "softmax" and row["cost"] == 0.25
+    }
+    rows = read_rows(folder / "out" / "improvement.csv")
+    for over, shots in (("plain", 1), ("burst", 0)):  # schedules have no shots
+        chosen = {"over": over, "shots": 1, "population": "softmax", "cost": 0.25}
+        (row,) = (row for row in rows if chosen.items() <= row.items())
+        gains = [returns["ours", 1, seed] - returns[over, shots, seed] for seed in (0, 1)]
+        assert row["gain_iqm"] == pytest.approx(np.mean(gains), abs=1e-5)
+        assert row["gain_low"] == pytest.approx(min(gains), abs=1e-5)
+        assert row["gain_high"] == pytest.approx(max(gains), abs=1e-5)
+
+
+def test_a_gain_is_of_seeds_that_both_have():
+    def row(method, seed, value):
+        return {
+            "method": method,
+            "shots": 0,
+            "seed": seed,
+            "population": "exp3",
+            "return": value,
+        }
+
+    scores = Scores([row("ours", 0, 0.5), row("ours", 1, 0.9), row("burst", 1, 0.7)], ["exp3"])
+    np.testing.assert_allclose(scores.gains("ours", "burst", 0), [[0.2]])
 
 
 def test_the_page_is_that_of_the_tables(folder):

@@ -30,10 +30,16 @@ def test_findings_by_hand():
         row("oracle", 0, "exp3", 0.9, 0.9, 0.9),
         row("oracle", 0, "all", 0.9, 0.9, 0.9),
     ]
-    assert findings(table, "ours") == [
+    gains = {("ucb", 0): -0.1, ("exp3", 0): -0.1, ("ucb", 1): 0.01, ("exp3", 1): 0.0}
+    improvement = [
+        {"over": "burst", "population": population, "shots": shots, "gain_low": gain}
+        for (population, shots), gain in gains.items()
+    ]
+    assert findings(table, improvement, "ours") == [
         "ours at 0 shots: normalised return 0.500 over all populations",
         "ours at 1 shots: normalised return 0.600 over all populations",
-        "above burst: on 1 of 2 (not exp3); clearly: on 1 of 2 (not exp3)",
+        "above burst: on 1 of 2 (not exp3); clearly: on 1 of 2 (not exp3); run by run: on 1 of 2"
+        " (not exp3)",
         "1 shots above 0 shots: on 1 of 2 (not exp3)",
     ]
 
@@ -61,8 +67,9 @@ def test_page_by_hand():
     ]
     condition = {"trained_on": "ucb", "observation": "partial", "cost": 0.5}
     probability = {"probability": 0.75, "low": 0.5, "high": 1.0}
+    gain = {"gain_iqm": 0.25, "gain_low": 0.125, "gain_high": 0.375}
     compared = {"method": "ours", "shots": 1, "over": "burst", "population": "all"}
-    page = summary_page(table, [{**condition, **compared, **probability}], "ours")
+    page = summary_page(table, [{**condition, **compared, **probability, **gain}], "ours")
 
     def section(heading):
         return page.split(f"{heading}\n\n")[1].split("\n\n")[0].splitlines()
@@ -79,4 +86,9 @@ def test_page_by_hand():
         "| over  |        at 1 shots |",
         "|-------|-------------------|",
         "| burst | 0.75 [0.50, 1.00] |",
+    ]
+    assert section("### Gain of ours in return at 1 shots, run by run") == [
+        "| over  |         `all` |",
+        "|-------|---------------|",
+        "| burst | 0.250 ± 0.125 |",
     ]
