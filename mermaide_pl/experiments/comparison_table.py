@@ -182,9 +182,8 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         scores, columns = Scores(rows, populations), [*populations, ALL]
         table += table_rows(names, scores, order, columns)
         improvement += improvement_rows(names, scores, methods[0], order, columns)
-    write_rows(out / "table.csv", table)
-    if improvement:
-        write_rows(out / "improvement.csv", improvement)
+    table = _recorded(out / "table.csv", table)
+    improvement = _recorded(out / "improvement.csv", improvement)
     page = summary_page(table, improvement, methods[0])
     (out / "tables.md").write_text(page, encoding="utf-8")
     print_summary(table, improvement, methods[0], console)
@@ -201,3 +200,11 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         if len({row[over] for row in table}) > 1:
             draw(table).savefig(out / name)
     console.print(f"results: {out}")
+
+
+def _recorded(path: Path, rows: list[Row]) -> list[Row]:
+    """Rows as a file has them, for all that is shown is to be what is recorded."""
+    if not rows:
+        return []
+    write_rows(path, rows)
+    return read_rows(path)
