@@ -22,9 +22,7 @@ PYTEST_ARGS ?= -n 2 -m "not slow"
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-# A new run replaces the last: TensorBoard would draw both into one curve.
 quickstart: $(VENV)/.run ## Install, train a small principal and score it on unseen agents
-	rm -rf $(QUICKSTART_RUN)
 	$(BIN)/mermaide fit --config $(QUICKSTART_CONFIG)
 	$(BIN)/mermaide evaluate --ckpt_path $(QUICKSTART_CKPT) \
 		--population $(QUICKSTART_POPULATION) --shots $(QUICKSTART_SHOTS) \

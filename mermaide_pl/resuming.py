@@ -24,7 +24,16 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints whole or not at all, and reads none that is damaged or holds code."""
+    """Writes checkpoints whole or not at all, and reads none that is damaged or holds code.
+
+    A checkpoint of an earlier run that would be replaced is renamed, ``best.ckpt`` to
+    ``best.ckpt.1`` and so on. Those in and below the folder that the run goes on from are its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: set[Path] = set()
+        self._goes_on_in: Path | None = None
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
@@ -36,8 +45,18 @@ class WholeCheckpoints(TorchCheckpointIO):
         """
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
-        else:
+            return
+        path = Path(path)
+        earlier = None if self._is_own(path) or not path.is_file() else _set_aside(path)
+        try:
             write_checkpoint(checkpoint, path)
+        except BaseException:
+            if earlier is not None:
+                earlier.rename(path)
+            raise
+        if earlier is not None:
+            _LOGGER.info("the checkpoint of an earlier run is kept as %s", earlier)
+        self._written.add(path)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
@@ -49,7 +68,18 @@ class WholeCheckpoints(TorchCheckpointIO):
         """
         if "://" in str(path):
             return super().load_checkpoint(path, map_location, weights_only=True)
+        self._goes_on_in = Path(path).absolute().parent
         return read_checkpoint(path, map_location)
+
+    def _is_own(self, path: Path) -> bool:
+        folder = self._goes_on_in
+        below = folder is not None and path.absolute().is_relative_to(folder)
+        return below or path in self._written
+
+
+def _set_aside(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    return path.rename(next(name for name in names if not name.exists()))
 
 
 class Resumption(pl.Callback):
@@ -57,7 +87,7 @@ class Resumption(pl.Callback):
 
     What was logged is on the disk before a checkpoint is. A run that goes on from step N tells
     TensorBoard to forget what had been logged from step N on, for it is logged again; a run that
-    begins anew does the same from step 0, and sets aside the checkpoints that it would replace.
+    begins anew does the same from step 0.
     """
 
     def __init__(self) -> None:
@@ -67,10 +97,10 @@ class Resumption(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Take charge of the checkpoint files."""
-        # said before it is known whether any is replaced, and here none is
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
             trainer.strategy.checkpoint_io = WholeCheckpoints()
+            # said of every folder, also where nothing is lost
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -90,8 +120,6 @@ class Resumption(pl.Callback):
         if not trainer.is_global_zero:
             return
         _LOGGER.info("training %s", f"goes on after step {step}" if step else "begins")
-        if not step:
-            _set_aside(trainer)
         start = Event(step=step, session_log=SessionLog(status=SessionLog.START))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -139,18 +167,6 @@ class Resumption(pl.Callback):
             trainer.global_step + 1,
             f"{kept[0]} is kept to go on from" if kept else "no checkpoint was written yet",
         )
-
-
-def _set_aside(trainer: pl.Trainer) -> None:
-    """Rename the checkpoints of an earlier run that this one would replace: ``best.ckpt.1``."""
-    for callback in trainer.checkpoint_callbacks:
-        if not isinstance(callback, ModelCheckpoint) or callback._enable_version_counter:
-            continue
-        path = Path(callback.format_checkpoint_name({}))
-        if path.is_file():
-            names = (path.with_name(f"{path.name}.{number}") for number in count(1))
-            kept = path.rename(next(name for name in names if not name.exists()))
-            _LOGGER.info("the checkpoint of an earlier run is kept as %s", kept)
 
 
 def terminate(*_: object) -> NoReturn:

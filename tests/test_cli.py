@@ -639,6 +639,19 @@ def test_a_fit_without_checkpoints_reports_nothing(workplace, capsys):
     assert "before" not in captured.out
 
 
+def test_fine_tuning_does_not_take_the_place_of_its_start(workplace, capsys):
+    start = Path("logs/finetune/checkpoints/best.ckpt")
+    start.parent.mkdir(parents=True)
+    start.write_bytes(Path("whole.ckpt").read_bytes())
+    logger = "--trainer.logger TensorBoardLogger --trainer.logger.save_dir logs"
+    place = "--trainer.logger.name finetune --trainer.logger.version ''"
+    with pytest.raises(SystemExit):
+        main(shlex.split(f"{FIT_IT} --model.init_from {start} {logger} {place}"))
+    error = capsys.readouterr().err
+    assert f"--model.init_from {start} lies where this run writes its checkpoints" in error
+    assert error.count("\n") == 1
+
+
 def test_fine_tuning_starts_only_where_its_report_can_be_made(workplace, capsys):
     content = torch.load("whole.ckpt", weights_only=True)
     del content["TaskDataModule"]

@@ -7,6 +7,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from mermaide_pl.experiments.training import best_and_last
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture
+from mermaide_pl.resuming import WholeCheckpoints
 from mermaide_pl.tasks import AgentFamily, Population
 
 AGENTS = Population([AgentFamily(UCB, {"beta": [0.1, 0.5]})], num_arms=3)
@@ -141,7 +144,11 @@ def test_a_trainer_may_run_before_and_again(tmp_path):
     assert [step for step, _ in curves(tmp_path)["train/loss"]] == list(range(2 * STEPS))
 
 
-def test_what_a_new_run_would_replace_is_kept(tmp_path, caplog):
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*ckpt*"))
+
+
+def test_what_a_new_run_replaces_is_kept(tmp_path, caplog):
     kept = []
     for number in (1, 2, 3):
         with caplog.at_level("INFO", "mermaide_pl"):
@@ -154,6 +161,44 @@ def test_what_a_new_run_would_replace_is_kept(tmp_path, caplog):
             path = tmp_path / f"{name}.{number}"
             assert path.read_bytes() == content
             assert f"the checkpoint of an earlier run is kept as {path}" in caplog.messages
+
+
+def test_a_run_that_goes_on_from_another_folder_keeps_what_is_there(tmp_path):
+    for name in ("one", "other"):
+        trained(tmp_path / name, max_epochs=1, callbacks=best_and_last(tmp_path / name))
+    start, other = tmp_path / "one" / "last.ckpt", tmp_path / "other"
+    trained(other, max_epochs=2, ckpt_path=start, callbacks=best_and_last(other)[1:])
+    assert names(other) == ["best.ckpt", "last.ckpt", "last.ckpt.1"]
+
+
+class Fails(pl.Callback):
+    def on_train_batch_start(self, *_):
+        raise RuntimeError("in the first step")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"fast_dev_run": True}, {"max_epochs": 0}, {"callbacks": [Fails()]}], ids=str
+)
+def test_a_run_that_writes_nothing_moves_nothing(tmp_path, settings):
+    trained(tmp_path, max_epochs=1, callbacks=best_and_last(tmp_path))
+    callbacks = [*best_and_last(tmp_path), *settings.pop("callbacks", [])]
+    with suppress(RuntimeError):
+        trained(tmp_path, **settings, callbacks=callbacks)
+    assert names(tmp_path) == ["best.ckpt", "last.ckpt"]
+
+
+def test_what_cannot_be_replaced_stays_where_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(b"earlier")
+    monkeypatch.setattr(os, "replace", partial(_fail, "no space left"))
+    with pytest.raises(ValueError, match="cannot be written"):
+        WholeCheckpoints().save_checkpoint({"state_dict": {}}, path)
+    assert path.read_bytes() == b"earlier"
+    assert names(tmp_path) == ["last.ckpt"]
+
+
+def _fail(reason: str, *_: Any) -> None:
+    raise OSError(reason)
 
 
 @NO_WARNINGS

@@ -19,7 +19,11 @@ from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.checks import check_precision
 from mermaide_pl.class_paths import explained, imports, only_trusted
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.experiments.fine_tuning import populations_to_report, report_fine_tuning
+from mermaide_pl.experiments.fine_tuning import (
+    check_start,
+    populations_to_report,
+    report_fine_tuning,
+)
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import POPULATION_HINT
 from mermaide_pl.processes import check_world, one_fate
@@ -121,6 +125,7 @@ class _CLI(LightningCLI):
         """If this is fine-tuning, find out what to report before hours of training."""
         self._reported: dict[str, Population] = {}
         if self.model.init_from is not None:
+            check_start(self.model.init_from, self.trainer)
             self._reported = populations_to_report(self.model, self.datamodule)
 
     def after_fit(self) -> None:

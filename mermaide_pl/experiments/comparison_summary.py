@@ -31,52 +31,51 @@ def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> lis
 
     One method is above another where its interquartile mean of the return is, clearly above where
     the two intervals are disjoint besides, and above it run by run where the interval of the gain
-    lies above zero.
+    lies above zero. Of a single run, which has no interval, only the first is said.
     """
     found = {(row["method"], row["shots"], row["population"]): row for row in table}
     populations = [
         name for name in dict.fromkeys(row["population"] for row in table) if name != ALL
     ]
-    most = max(row["shots"] for row in table if row["method"] == ours)
+    numbers = sorted({row["shots"] for row in table if row["method"] == ours})
+    most = numbers[-1]
+    compared = [row for row in improvement if row["shots"] == most]
 
-    gains = {
-        (row["over"], row["population"]): row["gain_low"]
-        for row in improvement
-        if row["shots"] == most
-    }
-
-    def on(are_above: Sequence[bool]) -> str:
-        """On how many populations, and on which not."""
-        no = [name for name, is_above in zip(populations, are_above, strict=True) if not is_above]
-        rest = f" (not {', '.join(no)})" if 0 < len(no) < len(populations) else ""
-        return f"on {len(populations) - len(no)} of {len(populations)}{rest}"
-
-    def above(method: str, shots: int, own: str = "iqm", its: str = "iqm") -> str:
-        """Where a bound of ours, at the most shots, is above a bound of a method."""
-        return on(
-            [
-                found[ours, most, name][f"return_{own}"]
-                > found[method, shots, name][f"return_{its}"]
-                for name in populations
-            ]
-        )
+    def returns(method: str, shots: int, bound: str = "iqm") -> list[float]:
+        return [found[method, shots, name][f"return_{bound}"] for name in populations]
 
     lines = []
-    for shots in sorted({0, most}):
+    for shots in numbers:
         mean = found[ours, shots, ALL]["normalised_return_iqm"]
         lines.append(f"{ours} at {shots} shots: normalised return {mean:.3f} over all populations")
-    for method in dict.fromkeys(row["method"] for row in table):
-        if method in (ours, "oracle"):
-            continue
+    for method in dict.fromkeys(row["over"] for row in compared if row["over"] != "oracle"):
         shots = most if (method, most, ALL) in found else 0
-        clearly = above(method, shots, "low", "high")
-        run_by_run = on([gains[method, name] > 0.0 for name in populations])
-        lines.append(
-            f"above {method}: {above(method, shots)}; clearly: {clearly}; run by run: {run_by_run}"
-        )
-    if most:
-        lines.append(f"{most} shots above 0 shots: {above(ours, 0)}")
+        gains = {row["population"]: row["gain_low"] for row in compared if row["over"] == method}
+        clauses = {
+            f"above {method}": (returns(ours, most), returns(method, shots)),
+            "clearly": (returns(ours, most, "low"), returns(method, shots, "high")),
+            "run by run": ([gains[name] for name in populations], [0.0] * len(populations)),
+        }
+        said = [
+            f"{what}: {where}"
+            for what, pair in clauses.items()
+            if (where := _on(populations, *pair))
+        ]
+        lines.append("; ".join(said))
+    for shots in numbers[:-1]:
+        above = _on(populations, returns(ours, most), returns(ours, shots))
+        lines.append(f"{most} shots above {shots} shots: {above}")
     return lines
+
+
+def _on(populations: Sequence[str], ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """On how many populations ours is above, and on which not; nothing if there is no number."""
+    pairs = list(zip(ours, theirs, strict=True))
+    if any(math.isnan(value) for pair in pairs for value in pair):
+        return ""
+    no = [name for name, (one, other) in zip(populations, pairs, strict=True) if one <= other]
+    rest = f" (not {', '.join(no)})" if 0 < len(no) < len(populations) else ""
+    return f"on {len(populations) - len(no)} of {len(populations)}{rest}"
 
 
 def print_summary(
@@ -134,9 +133,9 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
         "# All numbers",
         "",
         "Interquartile mean over training runs ± half of its 95% stratified bootstrap interval,"
-        " without it if there is one run. A number after a method is its shots. *Clearly* is with"
-        " disjoint intervals, *run by run*, on the same agents, with the interval of the gain above"
-        " zero.",
+        " without it if there is one run; of two or three runs it is too narrow. A number after a"
+        " method is its shots. *Clearly* is with disjoint intervals, *run by run*, on the same"
+        " agents, with the interval of the gain above zero.",
     ]
     for (trained_on, observation), rows in _by_observation(table).items():
         lines += ["", f"## {_title(trained_on, observation)}: return over all populations", ""]

@@ -73,32 +73,48 @@ class Scores:
         """Methods with their shots, in the order given."""
         return sorted(self._seeds, key=lambda one: (order.index(one[0]), one[1]))
 
-    def shots_of(self, method: str, shots: int) -> int:
-        """Fixed principals have no shots: theirs are those at zero."""
-        return shots if (method, shots) in self._seeds else 0
+    def shots_of(self, method: str, shots: int) -> int | None:
+        """At what shots a method is met at `shots`: schedules always at zero.
+
+        None if it was scored at others only.
+        """
+        if (method, shots) in self._seeds:
+            return shots
+        scored_at = {number for name, number in self._seeds if name == method}
+        return 0 if scored_at == {0} else None
 
     def matrix(self, method: str, shots: int, quantity: str, population: str = ALL) -> np.ndarray:
-        """Scores [runs, populations], or of one population [runs, 1]."""
+        """Scores [runs, populations], or of one population [runs, 1].
+
+        Of all populations, those are left out that have no number.
+        """
         matrix = self._matrix(method, shots, quantity, population, self._seeds[method, shots])
         return matrix if population != ALL else matrix[:, ~np.isnan(matrix).any(0)]
 
-    def gains(self, ours: str, other: str, shots: int, population: str = ALL) -> np.ndarray:
-        """Return of a method minus that of another, seed by seed, as `matrix` has them.
+    def gains(
+        self, ours: tuple[str, int], other: tuple[str, int], population: str = ALL
+    ) -> np.ndarray:
+        """Return of a method minus that of another, each at its shots, seed by seed.
 
         The runs of a seed meet the same agents with the same random numbers.
+
+        Returns:
+            [seeds that both have, populations], or of one population [seeds, 1].
         """
-        pair = [(name, self.shots_of(name, shots)) for name in (ours, other)]
-        seeds = [seed for seed in self._seeds[pair[0]] if seed in self._seeds[pair[1]]]
-        first, second = (self._matrix(*one, "return", population, seeds) for one in pair)
+        seeds = [seed for seed in self._seeds[ours] if seed in self._seeds[other]]
+        first, second = (self._matrix(*one, "return", population, seeds) for one in (ours, other))
         return first - second
 
     def _matrix(
         self, method: str, shots: int, quantity: str, population: str, seeds: Sequence[int]
     ) -> np.ndarray:
+        """Scores [seeds, populations]."""
         columns = self.populations if population == ALL else [population]
-        rows = [[self._values[method, shots, seed, column] for column in columns] for seed in seeds]
-        values = [[row[quantity] for row in line] for line in rows]
-        return np.array(values, dtype=float).reshape(len(seeds), len(columns))
+        found = np.empty((len(seeds), len(columns)))
+        for place in np.ndindex(found.shape):
+            seed, column = seeds[place[0]], columns[place[1]]
+            found[place] = self._values[method, shots, seed, column][quantity]
+        return found
 
 
 def table_rows(
@@ -133,19 +149,18 @@ def improvement_rows(
         return rows
     for shots in [shots for method, shots in scores.methods(order) if method == ours]:
         for method in methods:
-            if method == ours:
+            at = scores.shots_of(method, shots)
+            if method == ours or at is None:
                 continue
             for population in populations:
-                pair = (
-                    scores.matrix(name, scores.shots_of(name, shots), "return", population)
-                    for name in (ours, method)
-                )
-                interval = stratified_interval(probability_of_improvement, *pair)
+                pair = (ours, shots), (method, at)
+                returns = (scores.matrix(*one, "return", population) for one in pair)
+                interval = stratified_interval(probability_of_improvement, *returns)
                 row: Row = {**condition, "method": ours, "shots": shots, "over": method}
                 row["population"] = population
                 for bound, value in zip(("probability", "low", "high"), interval, strict=True):
                     row[bound] = value
-                gains = scores.gains(ours, method, shots, population)
+                gains = scores.gains(*pair, population)
                 interval = stratified_interval(interquartile_mean, gains)
                 for bound, value in zip(("iqm", "low", "high"), interval, strict=True):
                     row[f"gain_{bound}"] = value
@@ -159,8 +174,9 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     ``scores.csv`` has a row for each run, ``table.csv`` interquartile means with intervals,
     ``improvement.csv`` the probability of improvement and the gain of the first method over each
     other, and ``tables.md`` shows both to readers.
-    Of several methods ``normalised_return.png`` is drawn in the folder of every condition, over
-    several costs ``frontier.png``, over several training populations ``families.png``.
+    Of several methods ``normalised_return.png`` is drawn in the folder of every condition where
+    there is any, over several costs ``frontier.png``, over several training populations
+    ``families.png``.
 
     Args:
         out: folder of a comparison.
@@ -188,10 +204,10 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     (out / "tables.md").write_text(page, encoding="utf-8")
     print_summary(table, improvement, methods[0], console)
     for condition, rows in by_condition(table).items():
-        has_numbers = any(not math.isnan(row["normalised_return_iqm"]) for row in rows)
-        if has_numbers and len(methods) > 1:
+        with_number = [row for row in rows if not math.isnan(row["normalised_return_iqm"])]
+        if with_number and len(methods) > 1:
             picture = out / Condition(*condition).name / "normalised_return.png"
-            draw_method_scores(rows, methods).savefig(picture)
+            draw_method_scores(with_number, methods).savefig(picture)
     pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [
         ("frontier.png", "cost", draw_frontier),
         ("families.png", "trained_on", draw_family_matrix),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.module import MermaideModule
@@ -16,6 +16,22 @@ from mermaide_pl.trained import training_population
 
 _LOGGER = logging.getLogger(__name__)
 REPORT = "finetuning.json"
+
+
+def check_start(init_from: str | Path, trainer: pl.Trainer) -> None:
+    """Refuse to begin with a checkpoint of the same run, whose place the new ones take.
+
+    Raises:
+        ValueError: one line that says what to do.
+    """
+    places = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
+    places += [Path(logger.log_dir) / "checkpoints" for logger in trainer.loggers if logger.log_dir]
+    folder = checkpoint_path(init_from).resolve().parent
+    if folder in [Path(place).resolve() for place in places if place is not None]:
+        raise ValueError(
+            f"--model.init_from {init_from} lies where this run writes its checkpoints: give it"
+            " another folder with --trainer.logger.name"
+        )
 
 
 def populations_to_report(module: MermaideModule, data: TaskDataModule) -> dict[str, Population]:

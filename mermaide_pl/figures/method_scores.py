@@ -25,7 +25,8 @@ from mermaide_pl.figures.style import (
 
 _PANELS_IN_A_LINE = 2
 _APART = 0.3  # of a line, between the numbers of shots
-_MARKERS = ("o", "o", "s", "D", "^")  # over the numbers of shots, the first one hollow
+_SCHEDULES = ("always", "periodic", "burst", "random")
+_MARKERS = ("o", "s", "D", "^")  # over the numbers of shots, without zero
 
 
 def draw_method_scores(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> Figure:
@@ -34,24 +35,19 @@ def draw_method_scores(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]
     Args:
         rows: of one condition, with the columns ``method``, ``shots``, ``population``, and
             interquartile mean, ``_low`` and ``_high`` (95% interval over runs, nan if there is one)
-            of ``normalised_return``. Populations on which it is nan are left out.
-        methods: learned ones, ours first; all others but "none" and "oracle" are schedules.
+            of ``normalised_return``.
+        methods: learned ones, ours first.
 
     Returns:
-        The figure, one panel per population; a schedule's interval is a band.
-
-    Raises:
-        ValueError: if no population has a normalised return.
+        The figure, one panel per population; points before adaptation are hollow, a schedule's
+        interval is a band.
     """
-    with_number = [row for row in rows if not math.isnan(row["normalised_return_iqm"])]
-    populations = list(dict.fromkeys(row["population"] for row in with_number))
-    if not populations:
-        raise ValueError("no population has a normalised return")
+    populations = list(dict.fromkeys(row["population"] for row in rows))
     height = 0.4 + 0.12 * len(methods)
     figure, panels = new_grid(len(populations), _PANELS_IN_A_LINE, height, sharex=False)
     for axes, population in zip(panels, populations, strict=True):
-        here = [row for row in with_number if row["population"] == population]
-        schedules = [row for row in here if row["method"] not in (*methods, "none", "oracle")]
+        here = [row for row in rows if row["population"] == population]
+        schedules = [row for row in here if row["method"] in _SCHEDULES]
         if schedules:
             _draw_schedule(axes, max(schedules, key=lambda row: row["normalised_return_iqm"]))
         axes.axvline(1.0, color=BLACK, linewidth=LINE_WIDTH, label="oracle")
@@ -75,6 +71,7 @@ def _draw_schedule(axes: Axes, row: Mapping[str, Any]) -> None:
 
 def _draw_methods(axes: Axes, rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> None:
     numbers = sorted({row["shots"] for row in rows})
+    markers = dict(zip([shots for shots in numbers if shots], _MARKERS, strict=False))
     named = min((row["method"] for row in rows), key=methods.index, default=None)
     for number, shots in enumerate(numbers):
         for row in (row for row in rows if row["shots"] == shots):
@@ -86,9 +83,9 @@ def _draw_methods(axes: Axes, rows: Sequence[Mapping[str, Any]], methods: Sequen
                 mean,
                 methods.index(row["method"]) + _APART * (number - 0.5 * (len(numbers) - 1)),
                 xerr=[[max(mean - low, 0.0)], [max(high - mean, 0.0)]],
-                marker=_MARKERS[min(number, len(_MARKERS) - 1)],
+                marker=markers.get(shots, "o"),
                 color=colour,
-                markerfacecolor=colour if number else "white",
+                markerfacecolor=colour if shots else "white",
                 markersize=3.0,
                 linestyle="none",
                 elinewidth=LINE_WIDTH,

@@ -144,7 +144,17 @@ def test_a_gain_is_of_seeds_that_both_have():
         }
 
     scores = Scores([row("ours", 0, 0.5), row("ours", 1, 0.9), row("burst", 1, 0.7)], ["exp3"])
-    np.testing.assert_allclose(scores.gains("ours", "burst", 0), [[0.2]])
+    np.testing.assert_allclose(scores.gains(("ours", 0), ("burst", 0)), [[0.2]])
+
+
+def test_other_numbers_of_shots_are_not_compared():
+    rows = [
+        {"method": method, "shots": shots, "seed": 0, "population": "exp3"}
+        for method, shots in (("burst", 0), ("plain", 0), ("plain", 1))
+    ]
+    scores = Scores(rows, ["exp3"])
+    assert [scores.shots_of("plain", shots) for shots in (0, 1, 3)] == [0, 1, None]
+    assert scores.shots_of("burst", 3) == 0
 
 
 def test_the_page_is_that_of_the_tables(folder):
@@ -159,9 +169,12 @@ def test_the_page_is_that_of_the_tables(folder):
 def test_several_costs_make_a_frontier(folder):
     assert (folder / "out" / "frontier.png").stat().st_size > 10_000
     assert not (folder / "out" / "families.png").exists()
-    for condition in ("ucb-partial-cost0.5", "ucb-partial-cost0.25"):
-        picture = folder / "out" / condition / "normalised_return.png"
-        assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("cost", ["0.25", "0.5"])
+def test_each_condition_has_a_picture(folder, cost):
+    picture = folder / "out" / f"ucb-partial-cost{cost}" / "normalised_return.png"
+    assert picture.stat().st_size > 10_000
 
 
 def test_what_is_finished_is_not_repeated(folder, monkeypatch, capsys):

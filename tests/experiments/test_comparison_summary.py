@@ -44,6 +44,31 @@ def test_findings_by_hand():
     ]
 
 
+def test_of_a_single_run_only_the_means_are_compared():
+    nan = math.nan
+
+    def row(method, mean):
+        return {
+            "method": method,
+            "shots": 1 if method == "ours" else 0,
+            "normalised_return_iqm": mean,
+            "return_low": nan,
+            "return_iqm": mean,
+            "return_high": nan,
+        }
+
+    table = [
+        {**row(method, mean), "population": population}
+        for method, mean in (("none", 0.1), ("ours", 0.5))
+        for population in ("ucb", "all")
+    ]
+    gain = {"over": "none", "population": "ucb", "shots": 1, "gain_low": nan}
+    assert findings(table, [gain], "ours") == [
+        "ours at 1 shots: normalised return 0.500 over all populations",
+        "above none: on 1 of 1",
+    ]
+
+
 def test_page_by_hand():
     def row(method, shots, cost, *interval, trained_on="ucb"):
         numbers = {

@@ -27,7 +27,7 @@ ROWS = [
     row("plain", 0, "a_b", 0.6),
     row("plain", 1, "a_b", 0.65),
     row("oracle", 0, "a_b", 1.0),
-    row("ours", 0, "exp3", math.nan),
+    row("former", 0, "a_b", 0.95),  # is in no list of methods
     row("ours", 0, "all", 0.8, half=math.nan),  # of a single run
 ]
 METHODS = ["ours", "plain"]
@@ -46,7 +46,7 @@ def points(axes):
     return found
 
 
-def test_a_panel_per_population_that_has_numbers():
+def test_a_panel_per_population():
     titles = [axes.get_title() for axes in draw_method_scores(ROWS, METHODS).axes if axes.axison]
     assert titles == ["a b", "all"]
 
@@ -77,6 +77,9 @@ def test_a_single_run_has_no_interval():
     assert points(axes) == {(0.8, 0.0): (VERMILLION, True, [])}
 
 
-def test_without_a_number_there_is_nothing_to_draw():
-    with pytest.raises(ValueError, match="no population has a normalised return"):
-        draw_method_scores([row("ours", 0, "exp3", math.nan)], METHODS)
+def test_points_after_adaptation_are_filled_and_differ_by_their_shots():
+    rows = [row("ours", shots, "a_b", 0.5 + shots / 10.0) for shots in (1, 2)]
+    containers = draw_method_scores(rows, METHODS).axes[0].containers
+    lines = [bars.lines[0] for bars in containers]
+    assert [line.get_marker() for line in lines] == ["o", "s"]
+    assert "white" not in [line.get_markerfacecolor() for line in lines]
