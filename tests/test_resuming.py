@@ -177,11 +177,13 @@ class Fails(pl.Callback):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"fast_dev_run": True}, {"max_epochs": 0}, {"callbacks": [Fails()]}], ids=str
+    ("settings", "further"),
+    [({"fast_dev_run": True}, []), ({"max_epochs": 0}, []), ({}, [Fails])],
+    ids=["trial run", "no epoch", "failure"],
 )
-def test_a_run_that_writes_nothing_moves_nothing(tmp_path, settings):
+def test_a_run_that_writes_nothing_moves_nothing(tmp_path, settings, further):
     trained(tmp_path, max_epochs=1, callbacks=best_and_last(tmp_path))
-    callbacks = [*best_and_last(tmp_path), *settings.pop("callbacks", [])]
+    callbacks = [*best_and_last(tmp_path), *(one() for one in further)]
     with suppress(RuntimeError):
         trained(tmp_path, **settings, callbacks=callbacks)
     assert names(tmp_path) == ["best.ckpt", "last.ckpt"]
