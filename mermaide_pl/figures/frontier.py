@@ -38,30 +38,46 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw alignment against intervention rate, one line per method over the costs.
 
     Args:
-        rows: with the columns ``method``, ``shots``, ``population``, ``cost`` (per unit of bonus),
-            and interquartile mean, ``_low`` and ``_high`` (95% interval over runs) of
-            ``alignment`` and ``intervention_rate`` (shares of steps). Those of the population "all"
-            are drawn, of learned methods at the largest number of shots; if there are several
-            training populations and observations, those with the most costs.
+        rows: with the columns ``trained_on``, ``observation``, ``method``, ``shots``,
+            ``population``, ``cost`` (per unit of bonus), and interquartile mean, ``_low`` and
+            ``_high`` (95% interval over runs) of ``alignment`` and ``intervention_rate`` (shares of
+            steps). Those of the population "all" are drawn, of learned methods at the largest
+            number of shots.
 
     Returns:
-        The figure, one panel; crosses are the intervals in both directions.
+        The figure, one panel per training population and observation with the most costs; crosses
+        are the intervals in both directions.
     """
-    costs: dict[tuple[str, str], set[float]] = {}
+    conditions: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
-        costs.setdefault((row["trained_on"], row["observation"]), set()).add(row["cost"])
-    shown = max(costs, key=lambda condition: len(costs[condition]))
-    chosen = [
-        row
-        for row in rows
-        if row["population"] == ALL and (row["trained_on"], row["observation"]) == shown
-    ]
-    figure, (axes,) = new_figure(height=3.2)
+        if row["population"] == ALL:
+            conditions.setdefault((row["trained_on"], row["observation"]), []).append(row)
+    num_costs = {name: len({row["cost"] for row in each}) for name, each in conditions.items()}
+    shown = [name for name, number in num_costs.items() if number == max(num_costs.values())]
+    figure, panels = new_figure(0.6 + 2.6 * len(shown), [1.0] * len(shown))
+    for axes, name in zip(panels, shown, strict=True):
+        _draw_methods(axes, conditions[name])
+        if len(shown) > 1:
+            trained_on, observation = name
+            axes.set_title(
+                f"trained on {trained_on}, {observation} information",
+                fontsize=SMALL_FONT_SIZE,
+                pad=3,
+            )
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_ylim(-0.03, 1.03)
+        label_axes(axes, y="alignment (share of steps)")
+    label_axes(panels[-1], x="intervention rate (share of steps)", y="alignment (share of steps)")
+    legend_above(figure, panels[0], ncols=3, handlelength=1.5, columnspacing=1.0)
+    return figure
+
+
+def _draw_methods(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     colours = 0
-    for method in dict.fromkeys(row["method"] for row in chosen):
+    for method in dict.fromkeys(row["method"] for row in rows):
         if method in ("none", "always"):
             continue
-        line = [row for row in chosen if row["method"] == method]
+        line = [row for row in rows if row["method"] == method]
         most = max(row["shots"] for row in line)
         line = sorted((row for row in line if row["shots"] == most), key=lambda row: row["cost"])
         style = dict(series_style(colours))
@@ -80,11 +96,6 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
                     ha="right",
                     fontsize=SMALL_FONT_SIZE - 1.0,
                 )
-    axes.set_xlim(-0.03, 1.03)
-    axes.set_ylim(-0.03, 1.03)
-    label_axes(axes, x="intervention rate (share of steps)", y="alignment (share of steps)")
-    legend_above(figure, axes, ncols=3, handlelength=1.5, columnspacing=1.0)
-    return figure
 
 
 def draw_trade_off(rows: Sequence[Mapping[str, Any]], price: float | None = None) -> Figure:

@@ -6,10 +6,12 @@ from mermaide_pl.figures import draw_frontier, draw_trade_off
 from mermaide_pl.figures.style import BLACK, BLUE, GREY, VERMILLION
 
 
-def row(method, shots, cost, rate, alignment, population="all", trained_on="ucb"):
+def row(
+    method, shots, cost, rate, alignment, population="all", trained_on="ucb", observation="partial"
+):
     return {
         "trained_on": trained_on,
-        "observation": "partial",
+        "observation": observation,
         "method": method,
         "shots": shots,
         "population": population,
@@ -42,6 +44,14 @@ def test_lines_run_over_the_costs_at_the_most_shots():
     points = lines["ours"].lines[0]
     np.testing.assert_allclose(np.asarray(points.get_xdata(), float), [0.6, 0.4])
     np.testing.assert_allclose(np.asarray(points.get_ydata(), float), [0.9, 0.7])
+
+
+def test_a_panel_for_each_observation_with_as_many_costs():
+    full = [row("ours", 1, cost, 0.3, 0.8, observation="full") for cost in (0.5, 0.25)]
+    panels = draw_frontier([*ROWS, *full]).axes
+    titles = [f"trained on ucb, {name} information" for name in ("partial", "full")]
+    assert [axes.get_title() for axes in panels] == titles
+    assert [line.get_label() for line in panels[1].containers] == ["ours"]
 
 
 def test_crosses_are_the_intervals():
