@@ -51,7 +51,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         try:
             write_checkpoint(checkpoint, path)
         except BaseException:
-            if earlier is not None:
+            if earlier is not None and not path.exists():
                 earlier.rename(path)
             raise
         if earlier is not None:

@@ -66,8 +66,8 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
             )
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)
-        label_axes(axes, y="alignment (share of steps)")
-    label_axes(panels[-1], x="intervention rate (share of steps)", y="alignment (share of steps)")
+        x = "intervention rate (share of steps)" if axes is panels[-1] else None
+        label_axes(axes, x=x, y="alignment (share of steps)")
     legend_above(figure, panels[0], ncols=3, handlelength=1.5, columnspacing=1.0)
     return figure
 
