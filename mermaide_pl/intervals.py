@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 _NUM_RESAMPLES = 2000
-# 0.975 quantiles of Student's t for 1, 2, ... 9 degrees of freedom
+# 0.975 quantiles: of Student's t for 1, 2, ... 9 degrees of freedom, and of the normal
 _T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+_NORMAL_QUANTILE = 1.959964
 
 
 def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
@@ -48,18 +49,32 @@ def student_mean(values: Sequence[float]) -> tuple[float, float, float]:
         mean ± t * sd / sqrt(N),  t the 0.975 quantile of Student's t with N - 1 degrees of freedom
 
     Args:
-        values: one value per seed, [N] with 1 <= N <= 10; one alone has no interval.
+        values: one value per seed, [N]; one alone has no interval.
 
     Returns:
-        Mean, low, high; low and high are nan for one value.
+        Mean, low, high; low and high are nan for one value, without any all three are.
     """
-    if not 1 <= len(values) <= len(_T_QUANTILES) + 1:
-        raise ValueError(f"an interval needs 1 to {len(_T_QUANTILES) + 1} seeds, got {len(values)}")
+    if not len(values):
+        return math.nan, math.nan, math.nan
     mean = float(np.mean(values))
     if len(values) == 1:
-        return mean, float("nan"), float("nan")
-    half = _T_QUANTILES[len(values) - 2] * float(np.std(values, ddof=1)) / len(values) ** 0.5
+        return mean, math.nan, math.nan
+    half = _t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / len(values) ** 0.5
     return mean, mean - half, mean + half
+
+
+def _t_quantile(degrees: int) -> float:
+    """The 0.975 quantile of Student's t.
+
+    Source: for many degrees of freedom Abramowitz and Stegun, "Handbook of mathematical functions",
+    26.7.5, to three terms.
+    """
+    if degrees <= len(_T_QUANTILES):
+        return _T_QUANTILES[degrees - 1]
+    z = _NORMAL_QUANTILE
+    first, second = (z**3 + z) / 4.0, (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0
+    third = (3.0 * z**7 + 19.0 * z**5 + 17.0 * z**3 - 15.0 * z) / 384.0
+    return z + first / degrees + second / degrees**2 + third / degrees**3
 
 
 @lru_cache(maxsize=1)  # every interval of a table resamples the same agents
@@ -104,9 +119,10 @@ def stratified_interval(
         seed: of the resampling.
 
     Returns:
-        Statistic, low, high; the interval of a single run is nan, without any all three are.
+        Statistic, low, high; the interval of a single run is nan, without any run or task all three
+        are.
     """
-    if not all(map(len, scores)):
+    if not all(matrix.size for matrix in scores):
         return math.nan, math.nan, math.nan
     value = float(statistic(*scores))
     if min(map(len, scores)) < 2:

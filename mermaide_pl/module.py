@@ -128,7 +128,7 @@ class MermaideModule(SelfDescribingModule):
     def num_episodes(self) -> int:
         """Episodes with each task in a training step."""
         shots = self.inner_loop.num_shots
-        first = self.num_zero_shot_episodes if shots else 0
+        first = self.num_zero_shot_episodes if shots and self.objective.zero_shot_weight else 0
         return shots + first + self.num_query_episodes
 
     @property

@@ -14,6 +14,8 @@ LEARNED = "mermaide"
 """Name of the learned principal in the rows."""
 ALL = "all"
 """The population of rows over all populations."""
+MEAN = "mean"
+"""The population of rows of the mean over all populations, taken run by run."""
 QUANTITIES = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
 """What rows hold of each method, as ``_mean``, ``_low`` and ``_high``."""
 

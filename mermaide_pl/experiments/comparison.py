@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import check_number
 from mermaide_pl.contest import Scores, adapted_player, play_unseen, the_same, unseen_agents
@@ -26,25 +26,27 @@ from mermaide_pl.experiments.comparison_settings import (
     load_comparison,
 )
 from mermaide_pl.experiments.comparison_table import SCORES, report
+from mermaide_pl.experiments.inner_loop_choice import choose_inner_loop
 from mermaide_pl.experiments.records import Row, write_rows
-from mermaide_pl.experiments.training import agent_steps, is_made_by, train
+from mermaide_pl.experiments.training import is_made_by, train
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
-from mermaide_pl.rollout import rollout
 from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 _LOGGER = logging.getLogger(__name__)
+_PRINCIPAL, _TRAINING, _SETTINGS = "principal.ckpt", "training.json", "settings.json"
 
 
 def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
     """Train and score every method under every condition, then write tables and figures.
 
     What is finished is kept in `out` and not repeated: stop it at any time, and go on with the same
-    command. Trainings in progress are kept in ``logs/NAME``, by the name of `out`.
+    command. Where the scores of a run are deleted, its principal is scored again. Trainings in
+    progress are kept in ``logs/NAME``, by the name of `out`.
 
     Args:
         config: YAML file of a `Comparison`.
@@ -66,7 +68,10 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
             break
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
         make_folder(Path(out), out)
+        runs.keep_settings()
         runs.finish(run)
+    if Path(out).is_dir():
+        runs.keep_settings()
     report(Path(out), list(given.methods))
 
 
@@ -101,6 +106,7 @@ class _Runs:
             name: load_population(val) if val else train for name, train in self._train.items()
         }
         self._test = load_populations(comparison.test_populations)
+        self._shared = comparison.shared_settings(self._train, self._val, self._test)
         ours = comparison.game.num_arms
         for name, population in {**self._train, **self._val, **self._test}.items():
             if population.num_arms != ours:
@@ -118,22 +124,41 @@ class _Runs:
                     yield _Run(condition, seed, method, folder)
 
     def check(self) -> None:
-        """Refuse to go on where other principals were trained.
+        """Refuse to go on where other principals were trained, or scored in another way.
 
         Raises:
             ValueError: naming the first.
         """
-        for run in self.all():
-            if not run.is_done or run.method == YARDSTICKS:
-                continue
-            kept, (module, data) = run.folder / "principal.ckpt", self._set_up(run)
-            steps = json.loads((run.folder / "training.json").read_text())["agent_steps"]
-            same_length = steps == agent_steps(module, data, self._given.num_validations)
-            if not (same_length and is_made_by(read_checkpoint(kept), module, data)):
+        kept = self._kept_settings()
+        for name, value in self._shared.items():
+            if kept.get(name, value) != value:
                 raise ValueError(
-                    f"{kept} is of another game, method, population or number of agent steps than"
-                    " the configuration says: choose another --out, or delete it"
+                    f"{self._out / _SETTINGS}: the runs there have other settings ({name}) than the"
+                    f" configuration says: choose another --out, or delete {self._out}"
                 )
+        for run in self.all():
+            if run.is_done and run.method != YARDSTICKS and not self._is_of(run):
+                raise ValueError(
+                    f"{run.folder / _PRINCIPAL} is of another game, method or population than the"
+                    f" configuration says: choose another --out, or delete {run.folder}"
+                )
+
+    def keep_settings(self) -> None:
+        """Record what all runs have in common, for those to come."""
+        text = json.dumps({**self._kept_settings(), **self._shared}, indent=1)
+        (self._out / _SETTINGS).write_text(text + "\n")
+
+    def _kept_settings(self) -> dict[str, Any]:
+        path = self._out / _SETTINGS
+        try:
+            found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from None
+        return found
+
+    def _is_of(self, run: _Run) -> bool:
+        """Whether the principal kept of a run is of this configuration."""
+        return is_made_by(read_checkpoint(run.folder / _PRINCIPAL), *self._set_up(run))
 
     def finish(self, run: _Run) -> None:
         """Train and score one method, or score the yardsticks."""
@@ -142,6 +167,7 @@ class _Runs:
         else:
             module = self._trained(run)
             rows = list(self._learned(run, module))
+        run.folder.mkdir(parents=True, exist_ok=True)
         columns = {
             "trained_on": run.condition.trained_on,
             "observation": run.condition.observation,
@@ -174,6 +200,9 @@ class _Runs:
         return module, data
 
     def _trained(self, run: _Run) -> MermaideModule:
+        kept, record = run.folder / _PRINCIPAL, run.folder / _TRAINING
+        if kept.is_file() and record.is_file() and self._is_of(run):
+            return MermaideModule.load_from_checkpoint(kept).eval()
         module, data = self._set_up(run)
         logs = self._logs / run.condition.name / f"seed{run.seed}" / run.method
         best = train(
@@ -182,8 +211,8 @@ class _Runs:
         checkpoint = read_checkpoint(best)
         run.folder.mkdir(parents=True, exist_ok=True)
         slim = {key: checkpoint[key] for key in ("state_dict", CHECKPOINT_KEY, "TaskDataModule")}
-        torch.save(slim, run.folder / "principal.ckpt")
-        shutil.copy(logs / "training.json", run.folder)
+        torch.save(slim, kept)
+        shutil.copy(logs / _TRAINING, record)
         return MermaideModule.from_checkpoint(checkpoint, best).eval()
 
     def _yardsticks(self, run: _Run) -> Iterator[Row]:
@@ -206,7 +235,17 @@ class _Runs:
 
     def _learned(self, run: _Run, module: MermaideModule) -> Iterator[Row]:
         if module.inner_loop.num_shots == 0:
-            self._choose_fine_tuning(module, run)
+            tasks = range(self._given.num_val_tasks)
+            val_agents = self._val[run.condition.trained_on].sample(
+                tasks, split="val", seed=run.seed
+            )
+            tried = choose_inner_loop(
+                module,
+                val_agents,
+                rates=self._given.fine_tuning_rates,
+                policy_weights=self._given.fine_tuning_policy_weights,
+            )
+            write_rows(run.folder / "fine_tuning.csv", tried)
         for population, agents in self._test.items():
             chunks = unseen_agents(agents, self._given.num_agents, run.seed)
             for shots in self._given.shots:
@@ -214,22 +253,6 @@ class _Runs:
                 yield _row(
                     run.method, population, shots, play_unseen(player, chunks, module.game, 2)
                 )
-
-    def _choose_fine_tuning(self, module: MermaideModule, run: _Run) -> None:
-        """Give a principal without adaptation the inner rate that suits it on validation agents."""
-        population, tasks = self._val[run.condition.trained_on], range(self._given.num_val_tasks)
-        agents = population.sample(tasks, split="val", seed=run.seed)
-        weights, unchanged = module.principal.weights(), module.inner_loop
-        loops = [
-            GradientAdaptation(rate, learn_inner_lr=False).build(weights) if rate else unchanged
-            for rate in self._given.fine_tuning_rates
-        ]
-        returns = []
-        for module.inner_loop in loops:
-            player = adapted_player(module, 1)(agents)
-            played = rollout(agents, player, module.game, stream="query", num_episodes=2)
-            returns.append(played.returns.mean().item())
-        module.inner_loop = loops[returns.index(max(returns))]
 
 
 def _row(method: str, population: str, shots: int, scores: Scores) -> Row:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.checks import check_count, check_number
@@ -11,6 +13,8 @@ from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.population_files import load_from_yaml
 from mermaide_pl.principal import Architecture
+from mermaide_pl.spec import describe
+from mermaide_pl.tasks import Population
 
 YARDSTICKS = "yardsticks"
 """Folder of the fixed principals, where each method has one of its own name."""
@@ -23,7 +27,7 @@ class Method:
     Args:
         architecture: sizes and slots of the principal.
         adaptation: its inner loop. A method without one is fine-tuned by plain gradient steps when
-            it is scored at one or more shots, at the rate that is best for it on validation agents.
+            it is scored at one or more shots, as is best for it on validation agents.
         objective: what is minimised.
         num_query_episodes: B of the query rollouts.
         num_zero_shot_episodes: B of the rollouts for the loss before adaptation.
@@ -63,13 +67,14 @@ class Comparison:
 
     A seed is that of a training and of the agents it is scored on, so intervals over seeds hold
     both. Yardsticks meet the same agents; schedules are tuned on the training population, the
-    oracle on each population. Every method plays the same number of agent steps in training.
+    oracle on each population. Every method plays the same number of agent steps in training, as
+    nearly as whole training steps allow.
 
     Args:
         methods: name to learned principal, ours first.
         train_populations: name to population file, beside the configuration.
         test_populations: population files.
-        val_population: population file to choose checkpoints and fine-tuning rates by; None for
+        val_population: population file to choose checkpoints and fine-tuning by; None for
             unseen agents of the training population.
         game: the rules; observation and cost are those of the condition.
         observations: name to what the principal sees.
@@ -82,6 +87,8 @@ class Comparison:
         shots: numbers of support episodes to score at.
         num_agents: agents of each test population.
         fine_tuning_rates: candidates for methods without adaptation; zero leaves them as they are.
+        fine_tuning_policy_weights: candidates for the weight of the policy's loss beside that of
+            the world model, as `Objective.inner_policy_weight`, for those that have one.
     """
 
     methods: dict[str, Method]
@@ -103,9 +110,13 @@ class Comparison:
     fine_tuning_rates: list[float] = field(
         default_factory=lambda: [0.0, 0.003, 0.01, 0.03, 0.1, 0.3]
     )
+    fine_tuning_policy_weights: list[float] = field(default_factory=lambda: [1.0, 0.05])
 
     def __post_init__(self) -> None:
-        for name in ("methods", "train_populations", "test_populations", "seeds", "shots", "costs"):
+        for name in (
+            *("methods", "train_populations", "test_populations", "seeds", "shots", "costs"),
+            *("fine_tuning_rates", "fine_tuning_policy_weights"),
+        ):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty, it needs at least one entry")
         if YARDSTICKS in self.methods:
@@ -122,6 +133,8 @@ class Comparison:
             check_number("costs", cost, low=0.0)
         for rate in self.fine_tuning_rates:
             check_number("fine_tuning_rates", rate, low=0.0)
+        for weight in self.fine_tuning_policy_weights:
+            check_number("fine_tuning_policy_weights", weight, low=0.0)
 
     def conditions(self) -> list[Condition]:
         """All of them, in the order in which they are run."""
@@ -131,6 +144,37 @@ class Comparison:
             for observation in self.observations
             for cost in self.costs
         ]
+
+    def shared_settings(
+        self,
+        train: Mapping[str, Population],
+        val: Mapping[str, Population],
+        test: Mapping[str, Population],
+    ) -> dict[str, Any]:
+        """What all runs in a folder have in common, by name, as plain data.
+
+        Args:
+            train: the training populations, by name.
+            val: the validation population of each training population.
+            test: the test populations, by name.
+
+        Returns:
+            All but methods, costs and seeds, which may be added later, as new names may.
+        """
+        game = replace(self.game, cost=0.0, observation=PartialInformation())
+        found = {"game": describe(game)}
+        for name, observation in self.observations.items():
+            found[f"observation {name}"] = describe(observation)
+        for name, population in train.items():
+            found[f"training population {name}"] = describe(population)
+            found[f"validation population of {name}"] = describe(val[name])
+        found["test populations"] = {name: describe(agents) for name, agents in test.items()}
+        for name in (
+            *("agent_steps", "num_validations", "num_val_tasks", "meta_batch_size", "shots"),
+            *("num_agents", "fine_tuning_rates", "fine_tuning_policy_weights"),
+        ):
+            found[name] = getattr(self, name)
+        return found
 
     def game_of(self, condition: Condition) -> Game:
         """The rules under a condition."""

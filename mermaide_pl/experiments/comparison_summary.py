@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from mermaide_pl.experiments.records import Row
-from mermaide_pl.score_table import ALL, interval_text
+from mermaide_pl.score_table import ALL, MEAN, interval_text
 
 CONDITION = ("trained_on", "observation", "cost")
 QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")
@@ -30,12 +30,15 @@ def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> lis
     """Where our method stands in one condition, one sentence each.
 
     One method is above another where its interquartile mean of the return is, clearly above where
-    the two intervals are disjoint besides, and above it run by run where the interval of the gain
-    lies above zero. Of a single run, which has no interval, only the first is said.
+    the two intervals are disjoint besides, by the bootstrap or by Student's t, and above it run by
+    run where the interval of the gain lies above zero. Of a single run, which has no interval, only
+    the first is said.
     """
     found = {(row["method"], row["shots"], row["population"]): row for row in table}
     populations = [
-        name for name in dict.fromkeys(row["population"] for row in table) if name != ALL
+        name
+        for name in dict.fromkeys(row["population"] for row in table)
+        if name not in (ALL, MEAN)
     ]
     numbers = sorted({row["shots"] for row in table if row["method"] == ours})
     most = numbers[-1]
@@ -46,14 +49,18 @@ def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> lis
 
     lines = []
     for shots in numbers:
-        mean = found[ours, shots, ALL]["normalised_return_iqm"]
-        lines.append(f"{ours} at {shots} shots: normalised return {mean:.3f} over all populations")
+        middle, mean = (found[ours, shots, name]["normalised_return_iqm"] for name in (ALL, MEAN))
+        lines.append(
+            f"{ours} at {shots} shots: normalised return {middle:.3f} over all populations,"
+            f" {mean:.3f} their mean"
+        )
     for method in dict.fromkeys(row["over"] for row in compared if row["over"] != "oracle"):
         shots = most if (method, most, ALL) in found else 0
         gains = {row["population"]: row["gain_low"] for row in compared if row["over"] == method}
         clauses = {
             f"above {method}": (returns(ours, most), returns(method, shots)),
             "clearly": (returns(ours, most, "low"), returns(method, shots, "high")),
+            "clearly by t": (returns(ours, most, "t_low"), returns(method, shots, "t_high")),
             "run by run": ([gains[name] for name in populations], [0.0] * len(populations)),
         }
         said = [
@@ -133,12 +140,16 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
         "# All numbers",
         "",
         "Interquartile mean over training runs ± half of its 95% stratified bootstrap interval,"
-        " without it if there is one run; of two or three runs it is too narrow. A number after a"
-        " method is its shots. *Clearly* is with disjoint intervals, *run by run*, on the same"
-        " agents, with the interval of the gain above zero.",
+        " without it if there is one run; of few runs it is too narrow. `mean` is over the"
+        " populations of a run; `all` takes all runs with all populations together, and cuts off"
+        " a quarter at each end, which may be whole populations. A gain is a mean ± half of its"
+        " Student's t interval, `all` the gain of the mean over populations. A number after a"
+        " method is its shots. *Clearly* is with disjoint intervals, *by t* with disjoint intervals"
+        " of Student's t, *run by run*, on the same agents, with the interval of the gain above"
+        " zero.",
     ]
     for (trained_on, observation), rows in _by_observation(table).items():
-        lines += ["", f"## {_title(trained_on, observation)}: return over all populations", ""]
+        lines += ["", f"## {_title(trained_on, observation)}: return, mean over populations", ""]
         lines += _markdown(rows, "cost", "return", ours)
     comparisons = by_condition(improvement)
     for condition, rows in by_condition(table).items():
@@ -160,10 +171,10 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
 
 
 def _by_observation(table: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Rows over all populations of each training population and observation with several costs."""
+    """Means over populations, of each training population and observation with several costs."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in sorted(table, key=lambda row: row["cost"]):
-        if row["population"] == ALL:
+        if row["population"] == MEAN:
             groups.setdefault((row["trained_on"], row["observation"]), []).append(row)
     return {name: rows for name, rows in groups.items() if len({row["cost"] for row in rows}) > 1}
 
@@ -176,7 +187,9 @@ def _title(trained_on: str, observation: str, cost: float | None = None) -> str:
 def _markdown(rows: Sequence[Row], across: str, quantity: str, ours: str) -> list[str]:
     """A line per method and shots, a column per value of `across`."""
     columns = list(dict.fromkeys(row[across] for row in rows))
-    cells = {(row["method"], row["shots"], row[across]): _interval(row, quantity) for row in rows}
+    cells = {
+        (row["method"], row["shots"], row[across]): _interval(row, quantity, "iqm") for row in rows
+    }
     with_shots = {row["method"] for row in rows if row["shots"]}
     lines = []
     for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
@@ -190,7 +203,7 @@ def _markdown(rows: Sequence[Row], across: str, quantity: str, ours: str) -> lis
 def _markdown_of_gain(rows: Sequence[Row]) -> list[str]:
     """A line per method that ours is compared with, a column per population."""
     columns = list(dict.fromkeys(row["population"] for row in rows))
-    cells = {(row["over"], row["population"]): _interval(row, "gain") for row in rows}
+    cells = {(row["over"], row["population"]): _interval(row, "gain", "mean") for row in rows}
     lines = [
         [method, *(cells[method, column] for column in columns)]
         for method in dict.fromkeys(row["over"] for row in rows)
@@ -225,10 +238,10 @@ def _rendered(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[s
     return text.getvalue().strip().splitlines()
 
 
-def _interval(row: Row, quantity: str) -> str:
-    """Interquartile mean and half of its interval; a dash where there is no number."""
-    mean = row[f"{quantity}_iqm"]
+def _interval(row: Row, quantity: str, middle: str) -> str:
+    """Mean, or what the row calls the middle, and half of its interval; a dash without a number."""
+    mean = row[f"{quantity}_{middle}"]
     if math.isnan(mean):
         return "-"
     has_interval = not math.isnan(row[f"{quantity}_low"])
-    return interval_text(row, quantity, "iqm") if has_interval else f"{mean:.3f}"
+    return interval_text(row, quantity, middle) if has_interval else f"{mean:.3f}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from mermaide_pl.experiments.comparison_settings import Condition
+from mermaide_pl.experiments.comparison_settings import YARDSTICKS, Condition
 from mermaide_pl.experiments.comparison_summary import (
     CONDITION,
     QUANTITIES,
@@ -24,22 +25,29 @@ from mermaide_pl.intervals import (
     interquartile_mean,
     probability_of_improvement,
     stratified_interval,
+    student_mean,
 )
-from mermaide_pl.score_table import ALL
+from mermaide_pl.score_table import ALL, MEAN
 
+_LOGGER = logging.getLogger(__name__)
 SCORES = "scores.csv"
 LEAST_GAIN = 0.05
 """Gain of the oracle over no intervention below which a normalised return says nothing."""
 
 
-def read_scores(out: Path) -> list[Row]:
-    """The scores of all runs in a folder, with the normalised return of each.
+def read_scores(out: Path, methods: Collection[str]) -> list[Row]:
+    """The scores of yardsticks and methods in a folder, with the normalised return of each run.
 
     Normalised return of a run on a population: ``(return - none) / (oracle - none)``, with the
     returns of no intervention and of the oracle on the same agents; nan on agents with which the
     oracle gains less than 0.05.
     """
-    rows = [row for path in sorted(out.glob(f"*/seed*/*/{SCORES}")) for row in read_rows(path)]
+    paths = sorted(out.glob(f"*/seed*/*/{SCORES}"))
+    kept = [path for path in paths if path.parent.name in (YARDSTICKS, *methods)]
+    if others := {path.parent.name for path in paths} - {path.parent.name for path in kept}:
+        names = ", ".join(sorted(others))
+        _LOGGER.info("%s: left out, for the configuration does not have them: %s", out, names)
+    rows = [row for path in kept for row in read_rows(path)]
 
     def agents(row: Row) -> tuple[Any, ...]:
         return *(row[name] for name in CONDITION), row["seed"], row["population"]
@@ -84,12 +92,16 @@ class Scores:
         return 0 if scored_at == {0} else None
 
     def matrix(self, method: str, shots: int, quantity: str, population: str = ALL) -> np.ndarray:
-        """Scores [runs, populations], or of one population [runs, 1].
+        """Scores [runs, populations], or of one population or the mean over all [runs, 1].
 
         Of all populations, those are left out that have no number.
         """
         matrix = self._matrix(method, shots, quantity, population, self._seeds[method, shots])
-        return matrix if population != ALL else matrix[:, ~np.isnan(matrix).any(0)]
+        if population in (ALL, MEAN):
+            matrix = matrix[:, ~np.isnan(matrix).any(0)]
+        if population == MEAN and matrix.size:
+            matrix = matrix.mean(1, keepdims=True)
+        return matrix
 
     def gains(
         self, ours: tuple[str, int], other: tuple[str, int], population: str = ALL
@@ -99,17 +111,17 @@ class Scores:
         The runs of a seed meet the same agents with the same random numbers.
 
         Returns:
-            [seeds that both have, populations], or of one population [seeds, 1].
+            [seeds that both have]; of all populations the mean over them.
         """
         seeds = [seed for seed in self._seeds[ours] if seed in self._seeds[other]]
         first, second = (self._matrix(*one, "return", population, seeds) for one in (ours, other))
-        return first - second
+        return (first - second).mean(1)
 
     def _matrix(
         self, method: str, shots: int, quantity: str, population: str, seeds: Sequence[int]
     ) -> np.ndarray:
         """Scores [seeds, populations]."""
-        columns = self.populations if population == ALL else [population]
+        columns = self.populations if population in (ALL, MEAN) else [population]
         found = np.empty((len(seeds), len(columns)))
         for place in np.ndindex(found.shape):
             seed, column = seeds[place[0]], columns[place[1]]
@@ -120,7 +132,11 @@ class Scores:
 def table_rows(
     condition: Row, scores: Scores, order: Sequence[str], populations: Sequence[str]
 ) -> list[Row]:
-    """Interquartile mean over runs of every quantity, with its stratified bootstrap interval."""
+    """Interquartile mean over runs of every quantity, with its stratified bootstrap interval.
+
+    Of the return, ``return_t_low`` and ``return_t_high`` are Student's t interval of the mean
+    besides, which is as wide as few runs ask for.
+    """
     rows: list[Row] = []
     for method, shots in scores.methods(order):
         for population in populations:
@@ -131,6 +147,8 @@ def table_rows(
                 interval = stratified_interval(interquartile_mean, matrix)
                 for bound, value in zip(("iqm", "low", "high"), interval, strict=True):
                     row[f"{quantity}_{bound}"] = value
+            of_runs = scores.matrix(method, shots, "return", population).mean(1)
+            _, row["return_t_low"], row["return_t_high"] = student_mean(of_runs.tolist())
             rows.append(row)
     return rows
 
@@ -140,8 +158,9 @@ def improvement_rows(
 ) -> list[Row]:
     """Where ours stands against each other method at as many shots, with intervals.
 
-    ``probability`` is that of a run of ours having the higher return, of any two runs; ``gain_iqm``
-    is the interquartile mean of the difference in return of the runs of the same seed.
+    ``probability`` is that of a run of ours having the higher return, of any two runs, and
+    ``gain_mean`` the mean difference in return of the runs of the same seed, with its Student's t
+    interval; of all populations that of the mean over them.
     """
     rows: list[Row] = []
     methods = dict.fromkeys(method for method, _ in scores.methods(order))
@@ -160,9 +179,8 @@ def improvement_rows(
                 row["population"] = population
                 for bound, value in zip(("probability", "low", "high"), interval, strict=True):
                     row[bound] = value
-                gains = scores.gains(*pair, population)
-                interval = stratified_interval(interquartile_mean, gains)
-                for bound, value in zip(("iqm", "low", "high"), interval, strict=True):
+                interval = student_mean(scores.gains(*pair, population).tolist())
+                for bound, value in zip(("mean", "low", "high"), interval, strict=True):
                     row[f"gain_{bound}"] = value
                 rows.append(row)
     return rows
@@ -183,7 +201,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         methods: learned ones in the order in which they are shown, ours first.
         console: where to print.
     """
-    found, console = read_scores(out), console or Console()
+    found, console = read_scores(out, methods), console or Console()
     if not found:
         return
     write_rows(out / SCORES, found)
@@ -195,16 +213,20 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     for condition, rows in by_condition(found).items():
         names = dict(zip(CONDITION, condition, strict=True))
         populations = list(dict.fromkeys(row["population"] for row in rows))
-        scores, columns = Scores(rows, populations), [*populations, ALL]
-        table += table_rows(names, scores, order, columns)
-        improvement += improvement_rows(names, scores, methods[0], order, columns)
+        scores = Scores(rows, populations)
+        table += table_rows(names, scores, order, [*populations, MEAN, ALL])
+        improvement += improvement_rows(names, scores, methods[0], order, [*populations, ALL])
     table = _recorded(out / "table.csv", table)
     improvement = _recorded(out / "improvement.csv", improvement)
     page = summary_page(table, improvement, methods[0])
     (out / "tables.md").write_text(page, encoding="utf-8")
     print_summary(table, improvement, methods[0], console)
     for condition, rows in by_condition(table).items():
-        with_number = [row for row in rows if not math.isnan(row["normalised_return_iqm"])]
+        with_number = [
+            row
+            for row in rows
+            if row["population"] != MEAN and not math.isnan(row["normalised_return_iqm"])
+        ]
         if with_number and len(methods) > 1:
             picture = out / Condition(*condition).name / "normalised_return.png"
             draw_method_scores(with_number, methods).savefig(picture)

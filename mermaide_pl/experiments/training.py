@@ -15,11 +15,11 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.spec import describe
 
-_DONE = "training.json"
+_BEGUN, _DONE = "settings.json", "training.json"
 
 
 def train(
@@ -28,13 +28,14 @@ def train(
     """Train a principal and keep the checkpoint with the best `val/return`.
 
     A training that was finished in `folder` is not repeated, one that was interrupted goes on after
-    its last whole epoch; one of another game, principal, objective or population is deleted.
+    its last whole epoch; one of other settings is deleted.
 
     Args:
         module: as built after `pytorch_lightning.seed_everything`.
         data: agents.
-        folder: gets ``checkpoints/best.ckpt`` and ``last.ckpt``, curves for TensorBoard, and
-            ``training.json`` with the seed, the agent steps and the seconds it took.
+        folder: gets ``checkpoints/best.ckpt`` and ``last.ckpt``, curves for TensorBoard,
+            ``settings.json``, and in the end ``training.json`` with the seed, the agent steps and
+            the seconds it took.
         num_epochs: of ``data.steps_per_epoch`` training steps.
         seed: of the run, recorded.
 
@@ -43,10 +44,13 @@ def train(
     """
     checkpoints = folder / "checkpoints"
     best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
-    if last.is_file() and not is_made_by(read_checkpoint(last), module, data):
+    begun, settings = folder / _BEGUN, json.dumps(_settings(module, data, num_epochs, seed))
+    if last.is_file() and not (begun.is_file() and begun.read_text() == settings):
         shutil.rmtree(folder)
     if (folder / _DONE).is_file() and best.is_file():
         return best
+    folder.mkdir(parents=True, exist_ok=True)
+    begun.write_text(settings)
     started = time.perf_counter()
     trainer = pl.Trainer(
         max_epochs=num_epochs,
@@ -103,6 +107,25 @@ def agent_steps(module: MermaideModule, data: TaskDataModule, num_epochs: int) -
 
 def is_made_by(checkpoint: dict[str, Any], module: MermaideModule, data: TaskDataModule) -> bool:
     """Whether a checkpoint is of this game, principal, objective and training population."""
+    settings = _made_by(module, data)
+    return settings == {name: checkpoint.get(name) for name in settings}
+
+
+def _made_by(module: MermaideModule, data: TaskDataModule) -> dict[str, Any]:
     settings: dict[str, Any] = {type(data).__name__: data.state_dict()}
     module.on_save_checkpoint(settings)
-    return settings == {name: checkpoint.get(name) for name in settings}
+    return settings
+
+
+def _settings(
+    module: MermaideModule, data: TaskDataModule, num_epochs: int, seed: int
+) -> dict[str, Any]:
+    """All that a training depends on."""
+    sizes = ("meta_batch_size", "steps_per_epoch", "num_val_tasks", "seed")
+    return {
+        **_made_by(module, data),
+        "val_population": describe(data.val_population),
+        "data": {name: getattr(data, name) for name in sizes},
+        "num_epochs": num_epochs,
+        "seed": seed,
+    }

@@ -16,7 +16,7 @@ from mermaide_pl.figures.style import (
     SMALL_FONT_SIZE,
     shots_label,
 )
-from mermaide_pl.score_table import ALL
+from mermaide_pl.score_table import ALL, MEAN
 
 
 def draw_family_matrix(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -25,14 +25,16 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]]) -> Figure:
     Args:
         rows: with the columns ``trained_on``, ``population``, ``method``, ``shots`` and
             ``normalised_return_iqm``; the one learned method that comes with shots above zero is
-            drawn, without the population "all".
+            drawn, without the populations "mean" and "all".
 
     Returns:
         The figure, one panel per number of shots; colours are cut at 0 and 1, numbers are not;
         nan is a dash.
     """
     methods = [row["method"] for row in rows if row["shots"] > 0]
-    chosen = [row for row in rows if row["method"] == methods[0] and row["population"] != ALL]
+    chosen = [
+        row for row in rows if row["method"] == methods[0] and row["population"] not in (ALL, MEAN)
+    ]
     trained_on = list(dict.fromkeys(row["trained_on"] for row in chosen))
     populations = list(dict.fromkeys(row["population"] for row in chosen))
     shots = sorted({row["shots"] for row in chosen})

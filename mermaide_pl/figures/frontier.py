@@ -20,7 +20,7 @@ from mermaide_pl.figures.style import (
     new_grid,
     series_style,
 )
-from mermaide_pl.score_table import ALL, LEARNED, method_label
+from mermaide_pl.score_table import LEARNED, MEAN, method_label
 
 _FIXED = {"oracle": BLACK, "burst": GREY, "periodic": GREY, "random": GREY}
 _MARKERS = {
@@ -41,7 +41,7 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
         rows: with the columns ``trained_on``, ``observation``, ``method``, ``shots``,
             ``population``, ``cost`` (per unit of bonus), and interquartile mean, ``_low`` and
             ``_high`` (95% interval over runs) of ``alignment`` and ``intervention_rate`` (shares of
-            steps). Those of the population "all" are drawn, of learned methods at the largest
+            steps). Those of the population "mean" are drawn, of learned methods at the largest
             number of shots.
 
     Returns:
@@ -50,7 +50,7 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """
     conditions: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
-        if row["population"] == ALL:
+        if row["population"] == MEAN:
             conditions.setdefault((row["trained_on"], row["observation"]), []).append(row)
     num_costs = {name: len({row["cost"] for row in each}) for name, each in conditions.items()}
     shown = [name for name, number in num_costs.items() if number == max(num_costs.values())]

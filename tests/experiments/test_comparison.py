@@ -9,7 +9,6 @@ import pytest
 import torch
 import yaml
 
-from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.contest import adapted_player, play_unseen, unseen_agents
 from mermaide_pl.experiments import comparison
 from mermaide_pl.experiments.comparison import compare
@@ -17,7 +16,7 @@ from mermaide_pl.experiments.comparison_settings import Comparison, Method, load
 from mermaide_pl.experiments.comparison_summary import summary_page
 from mermaide_pl.experiments.comparison_table import Scores, read_scores
 from mermaide_pl.experiments.records import read_rows
-from mermaide_pl.intervals import interquartile_mean, stratified_interval
+from mermaide_pl.intervals import interquartile_mean, stratified_interval, student_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population
 
@@ -60,7 +59,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def test_every_run_is_scored_on_every_population(folder):
-    scores = read_scores(folder / "out")
+    scores = read_scores(folder / "out", ["ours", "plain"])
     learned = [row for row in scores if row["method"] in ("ours", "plain")]
     assert len(learned) == 2 * 2 * 2 * 2 * 2  # methods, shots, populations, costs, seeds
     fixed = {"none", "always", "periodic", "burst", "random", "oracle"}
@@ -69,7 +68,7 @@ def test_every_run_is_scored_on_every_population(folder):
 
 
 def test_normalised_returns_are_zero_for_none_and_one_for_the_oracle(folder):
-    for row in read_scores(folder / "out"):
+    for row in read_scores(folder / "out", ["ours", "plain"]):
         expected = {"none": 0.0, "oracle": 1.0}.get(row["method"])
         if expected is not None and not np.isnan(row["normalised_return"]):
             assert row["normalised_return"] == pytest.approx(expected, abs=1e-9)
@@ -102,7 +101,11 @@ def test_table_holds_interquartile_means_over_the_seeds(folder):
     table = read_rows(folder / "out" / "table.csv")
     chosen = {"method": "plain", "shots": 1, "population": "unseen_ucb", "cost": 0.5}
     (row,) = (row for row in table if chosen.items() <= row.items())
-    scores = [one for one in read_scores(folder / "out") if chosen.items() <= one.items()]
+    scores = [
+        one
+        for one in read_scores(folder / "out", ["ours", "plain"])
+        if chosen.items() <= one.items()
+    ]
     returns = np.array([[one["return"]] for one in scores])
     expected = stratified_interval(interquartile_mean, returns)
     found = [row[f"return_{bound}"] for bound in ("iqm", "low", "high")]
@@ -120,7 +123,7 @@ def test_improvement_is_that_of_the_first_method_over_each_other(folder):
 def test_gains_are_of_runs_with_the_same_seed(folder):
     returns = {
         (row["method"], row["shots"], row["seed"]): row["return"]
-        for row in read_scores(folder / "out")
+        for row in read_scores(folder / "out", ["ours", "plain"])
         if row["population"] == "softmax" and row["cost"] == 0.25
     }
     rows = read_rows(folder / "out" / "improvement.csv")
@@ -128,9 +131,24 @@ def test_gains_are_of_runs_with_the_same_seed(folder):
         chosen = {"over": over, "shots": 1, "population": "softmax", "cost": 0.25}
         (row,) = (row for row in rows if chosen.items() <= row.items())
         gains = [returns["ours", 1, seed] - returns[over, shots, seed] for seed in (0, 1)]
-        assert row["gain_iqm"] == pytest.approx(np.mean(gains), abs=1e-5)
-        assert row["gain_low"] == pytest.approx(min(gains), abs=1e-5)
-        assert row["gain_high"] == pytest.approx(max(gains), abs=1e-5)
+        found = [row[f"gain_{bound}"] for bound in ("mean", "low", "high")]
+        assert found == pytest.approx(list(student_mean(gains)), abs=1e-5)
+
+
+def test_of_all_populations_means_are_compared(folder):
+    """The mean over populations of a run, then over runs, where `all` takes them together."""
+    chosen = {"method": "plain", "shots": 1, "cost": 0.5}
+    scores = [
+        one
+        for one in read_scores(folder / "out", ["ours", "plain"])
+        if {**chosen, "seed": one["seed"]}.items() <= one.items()
+    ]
+    runs = [np.mean([one["return"] for one in scores if one["seed"] == seed]) for seed in (0, 1)]
+    table = read_rows(folder / "out" / "table.csv")
+    (row,) = (row for row in table if {**chosen, "population": "mean"}.items() <= row.items())
+    assert row["return_iqm"] == pytest.approx(np.mean(runs), abs=1e-5)
+    _, *interval = student_mean(runs)
+    assert [row["return_t_low"], row["return_t_high"]] == pytest.approx(interval, abs=1e-5)
 
 
 def test_a_gain_is_of_seeds_that_both_have():
@@ -144,7 +162,7 @@ def test_a_gain_is_of_seeds_that_both_have():
         }
 
     scores = Scores([row("ours", 0, 0.5), row("ours", 1, 0.9), row("burst", 1, 0.7)], ["exp3"])
-    np.testing.assert_allclose(scores.gains(("ours", 0), ("burst", 0)), [[0.2]])
+    np.testing.assert_allclose(scores.gains(("ours", 0), ("burst", 0)), [0.2])
 
 
 def test_other_numbers_of_shots_are_not_compared():
@@ -162,7 +180,7 @@ def test_the_page_is_that_of_the_tables(folder):
     tables = read_rows(out / "table.csv"), read_rows(out / "improvement.csv")
     page = (out / "tables.md").read_text()
     assert page == summary_page(*tables, "ours")
-    for title in ("cost 0.25 (2 runs)", "cost 0.5 (2 runs)", "return over all populations"):
+    for title in ("cost 0.25 (2 runs)", "cost 0.5 (2 runs)", "return, mean over populations"):
         assert title in page
 
 
@@ -186,15 +204,40 @@ def test_what_is_finished_is_not_repeated(folder, monkeypatch, capsys):
     assert "unseen" in capsys.readouterr().out
 
 
-def test_principals_of_another_configuration_are_not_mixed_in(folder, monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"game": {"num_steps": 13}}, r"out.settings\.json: .* other settings \(game\)"),
+        ({"num_agents": 13}, r"out.settings\.json: .* other settings \(num_agents\)"),
+        ({"agent_steps": 9.0}, r"out.settings\.json: .* other settings \(agent_steps\)"),
+        (
+            {"test_populations": ["population/exp3.yaml"]},
+            r"out.settings\.json: .* other settings \(test populations\)",
+        ),
+        (
+            {"methods": {"ours": {"architecture": {**SMALL, "hidden_size": 5}}}},
+            r"seed0.ours.principal\.ckpt is of another game",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_runs_of_another_configuration_are_not_mixed_in(folder, monkeypatch, change, message):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(comparison, "train", None)
-    (folder / "other.yaml").write_text(yaml.safe_dump({**CONFIG, "game": {"num_steps": 13}}))
-    with pytest.raises(
-        ValueError, match=r"seed0.ours.principal\.ckpt is of another game"
-    ) as caught:
+    (folder / "other.yaml").write_text(yaml.safe_dump({**CONFIG, **change}))
+    with pytest.raises(ValueError, match=message) as caught:
         compare("other.yaml", "out", minutes=10.0)
     assert "\n" not in str(caught.value)
+
+
+def test_conditions_and_seeds_may_be_added(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    full = {"class_path": "mermaide_pl.game.FullInformation"}
+    more = {**CONFIG, "observations": {"full": full}, "seeds": [7], "costs": [0.1]}
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
+    compare("more.yaml", "out", minutes=0.0)
+    compare("config.yaml", "out", minutes=0.0)
 
 
 def test_no_training_begins_after_the_budget(folder, monkeypatch):
@@ -205,25 +248,35 @@ def test_no_training_begins_after_the_budget(folder, monkeypatch):
     assert not (folder / "other").exists()
 
 
-def test_fine_tuning_is_chosen_on_validation_agents(folder, monkeypatch):
-    """A rate that ruins a principal is not taken; the one that helps most is."""
-    monkeypatch.chdir(folder)
-    runs = comparison._Runs(load_comparison("config.yaml"), Path("out"))
-    place = folder / "out" / "ucb-partial-cost0.5" / "seed0" / "plain" / "principal.ckpt"
-    module = MermaideModule.load_from_checkpoint(place).eval()
-    returns = {}
-    for rate in (0.0, 0.5):
-        other = MermaideModule.load_from_checkpoint(place).eval()
-        if rate:
-            settings = GradientAdaptation(rate, learn_inner_lr=False)
-            other.inner_loop = settings.build(other.principal.weights())
-        agents = load_population("population/val_ucb.yaml").sample(range(8), split="val")
-        player = adapted_player(other, 1)(agents)
-        played = comparison.rollout(agents, player, other.game, stream="query", num_episodes=2)
-        returns[rate] = played.returns.mean().item()
-    run = next(one for one in runs.all() if one.method == "plain")
-    runs._choose_fine_tuning(module, run)
-    assert (module.inner_loop.num_shots > 0) == (returns[0.5] > returns[0.0])
+def test_what_fine_tuning_was_tried_is_recorded(folder):
+    place = folder / "out" / "ucb-partial-cost0.5" / "seed0"
+    tried = read_rows(place / "plain" / "fine_tuning.csv")
+    assert [(row["inner_lr"], row["inner_policy_weight"]) for row in tried] == [
+        (0.0, 1.0),
+        (0.5, 1.0),
+        (0.5, 0.05),
+    ]
+    assert not (place / "ours" / "fine_tuning.csv").exists()
+
+
+def test_a_principal_whose_scores_are_deleted_is_scored_again(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "train", None)
+    place = tmp_path / "out" / "ucb-partial-cost0.5" / "seed1" / "plain"
+    before = (place / "scores.csv").read_bytes()
+    (place / "scores.csv").unlink()
+    (place / "fine_tuning.csv").unlink()
+    compare("config.yaml", "out", minutes=10.0)
+    assert (place / "scores.csv").read_bytes() == before
+    assert (place / "fine_tuning.csv").is_file()
+
+
+def test_methods_that_the_configuration_does_not_have_are_left_out(folder, caplog):
+    with caplog.at_level("INFO", "mermaide_pl"):
+        rows = read_scores(folder / "out", ["ours"])
+    assert "plain" not in {row["method"] for row in rows}
+    assert "left out, for the configuration does not have them: plain" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -234,6 +287,7 @@ def test_fine_tuning_is_chosen_on_validation_agents(folder, monkeypatch):
         ({"num_agents": 1}, "num_agents must be .*at least 2"),
         ({"agent_steps": 0}, "agent_steps must be .*above 0"),
         ({"fine_tuning_rates": [-1.0]}, "fine_tuning_rates must be .*at least 0"),
+        ({"fine_tuning_policy_weights": []}, "fine_tuning_policy_weights is empty"),
         ({"methods": {"yardsticks": {}}}, "cannot be named yardsticks"),
         ({"colour": "blue"}, "colour"),
     ],

@@ -8,6 +8,7 @@ from mermaide_pl.experiments.comparison_summary import QUANTITIES, findings, sum
 def test_findings_by_hand():
     def row(method, shots, population, low, mean, high):
         numbers = {"return_low": low, "return_iqm": mean, "return_high": high}
+        numbers |= {"return_t_low": low - 0.02, "return_t_high": high}
         return {
             "method": method,
             "shots": shots,
@@ -20,12 +21,15 @@ def test_findings_by_hand():
         row("burst", 0, "ucb", 0.1, 0.2, 0.3),
         row("burst", 0, "exp3", 0.4, 0.5, 0.6),
         row("burst", 0, "all", 0.3, 0.35, 0.4),
+        row("burst", 0, "mean", 0.3, 0.35, 0.4),
         row("ours", 0, "ucb", 0.2, 0.3, 0.4),
         row("ours", 0, "exp3", 0.1, 0.2, 0.3),
         row("ours", 0, "all", 0.2, 0.25, 0.3),
+        row("ours", 0, "mean", 0.2, 0.125, 0.3),
         row("ours", 1, "ucb", 0.31, 0.4, 0.5),
         row("ours", 1, "exp3", 0.05, 0.1, 0.2),
         row("ours", 1, "all", 0.2, 0.3, 0.3),
+        row("ours", 1, "mean", 0.2, 0.375, 0.3),
         row("oracle", 0, "ucb", 0.9, 0.9, 0.9),
         row("oracle", 0, "exp3", 0.9, 0.9, 0.9),
         row("oracle", 0, "all", 0.9, 0.9, 0.9),
@@ -36,10 +40,10 @@ def test_findings_by_hand():
         for (population, shots), gain in gains.items()
     ]
     assert findings(table, improvement, "ours") == [
-        "ours at 0 shots: normalised return 0.500 over all populations",
-        "ours at 1 shots: normalised return 0.600 over all populations",
-        "above burst: on 1 of 2 (not exp3); clearly: on 1 of 2 (not exp3); run by run: on 1 of 2"
-        " (not exp3)",
+        "ours at 0 shots: normalised return 0.500 over all populations, 0.250 their mean",
+        "ours at 1 shots: normalised return 0.600 over all populations, 0.750 their mean",
+        "above burst: on 1 of 2 (not exp3); clearly: on 1 of 2 (not exp3); clearly by t: on 0 of 2;"
+        " run by run: on 1 of 2 (not exp3)",
         "1 shots above 0 shots: on 1 of 2 (not exp3)",
     ]
 
@@ -55,16 +59,18 @@ def test_of_a_single_run_only_the_means_are_compared():
             "return_low": nan,
             "return_iqm": mean,
             "return_high": nan,
+            "return_t_low": nan,
+            "return_t_high": nan,
         }
 
     table = [
         {**row(method, mean), "population": population}
         for method, mean in (("none", 0.1), ("ours", 0.5))
-        for population in ("ucb", "all")
+        for population in ("ucb", "mean", "all")
     ]
     gain = {"over": "none", "population": "ucb", "shots": 1, "gain_low": nan}
     assert findings(table, [gain], "ours") == [
-        "ours at 1 shots: normalised return 0.500 over all populations",
+        "ours at 1 shots: normalised return 0.500 over all populations, 0.500 their mean",
         "above none: on 1 of 1",
     ]
 
@@ -76,9 +82,10 @@ def test_page_by_hand():
             for quantity in QUANTITIES
             for bound, value in zip(("low", "iqm", "high"), interval, strict=True)
         }
+        numbers |= {f"return_t_{bound}": interval[0] for bound in ("low", "high")}
         return {
             **{"trained_on": trained_on, "observation": "partial", "cost": cost},
-            **{"method": method, "shots": shots, "population": "all", "num_runs": 2},
+            **{"method": method, "shots": shots, "population": "mean", "num_runs": 2},
             **numbers,
         }
 
@@ -90,16 +97,17 @@ def test_page_by_hand():
         row("burst", 0, 0.25, 0.1, 0.125, 0.2),
         row("burst", 0, 0.5, 0.0, 0.0, 0.0, trained_on="exp3"),
     ]
+    table += [{**one, "population": "all"} for one in table]
     condition = {"trained_on": "ucb", "observation": "partial", "cost": 0.5}
     probability = {"probability": 0.75, "low": 0.5, "high": 1.0}
-    gain = {"gain_iqm": 0.25, "gain_low": 0.125, "gain_high": 0.375}
+    gain = {"gain_mean": 0.25, "gain_low": 0.125, "gain_high": 0.375}
     compared = {"method": "ours", "shots": 1, "over": "burst", "population": "all"}
     page = summary_page(table, [{**condition, **compared, **probability, **gain}], "ours")
 
     def section(heading):
         return page.split(f"{heading}\n\n")[1].split("\n\n")[0].splitlines()
 
-    assert section("## trained on ucb, partial information: return over all populations") == [
+    assert section("## trained on ucb, partial information: return, mean over populations") == [
         "| method, shots |     cost 0.25 |      cost 0.5 |",
         "|---------------|---------------|---------------|",
         "| burst         | 0.125 ± 0.050 | 0.250 ± 0.100 |",

@@ -4,10 +4,12 @@ from mermaide_pl.figures import draw_family_matrix
 
 
 def rows():
-    values = iter([0.1, 0.2, 0.9, 0.3, 0.4, 0.9, 0.5, 0.6, 0.9, 0.7, -12.0, 0.9])
+    values = iter(
+        [0.1, 0.2, 0.9, 0.9, 0.3, 0.4, 0.9, 0.9, 0.5, 0.6, 0.9, 0.9, 0.7, -12.0, 0.9, 0.9]
+    )
     for trained_on in ("ucb", "softmax"):
         for shots in (0, 1):
-            for population in ("unseen_ucb", "softmax", "all"):
+            for population in ("unseen_ucb", "softmax", "mean", "all"):
                 yield {
                     "trained_on": trained_on,
                     "method": "ours",

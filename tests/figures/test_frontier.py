@@ -7,7 +7,7 @@ from mermaide_pl.figures.style import BLACK, BLUE, GREY, VERMILLION
 
 
 def row(
-    method, shots, cost, rate, alignment, population="all", trained_on="ucb", observation="partial"
+    method, shots, cost, rate, alignment, population="mean", trained_on="ucb", observation="partial"
 ):
     return {
         "trained_on": trained_on,
