@@ -81,7 +81,8 @@ class RecurrentAdaptation(Adaptation):
     """No gradient: the recurrent state is carried from the support episodes to the next ones.
 
     The recurrence itself learns to adapt. With several support episodes, which are played side by
-    side, the mean of their last states is carried.
+    side, the mean of their last states is carried. Unlike in the source, what an episode finds out
+    for the next is not credited to it: each is played for its own return.
 
     Source: Duan et al., "RL^2: fast reinforcement learning via slow reinforcement learning", 2016;
     Wang et al., "Learning to reinforcement learn", 2016.
@@ -125,7 +126,8 @@ class GradientAdaptation(Adaptation):
         num_inner_steps: gradient steps on the same support episodes.
         first_order: leave out the derivative of the inner gradient (first-order MAML).
         learn_inner_lr: learn one inner rate per parameter tensor along with the weights.
-        adapted: the parts of the principal that adapt. Without ``recurrence`` the recurrent state
+        adapted: the parts of the principal that adapt; the critic, in ``policy``, has no inner loss
+            and stays. Without ``recurrence`` the recurrent state
             is shared by all tasks, as in Raghu et al., "Rapid learning or feature reuse? (ANIL)",
             ICLR 2020. ``initial_state`` is a context vector as in Zintgraf et al., "Fast context
             adaptation via meta-learning (CAVIA)", ICML 2019: where the recurrence begins.
@@ -158,6 +160,11 @@ class GradientAdaptation(Adaptation):
             raise ValueError(
                 f"GradientAdaptation.adapted must hold one or more of {', '.join(get_args(Part))},"
                 f" got {', '.join(self.adapted) or 'nothing'}"
+            )
+        if self.carries_state and "initial_state" in self.adapted:
+            raise ValueError(
+                "GradientAdaptation.adapted: initial_state would be adapted in vain, for with"
+                " carries_state the next episodes begin in the state carried"
             )
         check_differentiable(self.inner_optimizer, self.optimizer_args)
 

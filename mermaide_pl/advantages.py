@@ -69,16 +69,18 @@ class HindsightAdvantages(Advantages):
     r"""Advantages for agents that do not see the bonus, given the arm they went on to pull.
 
     Such an agent's arm does not depend on the level of the same step, so a baseline may depend on
-    it and leaves the policy gradient unbiased. Where the target was not pulled the bonus went to
-    nobody, nothing later depends on it, and the advantage is known without noise; where it was
-    pulled, the generalised advantage is compared with those of the task's other episodes that
-    pulled it at the same step.
+    it without bias. Where the target was not pulled the bonus went to nobody and the agent learned
+    nothing from it: the advantage is taken to be the cost alone, without noise, though the
+    principal remembers the level and may choose later ones by it. Where it was pulled, the
+    generalised advantage is compared with those of the task's other episodes that pulled it at the
+    same step.
 
     Equation:
         A_t = mean_costs_t - costs_t                          if the target was not pulled,
         A_t = GAE_t - mean of the other episodes' GAE_t       if it was pulled,
 
-    both divided by the noise ``s_t`` of `advantage_noise_scale` and by `unit`.
+    both divided by the noise ``s_t`` of `advantage_noise_scale` and by `unit`. The division by
+    ``s_t`` weighs late steps more than the gradient of the return does.
 
     Source: this project's; baselines that depend on what does not depend on the action are those of
     Mesnard et al., "Counterfactual credit assignment in model-free reinforcement learning", ICML

@@ -13,6 +13,7 @@ principal.adapt()  # to what this learner did, for its next episodes
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 
@@ -262,9 +263,10 @@ class LivePrincipal:
     def adapt(self) -> int:
         """Adapt to this agent, for the episodes to come.
 
-        The step is that of `evaluate`. The episodes are not quite: they were played greedily unless
-        `sampling_seed` is given, within the budget, and by the principal as it was adapted then,
-        while `evaluate` adapts on sampled episodes of the unadapted one.
+        Levels that were not sampled say nothing of the policy: unless `sampling_seed` is given, a
+        principal with a world model learns from the arms alone, as from a history without
+        propensities. Else the step is that of `evaluate`, though the episodes were played within
+        the budget, and by the principal as it was adapted then.
 
         The inner loop was trained to start from the meta weights, so it does so every time, on all
         episodes since the principal was new: adapting after every episode is 1, 2, 3, ... shots.
@@ -285,6 +287,8 @@ class LivePrincipal:
         module, like = self.module, self._weights["weight_hh"]
         support = support_of(self._episodes, self.target_arm, self.game, like)
         principal, inner_loop, objective = module.principal, module.inner_loop, module.objective
+        if self.sampling_seed is None and principal.world_model is not None:
+            objective = replace(objective, inner_policy_weight=0.0)
         with torch.inference_mode(False), torch.no_grad():
             weights, _ = adapt_to_groups(principal, inner_loop, objective, support)
         if not all(bool(weight.isfinite().all()) for weight in weights.values()):

@@ -35,9 +35,10 @@ class Objective:
     Inner loss of a task: ``inner_policy_weight * surrogate + forecast_weight * cross-entropy`` on
     its support episodes, with what the principal observed. Outer loss: ``surrogate +
     forecast_weight * cross-entropy`` on the query episodes with the adapted weights and the rewards
-    that truly came, plus critic error, minus the entropy bonus; plus `zero_shot_weight` times the
-    same on the support episodes with the meta weights, so that the principal is trained for its
-    first episode with an agent too.
+    that truly came, plus critic error and logit penalty, minus the entropy bonus; plus
+    `zero_shot_weight` times the same with the meta weights, on the support episodes or on some of
+    its own, so that the principal is trained for its first episode with an agent too. No loss
+    rewards a support episode for what adaptation makes of it.
 
     Args:
         surrogate: policy-gradient estimator.

@@ -1,9 +1,9 @@
 """Pure functions of trajectories: returns, advantages, meta-gradient estimators, cross-entropy.
 
-A *surrogate* is a scalar per task whose gradients estimate those of the negative expected return.
-MAML takes a gradient of a gradient, so the second derivative matters too, and there the estimators
-differ. Write ``g_t = grad log pi(u_t)``, ``H_t`` for the Hessian of ``log pi(u_t)``, and ``A_t``
-for the advantage of step t.
+A *surrogate* is a scalar per task whose gradients estimate those of the negative expected return,
+as far as the advantages are unbiased. MAML takes a gradient of a gradient, so the second derivative
+matters too, and there the estimators differ. Write ``g_t = grad log pi(u_t)``, ``H_t`` for the
+Hessian of ``log pi(u_t)``, and ``A_t`` for the advantage of step t.
 """
 
 from __future__ import annotations
@@ -136,8 +136,9 @@ class PlainMAML(Surrogate):
     Equation:
         L = -sum_t log pi(u_t) A_t;  second derivative  -sum_t H_t A_t
 
-    It leaves out that the samples themselves depend on the weights, so its meta-gradient is biased
-    by ``-E[sum_{t,t'} g_t g_{t'}^T A_{max(t,t')}]``. It has no importance weights: with several
+    It leaves out that the samples themselves depend on the weights, the term
+    ``-E[sum_{t,t'} g_t g_{t'}^T A_{max(t,t')}]`` of the second derivative, and is biased by as
+    much. It has no importance weights: with several
     inner steps on the same episodes the later ones are off-policy.
 
     Source: Finn, Abbeel, Levine, "Model-agnostic meta-learning", ICML 2017, as implemented there;

@@ -384,6 +384,12 @@ def test_unknown_parts_and_no_part_are_refused(adapted, got):
         GradientAdaptation(adapted=adapted)
 
 
+def test_a_state_that_would_be_overwritten_is_not_adapted():
+    with pytest.raises(ValueError, match="initial_state would be adapted in vain") as caught:
+        GradientAdaptation(adapted=("initial_state", "policy"), carries_state=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_nothing_leaks_from_one_call_into_the_next(setup):
     inner_loop = inner_loop_of(INNER_LOOPS["momentum"], setup)
     first, second = setup.adapt(inner_loop), setup.adapt(inner_loop)

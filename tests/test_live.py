@@ -1,4 +1,5 @@
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def sample(index: int, num_arms: int = A) -> TaskBatch:
     return population.sample([index], split="test")
 
 
+def forecast_only(module: MermaideModule) -> MermaideModule:
+    """The principal as it learns from levels that were not sampled."""
+    if module.principal.world_model is not None:
+        module.objective = replace(module.objective, inner_policy_weight=0.0)
+    return module
+
+
 def live_for(module: MermaideModule, task: TaskBatch, **settings) -> LivePrincipal:
     return LivePrincipal(module, target_arm=int(task.target_arm), **settings)
 
@@ -85,6 +93,7 @@ def assert_same_weights(actual, expected) -> None:
 @pytest.mark.parametrize("slots", MODULES.values(), ids=MODULES)
 def test_it_plays_and_adapts_as_in_evaluation(slots, monkeypatch):
     module, played = build(**slots), set()
+    reference = forecast_only(build(**slots))
     # the support of evaluation, but played greedily
     monkeypatch.setattr(mermaide_pl.module, "LearnedPlayer", GreedyPlayer)
     for index in range(6):
@@ -105,7 +114,7 @@ def test_it_plays_and_adapts_as_in_evaluation(slots, monkeypatch):
                     assert levels == support.levels[0, episode].tolist()
                     played.update(levels)
                 assert live.adapt() == shots
-            weights = module.adapted_weights(task, shots)
+            weights = reference.adapted_weights(task, shots)
             assert_same_weights(live._weights, weights)
             player = GreedyPlayer(module.principal, weights)
             query = rollout(task, player, module.game, stream="query", num_episodes=1)
@@ -117,7 +126,7 @@ def test_it_plays_and_adapts_as_in_evaluation(slots, monkeypatch):
 
 @pytest.mark.parametrize("name", pretrained_names())
 def test_pretrained_principals_play_as_in_a_rollout(name):
-    module, played = load_pretrained(name), set()
+    module, played = forecast_only(load_pretrained(name)), set()
     module.principal.kernel = "torch"
     for index in range(2):
         task = sample(index, num_arms=10)
@@ -160,6 +169,21 @@ def test_sampled_levels_are_those_of_a_rollout_of_that_name(observation):
     assert_same_weights(live._weights, expected)
 
 
+def test_levels_that_were_not_sampled_say_nothing_of_the_policy():
+    """Its output layer has no part in the forecast, so only the policy's loss moves it."""
+    module, task = build(), sample(3)
+    player = GreedyPlayer(module.principal, module.principal.weights())
+    played = rollout(task, player, module.game, stream="s", num_episodes=1)
+    moved = []
+    for seed in (None, 1):
+        live = live_for(module, task, sampling_seed=seed)
+        drive(live, task, played)
+        live.adapt()
+        weight = module.principal.policy.policy_out_weight
+        moved.append(not torch.equal(live._weights["policy.policy_out_weight"][0], weight))
+    assert moved == [False, True]
+
+
 @pytest.mark.parametrize("observation", [PARTIAL, FULL], ids=["partial", "full"])
 @pytest.mark.parametrize("shots", [0, 1])
 def test_forecasts_are_those_of_looking_back(observation, shots):
@@ -193,10 +217,11 @@ def test_episodes_that_ended_early_are_learned_from():
     player = GreedyPlayer(module.principal, module.principal.weights())
     recorded = rollout(task, player, module.game, stream="s", num_episodes=2)
     early = Trajectory(**{name: value[..., :4] for name, value in vars(recorded).items()})
-    live = live_for(module, task)
+    live = live_for(build(), task)
     for episode in range(2):
         drive(live, task, early, episode)
     assert live.adapt() == 2
+    module = forecast_only(module)
     expected, _ = adapt(module.principal, module.inner_loop, module.objective, early)
     assert_same_weights(live._weights, expected)
 

@@ -151,9 +151,9 @@ class Tallies(History):
 
     Global, besides: log steps left, bonus paid and offered so far per T, mean bonus of a target
     pull.
-    Per arm, besides: whether it is the target, log pulls, share of the steps, uncertainty
-    ``pulls^-1/2``, log steps since its latest pull, those steps relative to its mean interval
-    between pulls, and with full information its mean reward.
+    Per arm, besides: whether it is the target, log pulls, their share ``pulls / (t + 1)``,
+    uncertainty ``pulls^-1/2``, log steps since its latest pull, a quarter of those steps relative
+    to its mean interval between pulls, at most 1, and with full information its mean reward.
     """
 
     def sizes(self, game: Game) -> tuple[int, int]:

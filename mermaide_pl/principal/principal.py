@@ -218,7 +218,7 @@ class Principal(nn.Module):
         self, weights: Weights, hidden: Tensor, features: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Input of policy and critic, float [M, ..., I], and the arm logits [M, ..., L, A]."""
-        # for the principal all arms but the target are alike: it looks at the target's numbers only
+        # of the features of the arms the target's alone: the others come by way of the state
         parts, arm_logits = [hidden, features[..., : self._num_about_target]], None
         if self.world_model is not None:
             arm_logits = self.world_model(weights, hidden, features)

@@ -28,7 +28,7 @@ class WorldModel(ABC):
 
 @dataclass(frozen=True)
 class NoWorldModel(WorldModel):
-    """Ablation: the policy sees the recurrent state only, and no forecast is learned."""
+    """Ablation: the policy sees what it sees otherwise but for a forecast, and none is learned."""
 
     def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> None:
         """Nothing."""
