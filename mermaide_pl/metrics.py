@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -13,33 +13,44 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibratio
 from mermaide_pl.objectives import factual_arm_logits
 from mermaide_pl.trajectory import Trajectory
 
+_Named = tuple[str, MetricCollection]
 
-class TrajectoryMean(Metric):
-    """Mean over all episodes of ``Trajectory.returns``, ``alignment`` or ``intervention_rate``.
 
-    Args:
-        quantity: name of the property, float [M, B].
-    """
+class _Mean(Metric):
+    """Mean of many values, summed up in double precision."""
 
     full_state_update = False
     total: Tensor
     count: Tensor
 
-    def __init__(self, quantity: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._quantity = quantity
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, trajectory: Trajectory) -> None:
-        """Add the episodes of a batch."""
-        values: Tensor = getattr(trajectory, self._quantity)
+    def _add(self, values: Tensor) -> None:
         self.total += values.double().sum()
         self.count += values.numel()
 
     def compute(self) -> Tensor:
         """The mean, float []."""
         return (self.total / self.count).float()
+
+
+class TrajectoryMean(_Mean):
+    """Mean over all episodes of ``Trajectory.returns``, ``alignment`` or ``intervention_rate``.
+
+    Args:
+        quantity: name of the property, float [M, B].
+    """
+
+    def __init__(self, quantity: str) -> None:
+        super().__init__()
+        self._quantity = quantity
+
+    def update(self, trajectory: Trajectory) -> None:
+        """Add the episodes of a batch."""
+        self._add(getattr(trajectory, self._quantity))
 
 
 class NormalisedReturn(Metric):
@@ -83,27 +94,13 @@ class NormalisedReturn(Metric):
         return torch.where(oracle > none, share, torch.nan).float()
 
 
-class ForecastLogLoss(Metric):
+class ForecastLogLoss(_Mean):
     """Cross-entropy of the forecast arm distribution, in nats per step."""
-
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add steps: probabilities [N, A] and observed arms [N]."""
-        loss = torch.nn.functional.nll_loss(preds.clamp(min=1e-12).log(), target, reduction="sum")
-        self.total += loss.double()
-        self.count += target.numel()
-
-    def compute(self) -> Tensor:
-        """The mean, float []."""
-        return (self.total / self.count).float()
+        logs = preds.clamp(min=1e-12).log()
+        self._add(torch.nn.functional.nll_loss(logs, target, reduction="none"))
 
 
 class EvaluationMetrics(nn.Module):
@@ -120,13 +117,12 @@ class EvaluationMetrics(nn.Module):
         self, shots: Sequence[int], num_arms: int, has_forecast: bool, num_oracles: int
     ) -> None:
         super().__init__()
-        self._has_forecast = has_forecast
         self._shots = tuple(shots)
         self._behaviour = nn.ModuleDict(
             {str(number): behaviour_metrics(num_oracles) for number in shots}
         )
         self._forecast = nn.ModuleDict(
-            {str(number): forecast_metrics(num_arms) for number in shots}
+            {str(number): forecast_metrics(num_arms) for number in shots if has_forecast}
         )
 
     def update(
@@ -156,10 +152,7 @@ class EvaluationMetrics(nn.Module):
         """Every metric by name, e.g. ``return_1shot``; then start anew."""
         values = {}
         for group in (self._behaviour, self._forecast):
-            if group is self._forecast and not self._has_forecast:
-                continue
-            for number in self._shots:
-                collection = cast(MetricCollection, group[str(number)])
+            for number, collection in cast(Iterable[_Named], group.items()):
                 for name, value in collection.compute().items():
                     values[f"{name}_{number}shot"] = value
                 # a state reset in inference mode could not be updated by the next run
@@ -170,12 +163,11 @@ class EvaluationMetrics(nn.Module):
     @property
     def names(self) -> list[str]:
         """What `compute` gives."""
-        groups = (self._behaviour, *([self._forecast] if self._has_forecast else []))
         return [
             f"{name}_{number}shot"
-            for group in groups
-            for number in self._shots
-            for name in cast(MetricCollection, group[str(number)])
+            for group in (self._behaviour, self._forecast)
+            for number, collection in cast(Iterable[_Named], group.items())
+            for name in collection
         ]
 
     @property
