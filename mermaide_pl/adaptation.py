@@ -126,11 +126,11 @@ class GradientAdaptation(Adaptation):
         num_inner_steps: gradient steps on the same support episodes.
         first_order: leave out the derivative of the inner gradient (first-order MAML).
         learn_inner_lr: learn one inner rate per parameter tensor along with the weights.
-        adapted: the parts of the principal that adapt; the critic, in ``policy``, has no inner loss
-            and stays. Without ``recurrence`` the recurrent state
-            is shared by all tasks, as in Raghu et al., "Rapid learning or feature reuse? (ANIL)",
-            ICLR 2020. ``initial_state`` is a context vector as in Zintgraf et al., "Fast context
-            adaptation via meta-learning (CAVIA)", ICML 2019: where the recurrence begins.
+        adapted: the parts of the principal that adapt; the critic, which belongs to ``policy``, has
+            no inner loss and stays as it is. Without ``recurrence`` the recurrent state is shared
+            by all tasks, as in Raghu et al., "Rapid learning or feature reuse? (ANIL)", ICLR 2020.
+            ``initial_state`` is a context vector as in Zintgraf et al., "Fast context adaptation
+            via meta-learning (CAVIA)", ICML 2019: where the recurrence begins.
         inner_optimizer: `torch.optim.SGD` or `torch.optim.Adam`, by import path in YAML. The Adam
             of `higher` adds eps before the bias correction: in step t it acts as torch's does with
             ``eps / sqrt(1 - beta_2^t)``.

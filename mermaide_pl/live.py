@@ -263,10 +263,11 @@ class LivePrincipal:
     def adapt(self) -> int:
         """Adapt to this agent, for the episodes to come.
 
-        Levels that were not sampled say nothing of the policy: unless `sampling_seed` is given, a
-        principal with a world model learns from the arms alone, as from a history without
-        propensities. Else the step is that of `evaluate`, though the episodes were played within
-        the budget, and by the principal as it was adapted then.
+        The step is that of `evaluate`, but for two things. The episodes were played within the
+        budget, and by the principal as it was adapted then. And levels that were not sampled say
+        little of the policy: unless `sampling_seed` is given, a principal with a world model learns
+        from the arms alone, as from a history without propensities; one without takes them as
+        sampled, for it has nothing else to learn from.
 
         The inner loop was trained to start from the meta weights, so it does so every time, on all
         episodes since the principal was new: adapting after every episode is 1, 2, 3, ... shots.

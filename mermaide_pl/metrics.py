@@ -28,9 +28,9 @@ class _Mean(Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def _add(self, values: Tensor) -> None:
-        self.total += values.double().sum()
-        self.count += values.numel()
+    def _add(self, total: Tensor, count: int) -> None:
+        self.total += total.double()
+        self.count += count
 
     def compute(self) -> Tensor:
         """The mean, float []."""
@@ -50,7 +50,8 @@ class TrajectoryMean(_Mean):
 
     def update(self, trajectory: Trajectory) -> None:
         """Add the episodes of a batch."""
-        self._add(getattr(trajectory, self._quantity))
+        values: Tensor = getattr(trajectory, self._quantity)
+        self._add(values.double().sum(), values.numel())
 
 
 class NormalisedReturn(Metric):
@@ -99,8 +100,8 @@ class ForecastLogLoss(_Mean):
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add steps: probabilities [N, A] and observed arms [N]."""
-        logs = preds.clamp(min=1e-12).log()
-        self._add(torch.nn.functional.nll_loss(logs, target, reduction="none"))
+        loss = torch.nn.functional.nll_loss(preds.clamp(min=1e-12).log(), target, reduction="sum")
+        self._add(loss, target.numel())
 
 
 class EvaluationMetrics(nn.Module):

@@ -138,8 +138,8 @@ class PlainMAML(Surrogate):
 
     It leaves out that the samples themselves depend on the weights, the term
     ``-E[sum_{t,t'} g_t g_{t'}^T A_{max(t,t')}]`` of the second derivative, and is biased by as
-    much. It has no importance weights: with several
-    inner steps on the same episodes the later ones are off-policy.
+    much. It has no importance weights: with several inner steps on the same episodes the later ones
+    are off-policy.
 
     Source: Finn, Abbeel, Levine, "Model-agnostic meta-learning", ICML 2017, as implemented there;
     the bias is eq. 4 against eq. 3 of Rothfuss et al. below.

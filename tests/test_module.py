@@ -9,11 +9,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from mermaide_pl import meta_step
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, part_of
 from mermaide_pl.agents import EXP3, UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.game import FullInformation, Game, PartialInformation
-from mermaide_pl.meta_step import adapt
+from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import (
     Architecture,
@@ -615,3 +616,19 @@ def test_a_checkpoint_does_not_say_which_kernel_to_use(tmp_path):
     trainer.save_checkpoint(tmp_path / "any.ckpt")
     loaded = MermaideModule.load_from_checkpoint(tmp_path / "any.ckpt")
     assert loaded.principal.kernel == "auto"
+
+
+@pytest.mark.parametrize("adaptation", [STRONG, NoAdaptation()], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("zero_shot_weight", [0.0, 0.5])
+def test_episodes_are_counted_as_they_are_played(monkeypatch, adaptation, zero_shot_weight):
+    objective = Objective(zero_shot_weight=zero_shot_weight)
+    settings = {"adaptation": adaptation, "objective": objective, "num_zero_shot_episodes": 3}
+    module, played = Setting(settings=settings).module(), []
+
+    def counted(*args, num_episodes, **others):
+        played.append(num_episodes)
+        return rollout(*args, num_episodes=num_episodes, **others)
+
+    monkeypatch.setattr(meta_step, "rollout", counted)
+    module.take_step(UCB_AGENTS.sample(range(2), split="train"), progress=0.0)
+    assert module.num_episodes == sum(played)

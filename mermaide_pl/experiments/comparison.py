@@ -28,7 +28,7 @@ from mermaide_pl.experiments.comparison_settings import (
 from mermaide_pl.experiments.comparison_table import SCORES, report
 from mermaide_pl.experiments.inner_loop_choice import choose_inner_loop
 from mermaide_pl.experiments.records import Row, write_rows
-from mermaide_pl.experiments.training import is_made_by, train
+from mermaide_pl.experiments.training import agent_steps, is_made_by, train
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population, load_populations
@@ -45,8 +45,10 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
     """Train and score every method under every condition, then write tables and figures.
 
     What is finished is kept in `out` and not repeated: stop it at any time, and go on with the same
-    command. Where the scores of a run are deleted, its principal is scored again. Trainings in
-    progress are kept in ``logs/NAME``, by the name of `out`.
+    command. Where the scores of a run are deleted, its principal is scored again. What runs have in
+    common is kept in ``settings.json``, and a configuration that says otherwise is refused; costs,
+    seeds and names may be added. Trainings in progress are kept in ``logs/NAME``, by the name of
+    `out`.
 
     Args:
         config: YAML file of a `Comparison`.
@@ -68,10 +70,9 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
             break
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
         make_folder(Path(out), out)
-        runs.keep_settings()
         runs.finish(run)
-    if Path(out).is_dir():
         runs.keep_settings()
+    runs.keep_settings()
     report(Path(out), list(given.methods))
 
 
@@ -137,28 +138,37 @@ class _Runs:
                     f" configuration says: choose another --out, or delete {self._out}"
                 )
         for run in self.all():
-            if run.is_done and run.method != YARDSTICKS and not self._is_of(run):
+            if (run.folder / _TRAINING).is_file() and not self._is_of(run):
                 raise ValueError(
-                    f"{run.folder / _PRINCIPAL} is of another game, method or population than the"
-                    f" configuration says: choose another --out, or delete {run.folder}"
+                    f"{run.folder / _PRINCIPAL} is of another game, method, population or number of"
+                    " agent steps than the configuration says: choose another --out, or delete"
+                    f" {run.folder}"
                 )
 
     def keep_settings(self) -> None:
-        """Record what all runs have in common, for those to come."""
+        """Record what all runs have in common, if there are any, for those to come."""
+        if not any(run.is_done for run in self.all()):
+            return
+        path = self._out / _SETTINGS
+        beside = path.with_suffix(".tmp")
         text = json.dumps({**self._kept_settings(), **self._shared}, indent=1)
-        (self._out / _SETTINGS).write_text(text + "\n")
+        beside.write_text(text + "\n")
+        beside.replace(path)  # whole or not at all
 
     def _kept_settings(self) -> dict[str, Any]:
         path = self._out / _SETTINGS
         try:
-            found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        except ValueError as error:
+            found = json.loads(path.read_text()) if path.is_file() else {}
+            return dict(found)
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}") from None
-        return found
 
     def _is_of(self, run: _Run) -> bool:
         """Whether the principal kept of a run is of this configuration."""
-        return is_made_by(read_checkpoint(run.folder / _PRINCIPAL), *self._set_up(run))
+        module, data = self._set_up(run)
+        steps = json.loads((run.folder / _TRAINING).read_text())["agent_steps"]
+        same_length = steps == agent_steps(module, data, self._given.num_validations)
+        return same_length and is_made_by(read_checkpoint(run.folder / _PRINCIPAL), module, data)
 
     def finish(self, run: _Run) -> None:
         """Train and score one method, or score the yardsticks."""
@@ -201,7 +211,7 @@ class _Runs:
 
     def _trained(self, run: _Run) -> MermaideModule:
         kept, record = run.folder / _PRINCIPAL, run.folder / _TRAINING
-        if kept.is_file() and record.is_file() and self._is_of(run):
+        if record.is_file():
             return MermaideModule.load_from_checkpoint(kept).eval()
         module, data = self._set_up(run)
         logs = self._logs / run.condition.name / f"seed{run.seed}" / run.method
@@ -234,7 +244,7 @@ class _Runs:
         return play_unseen(the_same(player), chunks, game, num_episodes=2)
 
     def _learned(self, run: _Run, module: MermaideModule) -> Iterator[Row]:
-        if module.inner_loop.num_shots == 0:
+        if module.inner_loop.num_shots == 0 and any(self._given.shots):
             tasks = range(self._given.num_val_tasks)
             val_agents = self._val[run.condition.trained_on].sample(
                 tasks, split="val", seed=run.seed

@@ -159,7 +159,8 @@ class Comparison:
             test: the test populations, by name.
 
         Returns:
-            All but methods, costs and seeds, which may be added later, as new names may.
+            All but costs and seeds, which may be added later, as methods, observations and training
+            populations of new names may.
         """
         game = replace(self.game, cost=0.0, observation=PartialInformation())
         found = {"game": describe(game)}
@@ -168,6 +169,8 @@ class Comparison:
         for name, population in train.items():
             found[f"training population {name}"] = describe(population)
             found[f"validation population of {name}"] = describe(val[name])
+        for name, method in self.methods.items():
+            found[f"method {name}"] = describe(method)
         found["test populations"] = {name: describe(agents) for name, agents in test.items()}
         for name in (
             *("agent_steps", "num_validations", "num_val_tasks", "meta_batch_size", "shots"),

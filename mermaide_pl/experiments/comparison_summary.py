@@ -51,8 +51,8 @@ def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> lis
     for shots in numbers:
         middle, mean = (found[ours, shots, name]["normalised_return_iqm"] for name in (ALL, MEAN))
         lines.append(
-            f"{ours} at {shots} shots: normalised return {middle:.3f} over all populations,"
-            f" {mean:.3f} their mean"
+            f"{ours} at {shots} shots: normalised return {mean:.3f} in the mean over populations,"
+            f" {middle:.3f} of all taken together"
         )
     for method in dict.fromkeys(row["over"] for row in compared if row["over"] != "oracle"):
         shots = most if (method, most, ALL) in found else 0
@@ -143,10 +143,9 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
         " without it if there is one run; of few runs it is too narrow. `mean` is over the"
         " populations of a run; `all` takes all runs with all populations together, and cuts off"
         " a quarter at each end, which may be whole populations. A gain is a mean ± half of its"
-        " Student's t interval, `all` the gain of the mean over populations. A number after a"
-        " method is its shots. *Clearly* is with disjoint intervals, *by t* with disjoint intervals"
-        " of Student's t, *run by run*, on the same agents, with the interval of the gain above"
-        " zero.",
+        " Student's t interval. A number after a method is its shots. *Clearly* is with disjoint"
+        " intervals, *by t* with disjoint intervals of Student's t, *run by run*, on the same"
+        " agents, with the interval of the gain above zero.",
     ]
     for (trained_on, observation), rows in _by_observation(table).items():
         lines += ["", f"## {_title(trained_on, observation)}: return, mean over populations", ""]
@@ -163,7 +162,8 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
             lines += _markdown(rows, "population", quantity, ours)
         for shots in sorted({row["shots"] for row in compared}):
             lines += ["", f"### Gain of {ours} in return at {shots} shots, run by run", ""]
-            lines += _markdown_of_gain([row for row in compared if row["shots"] == shots])
+            here = [row for row in compared if row["shots"] == shots and row["population"] != ALL]
+            lines += _markdown_of_gain(here)
         if compared:
             lines += ["", f"### Probability that a run of {ours} has the higher return", ""]
             lines += _markdown_of_improvement(compared)

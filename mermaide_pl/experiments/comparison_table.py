@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def improvement_rows(
 
     ``probability`` is that of a run of ours having the higher return, of any two runs, and
     ``gain_mean`` the mean difference in return of the runs of the same seed, with its Student's t
-    interval; of all populations that of the mean over them.
+    interval, which is the same for all populations and for the mean over them.
     """
     rows: list[Row] = []
     methods = dict.fromkeys(method for method, _ in scores.methods(order))
@@ -192,6 +193,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     ``scores.csv`` has a row for each run, ``table.csv`` interquartile means with intervals,
     ``improvement.csv`` the probability of improvement and the gain of the first method over each
     other, and ``tables.md`` shows both to readers.
+    Of conditions and seeds all in the folder are shown, of methods those named.
     Of several methods ``normalised_return.png`` is drawn in the folder of every condition where
     there is any, over several costs ``frontier.png``, over several training populations
     ``families.png``.
@@ -213,9 +215,9 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     for condition, rows in by_condition(found).items():
         names = dict(zip(CONDITION, condition, strict=True))
         populations = list(dict.fromkeys(row["population"] for row in rows))
-        scores = Scores(rows, populations)
-        table += table_rows(names, scores, order, [*populations, MEAN, ALL])
-        improvement += improvement_rows(names, scores, methods[0], order, [*populations, ALL])
+        scores, columns = Scores(rows, populations), [*populations, MEAN, ALL]
+        table += table_rows(names, scores, order, columns)
+        improvement += improvement_rows(names, scores, methods[0], order, columns)
     table = _recorded(out / "table.csv", table)
     improvement = _recorded(out / "improvement.csv", improvement)
     page = summary_page(table, improvement, methods[0])
@@ -225,14 +227,14 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         with_number = [
             row
             for row in rows
-            if row["population"] != MEAN and not math.isnan(row["normalised_return_iqm"])
+            if row["population"] != ALL and not math.isnan(row["normalised_return_iqm"])
         ]
         if with_number and len(methods) > 1:
             picture = out / Condition(*condition).name / "normalised_return.png"
             draw_method_scores(with_number, methods).savefig(picture)
     pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [
         ("frontier.png", "cost", draw_frontier),
-        ("families.png", "trained_on", draw_family_matrix),
+        ("families.png", "trained_on", partial(draw_family_matrix, method=methods[0])),
     ]
     for name, over, draw in pictures:
         if len({row[over] for row in table}) > 1:

@@ -46,8 +46,8 @@ def choose_inner_loop(
             candidates.append((module.inner_loop, module.objective))
             player = adapted_player(module, 1)(agents)
             played = rollout(agents, player, module.game, stream="query", num_episodes=2)
-            settings_tried = {"inner_lr": rate, "inner_policy_weight": policy_weight}
-            rows.append({**settings_tried, "val_return": played.returns.mean().item()})
+            row = {"inner_lr": rate, "inner_policy_weight": module.objective.inner_policy_weight}
+            rows.append({**row, "val_return": played.returns.mean().item()})
     best = max(range(len(rows)), key=lambda number: rows[number]["val_return"])
     module.inner_loop, module.objective = candidates[best]
     return rows

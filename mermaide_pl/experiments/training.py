@@ -19,6 +19,7 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.spec import describe
 
+_LOGGER = logging.getLogger(__name__)
 _BEGUN, _DONE = "settings.json", "training.json"
 
 
@@ -45,7 +46,9 @@ def train(
     checkpoints = folder / "checkpoints"
     best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
     begun, settings = folder / _BEGUN, json.dumps(_settings(module, data, num_epochs, seed))
-    if last.is_file() and not (begun.is_file() and begun.read_text() == settings):
+    is_there = last.is_file() or (folder / _DONE).is_file()
+    if is_there and not (begun.is_file() and begun.read_text() == settings):
+        _LOGGER.warning("%s: a training of other settings is deleted", folder)
         shutil.rmtree(folder)
     if (folder / _DONE).is_file() and best.is_file():
         return best

@@ -19,21 +19,20 @@ from mermaide_pl.figures.style import (
 from mermaide_pl.score_table import ALL, MEAN
 
 
-def draw_family_matrix(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def draw_family_matrix(rows: Sequence[Mapping[str, Any]], method: str) -> Figure:
     """Draw the normalised return of every training population on every test population.
 
     Args:
         rows: with the columns ``trained_on``, ``population``, ``method``, ``shots`` and
-            ``normalised_return_iqm``; the one learned method that comes with shots above zero is
-            drawn, without the populations "mean" and "all".
+            ``normalised_return_iqm``; the populations "mean" and "all" are left out.
+        method: whose rows are drawn.
 
     Returns:
         The figure, one panel per number of shots; colours are cut at 0 and 1, numbers are not;
         nan is a dash.
     """
-    methods = [row["method"] for row in rows if row["shots"] > 0]
     chosen = [
-        row for row in rows if row["method"] == methods[0] and row["population"] not in (ALL, MEAN)
+        row for row in rows if row["method"] == method and row["population"] not in (ALL, MEAN)
     ]
     trained_on = list(dict.fromkeys(row["trained_on"] for row in chosen))
     populations = list(dict.fromkeys(row["population"] for row in chosen))

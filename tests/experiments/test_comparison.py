@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.contest import adapted_player, play_unseen, unseen_agents
 from mermaide_pl.experiments import comparison
 from mermaide_pl.experiments.comparison import compare
@@ -19,6 +21,7 @@ from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.intervals import interquartile_mean, stratified_interval, student_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population
+from mermaide_pl.rollout import rollout
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 SMALL = {"hidden_size": 4, "policy_size": 4}
@@ -204,40 +207,80 @@ def test_what_is_finished_is_not_repeated(folder, monkeypatch, capsys):
     assert "unseen" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"game": {"num_steps": 13}}, r"out.settings\.json: .* other settings \(game\)"),
-        ({"num_agents": 13}, r"out.settings\.json: .* other settings \(num_agents\)"),
-        ({"agent_steps": 9.0}, r"out.settings\.json: .* other settings \(agent_steps\)"),
-        (
-            {"test_populations": ["population/exp3.yaml"]},
-            r"out.settings\.json: .* other settings \(test populations\)",
-        ),
-        (
-            {"methods": {"ours": {"architecture": {**SMALL, "hidden_size": 5}}}},
-            r"seed0.ours.principal\.ckpt is of another game",
-        ),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_runs_of_another_configuration_are_not_mixed_in(folder, monkeypatch, change, message):
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(comparison, "train", None)
-    (folder / "other.yaml").write_text(yaml.safe_dump({**CONFIG, **change}))
+def refused(config: dict, message: str) -> None:
+    """Before anything is trained."""
+    Path("other.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match=message) as caught:
-        compare("other.yaml", "out", minutes=10.0)
+        compare("other.yaml", "out", minutes=0.0)
     assert "\n" not in str(caught.value)
+
+
+OTHER_METHOD = {"methods": {"ours": {"architecture": SMALL, "meta_lr": 0.1}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"game": {"num_steps": 13}}, "game"),
+        ({"num_agents": 13}, "num_agents"),
+        ({"agent_steps": 9.0}, "agent_steps"),
+        ({"test_populations": ["population/exp3.yaml"]}, "test populations"),
+        ({**OTHER_METHOD, "seeds": [7]}, "method ours"),  # no run of it is there yet
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_runs_of_another_configuration_are_not_mixed_in(folder, monkeypatch, change, name):
+    monkeypatch.chdir(folder)
+    refused({**CONFIG, **change}, rf"out.settings\.json: .* other settings \({name}\)")
+
+
+@pytest.mark.parametrize("change", [OTHER_METHOD, {"agent_steps": 9.0}], ids=lambda name: min(name))
+@pytest.mark.parametrize("scored", [True, False])
+def test_principals_are_not_mixed_in_even_if_the_settings_are_lost(
+    folder, tmp_path, monkeypatch, change, scored
+):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out" / "settings.json").unlink()
+    if not scored:
+        for path in (tmp_path / "out").glob("*/*/*/scores.csv"):
+            path.unlink()
+    refused({**CONFIG, **change}, r"seed0.ours.principal\.ckpt is of another game")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", ""])
+def test_damaged_settings_are_named(folder, tmp_path, monkeypatch, text):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out" / "settings.json").write_text(text)
+    refused(CONFIG, r"out.settings\.json is damaged: ")
 
 
 def test_conditions_and_seeds_may_be_added(folder, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    full = {"class_path": "mermaide_pl.game.FullInformation"}
-    more = {**CONFIG, "observations": {"full": full}, "seeds": [7], "costs": [0.1]}
+    noisy = {"class_path": "mermaide_pl.game.FullInformation", "init_args": {"arm_flip": 0.1}}
+    full = {"full": {"class_path": "mermaide_pl.game.FullInformation"}}
+    more = {**CONFIG, "observations": full, "seeds": [7], "costs": [0.1]}
     (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
+    place = tmp_path / "out" / "ucb-full-cost0.1" / "seed7" / "yardsticks"
+    place.mkdir(parents=True)
+    done = tmp_path / "out" / "ucb-partial-cost0.5" / "seed0" / "yardsticks" / "scores.csv"
+    shutil.copy(done, place)
     compare("more.yaml", "out", minutes=0.0)
+    kept = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert {"observation partial", "observation full"} <= kept.keys()
+    refused({**more, "observations": {"full": noisy}}, r"other settings \(observation full\)")
     compare("config.yaml", "out", minutes=0.0)
+
+
+def test_a_first_training_that_was_stopped_does_not_bind(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder / "population", tmp_path / "population")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    compare("config.yaml", "out", minutes=0.0)
+    assert not (tmp_path / "out" / "settings.json").exists()
 
 
 def test_no_training_begins_after_the_budget(folder, monkeypatch):
@@ -257,6 +300,24 @@ def test_what_fine_tuning_was_tried_is_recorded(folder):
         (0.5, 0.05),
     ]
     assert not (place / "ours" / "fine_tuning.csv").exists()
+    best = max(tried, key=lambda row: row["val_return"])
+    module = MermaideModule.load_from_checkpoint(place / "plain" / "principal.ckpt").eval()
+    assert module.inner_loop.num_shots == 0
+    if best["inner_lr"]:
+        settings = GradientAdaptation(best["inner_lr"], learn_inner_lr=False)
+        module.inner_loop = settings.build(module.principal.weights())
+        weight = best["inner_policy_weight"]
+        module.objective = replace(module.objective, inner_policy_weight=weight)
+    agents = load_population(folder / "population" / "val_ucb.yaml").sample(range(8), split="val")
+    played = rollout(
+        agents, adapted_player(module, 1)(agents), module.game, stream="query", num_episodes=2
+    )
+    assert best["val_return"] == pytest.approx(played.returns.mean().item(), abs=1e-5)
+    chunks = unseen_agents(load_population(folder / "population" / "softmax.yaml"), 12, seed=0)
+    expected = play_unseen(adapted_player(module, 1), chunks, module.game, 2).returns.mean()
+    rows = read_rows(place / "plain" / "scores.csv")
+    (row,) = (row for row in rows if (row["population"], row["shots"]) == ("softmax", 1))
+    assert row["return"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_principal_whose_scores_are_deleted_is_scored_again(folder, tmp_path, monkeypatch):

@@ -40,8 +40,10 @@ def test_findings_by_hand():
         for (population, shots), gain in gains.items()
     ]
     assert findings(table, improvement, "ours") == [
-        "ours at 0 shots: normalised return 0.500 over all populations, 0.250 their mean",
-        "ours at 1 shots: normalised return 0.600 over all populations, 0.750 their mean",
+        "ours at 0 shots: normalised return 0.250 in the mean over populations, 0.500 of all taken"
+        " together",
+        "ours at 1 shots: normalised return 0.750 in the mean over populations, 0.600 of all taken"
+        " together",
         "above burst: on 1 of 2 (not exp3); clearly: on 1 of 2 (not exp3); clearly by t: on 0 of 2;"
         " run by run: on 1 of 2 (not exp3)",
         "1 shots above 0 shots: on 1 of 2 (not exp3)",
@@ -70,7 +72,8 @@ def test_of_a_single_run_only_the_means_are_compared():
     ]
     gain = {"over": "none", "population": "ucb", "shots": 1, "gain_low": nan}
     assert findings(table, [gain], "ours") == [
-        "ours at 1 shots: normalised return 0.500 over all populations, 0.500 their mean",
+        "ours at 1 shots: normalised return 0.500 in the mean over populations, 0.500 of all taken"
+        " together",
         "above none: on 1 of 1",
     ]
 
@@ -102,7 +105,8 @@ def test_page_by_hand():
     probability = {"probability": 0.75, "low": 0.5, "high": 1.0}
     gain = {"gain_mean": 0.25, "gain_low": 0.125, "gain_high": 0.375}
     compared = {"method": "ours", "shots": 1, "over": "burst", "population": "all"}
-    page = summary_page(table, [{**condition, **compared, **probability, **gain}], "ours")
+    row_of_all = {**condition, **compared, **probability, **gain}
+    page = summary_page(table, [{**row_of_all, "population": "mean"}, row_of_all], "ours")
 
     def section(heading):
         return page.split(f"{heading}\n\n")[1].split("\n\n")[0].splitlines()
@@ -121,7 +125,7 @@ def test_page_by_hand():
         "| burst | 0.75 [0.50, 1.00] |",
     ]
     assert section("### Gain of ours in return at 1 shots, run by run") == [
-        "| over  |         `all` |",
+        "| over  |        `mean` |",
         "|-------|---------------|",
         "| burst | 0.250 ± 0.125 |",
     ]

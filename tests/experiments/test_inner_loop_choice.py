@@ -1,5 +1,7 @@
 """The inner loop given to a principal that was trained without one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -30,12 +32,15 @@ def test_the_return_of_a_candidate_is_that_after_its_step():
         (0.5, 1.0),
         (0.5, 0.05),
     ]
-    other = build(SharedForecast(size=4))
-    weights = other.principal.weights()
-    other.inner_loop = GradientAdaptation(0.5, learn_inner_lr=False).build(weights)
-    player = adapted_player(other, 1)(AGENTS)
-    played = rollout(AGENTS, player, GAME, stream="query", num_episodes=2)
-    assert tried[1]["val_return"] == pytest.approx(played.returns.mean().item())
+    for row in tried[1:]:
+        other = build(SharedForecast(size=4))
+        weights, share = other.principal.weights(), row["inner_policy_weight"]
+        other.inner_loop = GradientAdaptation(0.5, learn_inner_lr=False).build(weights)
+        other.objective = replace(other.objective, inner_policy_weight=share)
+        player = adapted_player(other, 1)(AGENTS)
+        played = rollout(AGENTS, player, GAME, stream="query", num_episodes=2)
+        assert row["val_return"] == pytest.approx(played.returns.mean().item())
+    assert tried[1]["val_return"] != tried[2]["val_return"]
 
 
 @pytest.mark.parametrize("best", range(3))

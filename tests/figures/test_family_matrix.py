@@ -27,7 +27,7 @@ def rows():
 
 
 def test_a_panel_per_number_of_shots_with_a_number_in_every_field():
-    figure = draw_family_matrix(list(rows()))
+    figure = draw_family_matrix(list(rows()), "ours")
     zero, one = figure.axes[:2]
     np.testing.assert_allclose(zero.images[0].get_array(), [[0.1, 0.2], [0.5, 0.6]])
     np.testing.assert_allclose(one.images[0].get_array(), [[0.3, 0.4], [0.7, -12.0]])
