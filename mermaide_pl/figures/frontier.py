@@ -92,8 +92,9 @@ def _draw_methods(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
                     f"cost {row['cost']:g}",
                     (row["intervention_rate_iqm"], row["alignment_iqm"]),
                     textcoords="offset points",
-                    xytext=(-4, 3),
-                    ha="right",
+                    xytext=(0, 4),
+                    rotation=60.0,  # neighbours lie close
+                    rotation_mode="anchor",
                     fontsize=SMALL_FONT_SIZE - 1.0,
                 )
 
