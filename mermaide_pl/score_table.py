@@ -16,6 +16,8 @@ ALL = "all"
 """The population of rows over all populations."""
 MEAN = "mean"
 """The population of rows of the mean over all populations, taken run by run."""
+SUMMARIES = (MEAN, ALL)
+"""Populations of rows that are of several."""
 QUANTITIES = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
 """What rows hold of each method, as ``_mean``, ``_low`` and ``_high``."""
 

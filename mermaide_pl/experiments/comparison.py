@@ -177,7 +177,6 @@ class _Runs:
         else:
             module = self._trained(run)
             rows = list(self._learned(run, module))
-        run.folder.mkdir(parents=True, exist_ok=True)
         columns = {
             "trained_on": run.condition.trained_on,
             "observation": run.condition.observation,

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from mermaide_pl.experiments.records import Row
-from mermaide_pl.score_table import ALL, MEAN, interval_text
+from mermaide_pl.score_table import ALL, MEAN, SUMMARIES, interval_text
 
 CONDITION = ("trained_on", "observation", "cost")
 QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")
@@ -36,9 +36,7 @@ def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> lis
     """
     found = {(row["method"], row["shots"], row["population"]): row for row in table}
     populations = [
-        name
-        for name in dict.fromkeys(row["population"] for row in table)
-        if name not in (ALL, MEAN)
+        name for name in dict.fromkeys(row["population"] for row in table) if name not in SUMMARIES
     ]
     numbers = sorted({row["shots"] for row in table if row["method"] == ours})
     most = numbers[-1]

@@ -28,7 +28,7 @@ from mermaide_pl.intervals import (
     stratified_interval,
     student_mean,
 )
-from mermaide_pl.score_table import ALL, MEAN
+from mermaide_pl.score_table import ALL, MEAN, SUMMARIES
 
 _LOGGER = logging.getLogger(__name__)
 SCORES = "scores.csv"
@@ -98,7 +98,7 @@ class Scores:
         Of all populations, those are left out that have no number.
         """
         matrix = self._matrix(method, shots, quantity, population, self._seeds[method, shots])
-        if population in (ALL, MEAN):
+        if population in SUMMARIES:
             matrix = matrix[:, ~np.isnan(matrix).any(0)]
         if population == MEAN and matrix.size:
             matrix = matrix.mean(1, keepdims=True)
@@ -122,7 +122,7 @@ class Scores:
         self, method: str, shots: int, quantity: str, population: str, seeds: Sequence[int]
     ) -> np.ndarray:
         """Scores [seeds, populations]."""
-        columns = self.populations if population in (ALL, MEAN) else [population]
+        columns = self.populations if population in SUMMARIES else [population]
         found = np.empty((len(seeds), len(columns)))
         for place in np.ndindex(found.shape):
             seed, column = seeds[place[0]], columns[place[1]]
@@ -215,7 +215,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     for condition, rows in by_condition(found).items():
         names = dict(zip(CONDITION, condition, strict=True))
         populations = list(dict.fromkeys(row["population"] for row in rows))
-        scores, columns = Scores(rows, populations), [*populations, MEAN, ALL]
+        scores, columns = Scores(rows, populations), [*populations, *SUMMARIES]
         table += table_rows(names, scores, order, columns)
         improvement += improvement_rows(names, scores, methods[0], order, columns)
     table = _recorded(out / "table.csv", table)

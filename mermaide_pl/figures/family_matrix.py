@@ -16,7 +16,7 @@ from mermaide_pl.figures.style import (
     SMALL_FONT_SIZE,
     shots_label,
 )
-from mermaide_pl.score_table import ALL, MEAN
+from mermaide_pl.score_table import SUMMARIES
 
 
 def draw_family_matrix(rows: Sequence[Mapping[str, Any]], method: str) -> Figure:
@@ -31,9 +31,7 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]], method: str) -> Figure
         The figure, one panel per number of shots; colours are cut at 0 and 1, numbers are not;
         nan is a dash.
     """
-    chosen = [
-        row for row in rows if row["method"] == method and row["population"] not in (ALL, MEAN)
-    ]
+    chosen = [row for row in rows if row["method"] == method and row["population"] not in SUMMARIES]
     trained_on = list(dict.fromkeys(row["trained_on"] for row in chosen))
     populations = list(dict.fromkeys(row["population"] for row in chosen))
     shots = sorted({row["shots"] for row in chosen})
