@@ -13,7 +13,6 @@ principal.adapt()  # to what this learner did, for its next episodes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 
@@ -289,7 +288,7 @@ class LivePrincipal:
         support = support_of(self._episodes, self.target_arm, self.game, like)
         principal, inner_loop, objective = module.principal, module.inner_loop, module.objective
         if self.sampling_seed is None and principal.world_model is not None:
-            objective = replace(objective, inner_policy_weight=0.0)
+            objective = objective.forecast_alone()
         with torch.inference_mode(False), torch.no_grad():
             weights, _ = adapt_to_groups(principal, inner_loop, objective, support)
         if not all(bool(weight.isfinite().all()) for weight in weights.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -70,6 +70,10 @@ class Objective:
         for item in fields(self):
             if item.type == "float":
                 check_number(f"Objective.{item.name}", getattr(self, item.name), low=0.0)
+
+    def forecast_alone(self) -> Objective:
+        """The same without the policy in the inner loss: for levels of unknown probability."""
+        return replace(self, inner_policy_weight=0.0)
 
     def inner_loss(self, output: PrincipalOutput, behaviour: Tensor, advantages: Tensor) -> Tensor:
         """Loss of each task on its support episodes, float [M]."""

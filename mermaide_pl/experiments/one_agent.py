@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ def weights_from_histories(module: MermaideModule, supports: Sequence[Support]) 
     """
     objective = module.objective
     if supports[0].behaviour is None:
-        objective = replace(objective, inner_policy_weight=0.0)
+        objective = objective.forecast_alone()
     weights, _ = adapt_to_groups(module.principal, module.inner_loop, objective, supports)
     return weights
 
