@@ -9,6 +9,7 @@ from mermaide_pl.checkpoints import PRETRAINED, pretrained_names
 from mermaide_pl.experiments.comparison_settings import load_comparison
 from mermaide_pl.experiments.comparison_summary import summary_page
 from mermaide_pl.experiments.records import read_rows
+from mermaide_pl.intervals import student_mean
 from mermaide_pl.score_table import interval_text
 
 ROOT = Path(__file__).parent.parent
@@ -68,3 +69,25 @@ def test_learners_of_other_libraries_have_the_recorded_returns(name):
     for population in {row["population"] for row in recorded}:
         cells = [returns[population, *column] for column in (*shown, ("oracle", 0))]
         assert f"| `{population}` | {' | '.join(cells)} |" in readme
+
+
+@pytest.mark.parametrize("method", ["mermaide", "rl2"])
+def test_more_support_episodes_give_what_is_recorded(method):
+    runs = [
+        json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"shots/{method}-seed*.json"))
+    ]
+    assert len(runs) == 5
+    returns: dict[tuple[int, str], list[float]] = {}
+    for run in runs:
+        for row in run:
+            if row["method"] == "mermaide":  # as the evaluation calls what it has loaded
+                key = row["shots"], row["population"]
+                returns.setdefault(key, []).append(row["normalised_return_mean"])
+    readme = (RESULTS / "README.md").read_text().splitlines()
+    populations = dict.fromkeys(population for _, population in returns)
+    assert f"| method, shots | {' | '.join(f'`{name}`' for name in populations)} |" in readme
+    for shots in (0, 1, 2, 4, 8):
+        intervals = [student_mean(values) for key, values in returns.items() if key[0] == shots]
+        cells = [f"{mean:.3f} ± {(high - low) / 2:.3f}" for mean, low, high in intervals]
+        assert len(cells) == 8
+        assert f"| {method}, {shots} | {' | '.join(cells)} |" in readme
