@@ -12,9 +12,8 @@ principal.adapt()  # to what this learner did, for its next episodes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack
+from typing import Self, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -22,15 +21,15 @@ from torch import Tensor
 from mermaide_pl.checkpoints import read_checkpoint, write_checkpoint
 from mermaide_pl.checks import check_number, one_line, whole_number
 from mermaide_pl.episodes import Episode, support_of
+from mermaide_pl.live_state import LARGEST_REWARD, LiveState
 from mermaide_pl.meta_step import adapt_to_groups
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import check_kernel
-from mermaide_pl.principal import Past, sample_levels
+from mermaide_pl.principal import Past, Weights, sample_levels
 from mermaide_pl.randomness import task_uniforms
 from mermaide_pl.trajectory import relabel_target_first
 
 _KEY = "live"  # in a checkpoint: what it holds besides the trained principal
-_LARGEST_REWARD = 1e18  # float32 sums and products of larger ones would overflow
 
 
 class Settings(TypedDict, total=False):
@@ -58,9 +57,7 @@ class LivePrincipal:
             as the principal is scored.
     """
 
-    _past: Past
-    _hidden: Tensor  # [1, 1, H]
-    _level: int | None  # answered, and not yet observed
+    _state: LiveState
     _thought: tuple[Tensor, Tensor, Tensor | None] | None  # of the step to come, or not yet
     _uniforms: Tensor | None  # [T] float, to sample the levels of this episode with
 
@@ -83,10 +80,7 @@ class LivePrincipal:
         self.sampling_seed = sampling_seed
         labels = relabel_target_first(torch.arange(last + 1)[None], torch.tensor([self.target_arm]))
         self._labels: list[int] = labels[0].tolist()  # either labelling to the other
-        meta = module.principal.weights()
-        self._weights = {name: weight.detach() for name, weight in meta.items()}
-        self._episodes: list[Episode] = []
-        self._begin()
+        self._begin(module.principal.weights(), [])
 
     @classmethod
     def load(cls, path: str | Path, **settings: Unpack[Settings]) -> Self:
@@ -108,7 +102,9 @@ class LivePrincipal:
         saved = checkpoint[_KEY]
         try:
             live = cls(module, **saved["settings"])
-            live._restore(saved)
+            check_kernel(saved["kernel"])
+            module.principal.kernel = saved["kernel"]
+            live._be_in(live._state.like_this(saved, live.game))
         except (
             *(AttributeError, IndexError, KeyError, OverflowError),
             *(RuntimeError, TypeError, ValueError),
@@ -132,44 +128,11 @@ class LivePrincipal:
         live = {
             "settings": {name: getattr(self, name) for name in Settings.__annotations__},
             "kernel": self.module.principal.kernel,
-            "weights": self._weights,
-            "episodes": [vars(episode) for episode in self._episodes],
-            "steps": vars(self._steps),
-            "past": vars(self._past),
-            "hidden": self._hidden,
-            "level": self._level,
+            **self._state.describe(),
         }
         checkpoint = {"state_dict": self.module.state_dict(), _KEY: live}
         self.module.on_save_checkpoint(checkpoint)
         write_checkpoint(checkpoint, path)
-
-    def _restore(self, saved: dict[str, Any]) -> None:
-        check_kernel(saved["kernel"])
-        self.module.principal.kernel = saved["kernel"]
-        self._weights = _alike("weights", self._weights, saved["weights"])
-        self._episodes = [self._episode(episode) for episode in saved["episodes"]]
-        self._begin()
-        self._steps = self._episode(saved["steps"])
-        self._past = Past(**_alike("past", vars(self._past), saved["past"]))
-        self._hidden = _alike("state", {"hidden": self._hidden}, saved)["hidden"]
-        level, last = saved["level"], self.game.num_levels - 1
-        self._level = None if level is None else whole_number("level", level, low=0, high=last)
-
-    def _episode(self, saved: dict[str, Any]) -> Episode:
-        """What `save` wrote of an episode.
-
-        Raises:
-            ValueError: if it cannot have happened.
-        """
-        episode, game = Episode(**saved), self.game
-        rewards = episode.agent_rewards or []
-        if not len(episode.arms) == len(episode.levels) == len(rewards) <= game.num_steps:
-            raise ValueError("an episode is not of one length")
-        for arm, level, reward in zip(episode.arms, episode.levels, rewards, strict=True):
-            whole_number("arm", arm, low=0, high=game.num_arms - 1)
-            whole_number("level", level, low=0, high=game.num_levels - 1)
-            check_number("agent_reward", reward, low=-_LARGEST_REWARD, high=_LARGEST_REWARD)
-        return episode
 
     def intervene(self) -> int:
         """The level for the step to come, 0 for "do not intervene".
@@ -179,17 +142,18 @@ class LivePrincipal:
         Raises:
             ValueError: if the episode has had all its steps.
         """
-        if self._level is None:
-            self._level = self._choose(self._think("intervene")[1])
-        return self._level
+        if self._state.level is None:
+            self._state.level = self._choose(self._think("intervene")[1])
+        return self._state.level
 
     def _choose(self, level_logits: Tensor) -> int:
-        spent = sum(level > 0 for level in self._steps.levels)
+        steps = self._state.steps
+        spent = sum(level > 0 for level in steps.levels)
         if self.max_interventions is not None and spent >= self.max_interventions:
             return 0
         if self._uniforms is None:
             return int(level_logits.argmax(-1))
-        return int(sample_levels(level_logits, self._uniforms[len(self._steps)]))
+        return int(sample_levels(level_logits, self._uniforms[len(steps)]))
 
     @torch.inference_mode()
     def observe(self, arm: int, agent_reward: float | None = None) -> None:
@@ -204,15 +168,16 @@ class LivePrincipal:
         Raises:
             ValueError: before `intervene`, or for what cannot be observed.
         """
-        if self._level is None:
+        state = self._state
+        if state.level is None:
             raise ValueError("observe: call intervene first, whose level the agent then meets")
         arm = whole_number("observe: arm", arm, low=0, high=self.game.num_arms - 1)
-        reward, level = self._seen(agent_reward), self._level
+        reward, level = self._seen(agent_reward), state.level
         hidden, _, _ = self._think("observe")
         seen, levels = torch.tensor([[[self._labels[arm]]], [[level]]], device=hidden.device)
-        self._past.add(seen, levels, hidden.new_full((1, 1), reward), self.game)
-        self._steps.add(arm, level, reward)
-        self._hidden, self._thought, self._level = hidden, None, None
+        state.past.add(seen, levels, hidden.new_full((1, 1), reward), self.game)
+        state.steps.add(arm, level, reward)
+        state.hidden, state.level, self._thought = hidden, None, None
 
     def _seen(self, agent_reward: float | None) -> float:
         if not self.game.observation.sees_agent_rewards:
@@ -230,7 +195,7 @@ class LivePrincipal:
             raise ValueError(
                 f"observe: agent_reward must be a number, got {agent_reward!r}"
             ) from None
-        bounds = {"low": -_LARGEST_REWARD, "high": _LARGEST_REWARD}
+        bounds = {"low": -LARGEST_REWARD, "high": LARGEST_REWARD}
         check_number("observe: agent_reward", reward, **bounds)
         return reward
 
@@ -254,10 +219,10 @@ class LivePrincipal:
         Raises:
             ValueError: if no step was observed.
         """
-        if not len(self._steps):
+        state = self._state
+        if not len(state.steps):
             raise ValueError("end_episode: no step of this episode has been observed")
-        self._episodes.append(self._steps)
-        self._begin()
+        self._begin(state.weights, [*state.ended, state.steps])
 
     def adapt(self) -> int:
         """Adapt to this agent, for the episodes to come.
@@ -280,12 +245,13 @@ class LivePrincipal:
         """
         if not self.module.inner_loop.num_shots:
             raise ValueError("adapt: this principal was trained without adaptation (NoAdaptation)")
-        if len(self._steps) or self._level is not None:
+        state = self._state
+        if len(state.steps) or state.level is not None:
             raise ValueError("adapt: an episode has begun, observe its steps and end it first")
-        if not self._episodes:
+        if not state.ended:
             raise ValueError("adapt: no episode has ended yet")
-        module, like = self.module, self._weights["weight_hh"]
-        support = support_of(self._episodes, self.target_arm, self.game, like)
+        module, like = self.module, state.weights["weight_hh"]
+        support = support_of(state.ended, self.target_arm, self.game, like)
         principal, inner_loop, objective = module.principal, module.inner_loop, module.objective
         if self.sampling_seed is None and principal.world_model is not None:
             objective = objective.forecast_alone()
@@ -293,48 +259,33 @@ class LivePrincipal:
             weights, _ = adapt_to_groups(principal, inner_loop, objective, support)
         if not all(bool(weight.isfinite().all()) for weight in weights.values()):
             raise ValueError("adapt: the weights would not be finite, they stay as they are")
-        self._weights = {name: weight.detach() for name, weight in weights.items()}
-        self._begin()
-        return len(self._episodes)
+        self._begin(weights, state.ended)
+        return len(state.ended)
 
-    def _begin(self) -> None:
+    def _begin(self, weights: Weights, ended: list[Episode]) -> None:
         """Begin an episode."""
-        like = self._weights["weight_hh"]
-        self._steps = Episode([], [], [], None)
-        self._past = Past.empty(like, self.game, 1, 1)
-        self._hidden = self.module.principal.first_state(self._weights, 1, 1)
-        self._level = self._thought = self._uniforms = None
+        weights = {name: weight.detach() for name, weight in weights.items()}
+        past = Past.empty(weights["weight_hh"], self.game, 1, 1)
+        hidden = self.module.principal.first_state(weights, 1, 1)
+        self._be_in(LiveState(weights, ended, Episode([], [], [], None), past, hidden, None))
+
+    def _be_in(self, state: LiveState) -> None:
+        """Go on from here; the rest follows from it."""
+        self._state, self._thought, self._uniforms = state, None, None
         if self.sampling_seed is not None:
-            stream = f"live{len(self._episodes)}/principal"  # a rollout's own, of that name
+            stream = f"live{len(state.ended)}/principal"  # a rollout's own, of that name
             numbers = task_uniforms([self.sampling_seed], stream, (1, self.game.num_steps))
-            self._uniforms = numbers[0, 0].to(like)
+            self._uniforms = numbers[0, 0].to(state.hidden)
 
     @torch.inference_mode()
     def _think(self, asked: str) -> tuple[Tensor, Tensor, Tensor | None]:
         """New state [1, 1, H], level logits [1, 1, L] and arm logits [1, 1, L, A]."""
-        if len(self._steps) == self.game.num_steps:
+        state = self._state
+        if len(state.steps) == self.game.num_steps:
             raise ValueError(
                 f"{asked}: the episode has had its {self.game.num_steps} steps, call end_episode"
             )
         if self._thought is None:
             step = self.module.principal.step
-            self._thought = step(self._weights, self._hidden, self._past)
+            self._thought = step(state.weights, state.hidden, state.past)
         return self._thought
-
-
-def _alike(what: str, own: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved values of those names.
-
-    Raises:
-        ValueError: if one is no finite tensor of that shape, or no number, as the own is.
-    """
-    for name, value in own.items():
-        same = type(saved[name]) is type(value)
-        if same and isinstance(value, Tensor):
-            other = saved[name]
-            # adapted weights have the axis of tasks in front
-            same = other.shape in (value.shape, (1, *value.shape)) and other.dtype == value.dtype
-            same = same and bool(other.isfinite().all())
-        if not same:
-            raise ValueError(f"{what}: {name} is not what was saved")
-    return {name: saved[name] for name in own}

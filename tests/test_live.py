@@ -115,7 +115,7 @@ def test_it_plays_and_adapts_as_in_evaluation(slots, monkeypatch):
                     played.update(levels)
                 assert live.adapt() == shots
             weights = reference.adapted_weights(task, shots)
-            assert_same_weights(live._weights, weights)
+            assert_same_weights(live._state.weights, weights)
             player = GreedyPlayer(module.principal, weights)
             query = rollout(task, player, module.game, stream="query", num_episodes=1)
             levels = drive(live, task, query)
@@ -141,7 +141,7 @@ def test_pretrained_principals_play_as_in_a_rollout(name):
             live.adapt()
             if stream == "first":
                 weights, _ = adapt(module.principal, module.inner_loop, module.objective, recorded)
-                assert_same_weights(live._weights, weights)
+                assert_same_weights(live._state.weights, weights)
     assert played == {0, 1}
 
 
@@ -166,7 +166,7 @@ def test_sampled_levels_are_those_of_a_rollout_of_that_name(observation):
     expected, _ = adapt(
         module.principal, module.inner_loop, module.objective, Trajectory(**together)
     )
-    assert_same_weights(live._weights, expected)
+    assert_same_weights(live._state.weights, expected)
 
 
 def test_levels_that_were_not_sampled_say_nothing_of_the_policy():
@@ -180,7 +180,7 @@ def test_levels_that_were_not_sampled_say_nothing_of_the_policy():
         drive(live, task, played)
         live.adapt()
         weight = module.principal.policy.policy_out_weight
-        moved.append(not torch.equal(live._weights["policy.policy_out_weight"][0], weight))
+        moved.append(not torch.equal(live._state.weights["policy.policy_out_weight"][0], weight))
     assert moved == [False, True]
 
 
@@ -193,7 +193,7 @@ def test_forecasts_are_those_of_looking_back(observation, shots):
         player = LearnedPlayer(module.principal, weights)
         drive(live, task, rollout(task, player, module.game, stream="s", num_episodes=1))
         live.adapt()
-        weights = live._weights
+        weights = live._state.weights
     player = GreedyPlayer(module.principal, weights)
     recorded = rollout(task, player, module.game, stream="query", num_episodes=1)
     expected = module.principal(weights, recorded).arm_logits[0, 0].softmax(-1)  # [T, L, A]
@@ -223,7 +223,7 @@ def test_episodes_that_ended_early_are_learned_from():
     assert live.adapt() == 2
     module = forecast_only(module)
     expected, _ = adapt(module.principal, module.inner_loop, module.objective, early)
-    assert_same_weights(live._weights, expected)
+    assert_same_weights(live._state.weights, expected)
 
 
 def test_the_budget_is_a_bound_for_each_episode():
@@ -476,7 +476,7 @@ class SavedAndMistreated(RuleBasedStateMachine):
     @rule(arm=st.integers(0, A - 1), reward=st.floats(-3, 3))
     def observe(self, arm, reward):
         reward = reward if self.twin.game.observation.sees_agent_rewards else None
-        level = self.twin._level
+        level = self.twin._state.level
         if self.both(lambda live: live.observe(arm, reward)) is None:
             self.levels.append(level)
 
@@ -508,7 +508,7 @@ class SavedAndMistreated(RuleBasedStateMachine):
     @rule()
     def adapt(self):
         self.both(LivePrincipal.adapt)
-        assert_same_weights(self.live._weights, self.twin._weights)
+        assert_same_weights(self.live._state.weights, self.twin._state.weights)
 
     @rule()
     def save_and_load(self):
@@ -516,7 +516,7 @@ class SavedAndMistreated(RuleBasedStateMachine):
         self.live.save(path)
         self.live = LivePrincipal.load(path)
         self.forecast()
-        assert_same_weights(self.live._weights, self.twin._weights)
+        assert_same_weights(self.live._state.weights, self.twin._state.weights)
         assert [file.name for file in path.parent.iterdir()] == ["agent.live"]
 
     @rule(arm=st.sampled_from([-1, A, 1.0, None, "0", True]))
@@ -527,7 +527,7 @@ class SavedAndMistreated(RuleBasedStateMachine):
     def observe_no_reward(self, reward):
         assert isinstance(outcome(lambda: self.live.observe(0, reward)), str)
 
-    @precondition(lambda self: self.twin._level is None)
+    @precondition(lambda self: self.twin._state.level is None)
     @rule()
     def observe_too_early(self):
         assert "call intervene first" in outcome(lambda: self.live.observe(0))

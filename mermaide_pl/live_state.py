@@ -1,0 +1,92 @@
+"""What a live principal needs to go on exactly where it was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from mermaide_pl.checks import check_number, whole_number
+from mermaide_pl.episodes import Episode
+from mermaide_pl.game import Game
+from mermaide_pl.principal import Past
+
+LARGEST_REWARD = 1e18
+"""Reward units of a step; float32 sums and products of larger ones would overflow."""
+
+
+@dataclass
+class LiveState:
+    """A live principal between two calls."""
+
+    weights: dict[str, Tensor]  # meta weights, or adapted ones [1, ...]
+    ended: list[Episode]  # since the principal was new
+    steps: Episode  # of the episode that goes on
+    past: Past  # the same, as the principal sees it, axes [1, 1]
+    hidden: Tensor  # [1, 1, H]
+    level: int | None  # answered, and not yet observed
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data and tensors."""
+        return {
+            "weights": self.weights,
+            "episodes": [vars(episode) for episode in self.ended],
+            "steps": vars(self.steps),
+            "past": vars(self.past),
+            "hidden": self.hidden,
+            "level": self.level,
+        }
+
+    def like_this(self, saved: Mapping[str, Any], game: Game) -> LiveState:
+        """The state that was described, if it can be one of this principal.
+
+        Raises:
+            ValueError: if it cannot; of data that no `describe` made, IndexError, KeyError,
+                OverflowError, RuntimeError or TypeError too.
+        """
+        level, last = saved["level"], game.num_levels - 1
+        return LiveState(
+            weights=_alike("weights", self.weights, saved["weights"]),
+            ended=[_episode(episode, game) for episode in saved["episodes"]],
+            steps=_episode(saved["steps"], game),
+            past=Past(**_alike("past", vars(self.past), saved["past"])),
+            hidden=_alike("state", {"hidden": self.hidden}, saved)["hidden"],
+            level=None if level is None else whole_number("level", level, low=0, high=last),
+        )
+
+
+def _episode(saved: Mapping[str, Any], game: Game) -> Episode:
+    """The episode that was described.
+
+    Raises:
+        ValueError: if it cannot have happened.
+    """
+    episode = Episode(**saved)
+    rewards = episode.agent_rewards or []
+    if not len(episode.arms) == len(episode.levels) == len(rewards) <= game.num_steps:
+        raise ValueError("an episode is not of one length")
+    for arm, level, reward in zip(episode.arms, episode.levels, rewards, strict=True):
+        whole_number("arm", arm, low=0, high=game.num_arms - 1)
+        whole_number("level", level, low=0, high=game.num_levels - 1)
+        check_number("agent_reward", reward, low=-LARGEST_REWARD, high=LARGEST_REWARD)
+    return episode
+
+
+def _alike(what: str, own: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved values of those names.
+
+    Raises:
+        ValueError: if one is no finite tensor of that shape, or no number, as the own is.
+    """
+    for name, value in own.items():
+        same = type(saved[name]) is type(value)
+        if same and isinstance(value, Tensor):
+            other = saved[name]
+            # adapted weights have the axis of tasks in front
+            same = other.shape in (value.shape, (1, *value.shape)) and other.dtype == value.dtype
+            same = same and bool(other.isfinite().all())
+        if not same:
+            raise ValueError(f"{what}: {name} is not what was saved")
+    return {name: saved[name] for name in own}
