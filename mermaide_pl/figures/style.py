@@ -18,8 +18,8 @@ FONT_SIZE = 8.0  # points: axis labels and titles
 SMALL_FONT_SIZE = 7.0  # points: tick labels, legends, labels of lines
 LINE_WIDTH = 1.0  # points
 
-# Okabe and Ito, "Color universal design", 2008, without yellow, which is lost on white, and the wine
-# of Tol, "Colour schemes", 2021
+# Okabe and Ito, "Color universal design", 2008, without yellow, which is lost on white, and
+# the wine red of Tol, "Colour schemes", 2021
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY_BLUE, BLACK = "#E69F00", "#56B4E9", "#000000"
 GREY, WINE = "#666666", "#882255"
