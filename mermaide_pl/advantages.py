@@ -25,6 +25,7 @@ class Outcome:
     costs: Tensor  # [M, B, T] float, of the levels played
     mean_costs: Tensor  # [M, B, T] float, of the policy, before its level was drawn
     values: Tensor  # [M, B, T] float, the critic's, as a share of T
+    may_see_bonus: Tensor  # [M] bool, False only where the arm cannot depend on the step's own level
 
     @property
     def rewards(self) -> Tensor:
@@ -66,21 +67,27 @@ class GeneralisedAdvantages(Advantages):
 
 @dataclass(frozen=True)
 class HindsightAdvantages(Advantages):
-    r"""Advantages for agents that do not see the bonus, given the arm they went on to pull.
+    r"""Advantages that use, of agents that cannot see the bonus, which arm they went on to pull.
 
-    Such an agent's arm does not depend on the level of the same step, so a baseline may depend on
-    it without bias. Where the target was not pulled the bonus went to nobody and the agent learned
-    nothing from it: the advantage is taken to be the cost alone, without noise, though the
+    The arm of such an agent does not depend on the level of the same step, so a baseline may depend
+    on the arm without bias. Where the target was not pulled the bonus went to nobody and the agent
+    learned nothing from it: the advantage is taken to be the cost alone, without noise, though the
     principal remembers the level and may choose later ones by it. Where it was pulled, the
     generalised advantage is compared with those of the task's other episodes that pulled it at the
     same step.
 
-    Equation:
-        A_t = mean_costs_t - costs_t                          if the target was not pulled,
-        A_t = GAE_t - mean of the other episodes' GAE_t       if it was pulled,
+    An agent that may see the bonus pulls the target *because of* the level, so its arm says nothing
+    about what the level was worth. There the generalised advantage is compared with those of all
+    other episodes. Which agents may see the bonus is known in training, where the agents are ours.
+    The inner loop meets unknown agents, and takes none of them for blind.
 
-    both divided by the noise ``s_t`` of `advantage_noise_scale` and by `unit`. The division by
-    ``s_t`` weighs late steps more than the gradient of the return does.
+    Equation:
+        A_t = mean_costs_t - costs_t                          if blind and not pulled,
+        A_t = GAE_t - mean of the other episodes' GAE_t       else,
+
+    the other episodes being those that pulled the target, if the agent is blind. Both are divided
+    by the noise ``s_t`` of `advantage_noise_scale` and by `unit`. The division by ``s_t`` weighs
+    late steps more than the gradient of the return does.
 
     Source: this project's; baselines that depend on what does not depend on the action are those of
     Mesnard et al., "Counterfactual credit assignment in model-free reinforcement learning", ICML
@@ -101,12 +108,13 @@ class HindsightAdvantages(Advantages):
     def __call__(self, outcome: Outcome) -> Tensor:
         """See the base class."""
         raw, pulls = _generalised(outcome, self.gae_lambda), outcome.pulls
+        compared = torch.where(outcome.may_see_bonus[:, None, None], 1.0, pulls)
         if raw.shape[1] > 1:
-            others = (pulls.sum(1, keepdim=True) - pulls).clamp(min=1.0)
-            raw = raw - ((raw * pulls).sum(1, keepdim=True) - raw * pulls) / others
+            others = (compared.sum(1, keepdim=True) - compared).clamp(min=1.0)
+            raw = raw - ((raw * compared).sum(1, keepdim=True) - raw * compared) / others
         known = outcome.mean_costs - outcome.costs
         scale = self.unit * advantage_noise_scale(raw, self.gae_lambda)
-        return torch.where(pulls > 0, raw, known) / scale
+        return torch.where(compared > 0, raw, known) / scale
 
 
 @dataclass(frozen=True)

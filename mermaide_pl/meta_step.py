@@ -86,10 +86,27 @@ class Objective:
         return -self.forecast_weight * output.log_arms.mean((1, 2))
 
     def outer_loss(
-        self, output: PrincipalOutput, trajectory: Trajectory, game: Game, progress: float
+        self,
+        output: PrincipalOutput,
+        trajectory: Trajectory,
+        game: Game,
+        sees_bonus: Tensor,
+        progress: float,
     ) -> Tensor:
-        """Loss of each task on query episodes, float [M]; `progress` runs from 0 to 1."""
-        advantages = self.advantages(outcome_of(output, trajectory.aligned, trajectory, game))
+        """Loss of each task on query episodes.
+
+        Args:
+            output: of the principal that played them.
+            trajectory: the episodes, axes [M, B, T].
+            game: the rules.
+            sees_bonus: which agents see the bonus before they act, bool [M].
+            progress: share of training gone by, 0 to 1.
+
+        Returns:
+            float [M].
+        """
+        outcome = outcome_of(output, trajectory.aligned, trajectory, game, sees_bonus)
+        advantages = self.advantages(outcome)
         behaviour = output.log_levels.detach()
         to_go = rewards_to_go(trajectory.rewards) / game.num_steps
         critic_error = (output.values - to_go).square().mean((1, 2))
@@ -104,14 +121,19 @@ class Objective:
 
 
 def outcome_of(
-    output: PrincipalOutput, pulls: Tensor, trajectory: Trajectory, game: Game
+    output: PrincipalOutput,
+    pulls: Tensor,
+    trajectory: Trajectory,
+    game: Game,
+    may_see_bonus: Tensor,
 ) -> Outcome:
     """What came of the levels played, if `pulls` [M, B, T] are those of the target arm."""
     costs = game.cost * game.bonus_of(trajectory.levels, output.values)
     each = torch.arange(game.num_levels, device=costs.device)
     policy = output.level_logits.detach().softmax(-1)
     mean_costs = policy @ (game.cost * game.bonus_of(each, policy))
-    return Outcome(pulls.to(costs.dtype), costs, mean_costs, output.values.detach())
+    values = output.values.detach()
+    return Outcome(pulls.to(costs.dtype), costs, mean_costs, values, may_see_bonus)
 
 
 @dataclass(frozen=True)
@@ -209,12 +231,13 @@ def _unadapted(
     output: PrincipalOutput, group: Support, objective: Objective, game: Game
 ) -> tuple[PrincipalOutput, Tensor, Tensor]:
     """Thoughts before adaptation, log-probabilities of the levels as played, and advantages."""
-    # the agent is unseen: what the principal did not see it cannot learn from
+    # the agent is unknown: only what the principal saw counts, and the agent may see the bonus
     seen_pulls = group.episodes.observed_arms == 0
+    may_see_bonus = torch.ones_like(seen_pulls[:, 0, 0])
     behaviour = output.log_levels.detach()
     if group.behaviour is not None:
         behaviour = group.behaviour.clamp(min=behaviour - math.log(MAX_IMPORTANCE_WEIGHT))
-    outcome = outcome_of(output, seen_pulls, group.episodes, game)
+    outcome = outcome_of(output, seen_pulls, group.episodes, game, may_see_bonus)
     return output, behaviour, objective.advantages(outcome)
 
 
@@ -253,7 +276,7 @@ def meta_step(
     Returns:
         The loss, differentiable to the meta weights and the inner rates, and the episodes.
     """
-    game, weights = principal.game, principal.weights()
+    game, weights, sees = principal.game, principal.weights(), tasks.sees_bonus
 
     def play(weights: Weights, stream: str, num_episodes: int) -> Trajectory:
         player = LearnedPlayer(principal, weights)
@@ -277,9 +300,9 @@ def meta_step(
             if num_zero_shot_episodes:
                 first = play(principal.weights(), "zero_shot", num_zero_shot_episodes)
                 unadapted = principal(principal.weights(), first)
-            zero_shot = objective.outer_loss(unadapted, first, game, progress).mean()
+            zero_shot = objective.outer_loss(unadapted, first, game, sees, progress).mean()
             loss = loss + objective.zero_shot_weight * zero_shot
     query = play(weights, "query", num_query_episodes)
     output = principal(weights, query)
-    loss = loss + objective.outer_loss(output, query, game, progress).mean()
+    loss = loss + objective.outer_loss(output, query, game, sees, progress).mean()
     return MetaStep(loss, support, query, output)
