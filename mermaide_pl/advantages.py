@@ -25,7 +25,9 @@ class Outcome:
     costs: Tensor  # [M, B, T] float, of the levels played
     mean_costs: Tensor  # [M, B, T] float, of the policy, before its level was drawn
     values: Tensor  # [M, B, T] float, the critic's, as a share of T
-    may_see_bonus: Tensor  # [M] bool, False only where the arm cannot depend on the step's own level
+    may_see_bonus: (
+        Tensor  # [M] bool, False only where the arm cannot depend on the step's own level
+    )
 
     @property
     def rewards(self) -> Tensor:

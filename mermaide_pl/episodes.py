@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 
@@ -46,7 +47,7 @@ class Episode:
 def support_of(
     episodes: Sequence[Episode], target_arm: int, game: Game, like: torch.Tensor
 ) -> list[Support]:
-    """Recorded episodes of one agent as support episodes, those of equal length together.
+    """Recorded episodes of one agent as support episodes, neighbours of equal length together.
 
     Args:
         episodes: at least one; all or none with propensities.
@@ -55,17 +56,15 @@ def support_of(
         like: gives device and floating-point type.
 
     Returns:
-        Groups with M = 1, in the order of their first episodes. Without propensities, the levels
-        count as played by the principal itself.
+        Groups with M = 1, in the order of the episodes. Without propensities, the levels count as
+        played by the principal itself.
 
     Raises:
         ValueError: if there is no such arm.
     """
     check_number("target_arm", target_arm, low=0, high=game.num_arms - 1)
-    groups: dict[int, list[Episode]] = {}
-    for episode in episodes:
-        groups.setdefault(len(episode), []).append(episode)
-    return [_support(group, target_arm, game, like) for group in groups.values()]
+    runs = [list(run) for _, run in groupby(episodes, key=len)]
+    return [_support(run, target_arm, game, like) for run in runs]
 
 
 def _support(

@@ -230,8 +230,8 @@ class LivePrincipal:
         The step is that of `evaluate`, but for two things. The episodes were played within the
         budget, and by the principal as it was adapted then. And levels that were not sampled say
         little of the policy: unless `sampling_seed` is given, a principal with a world model learns
-        from the arms alone, as from a history without propensities; one without takes them as
-        sampled, for it has nothing else to learn from.
+        from the arms alone, as from a history without propensities; one without takes the levels
+        for sampled, since it has nothing else to learn from.
 
         The inner loop was trained to start from the meta weights, so it does so every time, on all
         episodes since the principal was new: adapting after every episode is 1, 2, 3, ... shots.
@@ -253,7 +253,7 @@ class LivePrincipal:
         module, like = self.module, state.weights["weight_hh"]
         support = support_of(state.ended, self.target_arm, self.game, like)
         principal, inner_loop, objective = module.principal, module.inner_loop, module.objective
-        if self.sampling_seed is None and principal.world_model is not None:
+        if self.sampling_seed is None:
             objective = objective.forecast_alone()
         with torch.inference_mode(False), torch.no_grad():
             weights, _ = adapt_to_groups(principal, inner_loop, objective, support)

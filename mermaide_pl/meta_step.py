@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from mermaide_pl.adaptation import InnerLoop
-from mermaide_pl.advantages import Advantages, GeneralisedAdvantages, Outcome
+from mermaide_pl.adaptation import Adaptation, GradientAdaptation, InnerLoop
+from mermaide_pl.advantages import Advantages, HindsightAdvantages, Outcome
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.objectives import (
@@ -33,7 +33,8 @@ class Objective:
     """What the inner and the outer loop minimise.
 
     Inner loss of a task: ``inner_policy_weight * surrogate + forecast_weight * cross-entropy`` on
-    its support episodes, with what the principal observed. Outer loss: ``surrogate +
+    its support episodes, with what the principal observed; without a world model the surrogate
+    alone. Outer loss: ``surrogate +
     forecast_weight * cross-entropy`` on the query episodes with the adapted weights and the rewards
     that truly came, plus critic error and logit penalty, minus the entropy bonus; plus
     `zero_shot_weight` times the same with the meta weights, on the support episodes or on some of
@@ -44,8 +45,8 @@ class Objective:
         surrogate: policy-gradient estimator.
         advantages: estimator of the advantages.
         forecast_weight: weight of the world model's cross-entropy.
-        inner_policy_weight: weight of the surrogate in the inner loop. One episode says little
-            about the policy, but gives T labelled forecasts.
+        inner_policy_weight: weight of the surrogate beside the cross-entropy in the inner loop. One
+            episode says little about the policy, but gives T labelled forecasts.
         critic_weight: weight of the critic's squared error.
         entropy_start: entropy bonus at the start of training; keeps the policy from collapsing to
             "always intervene", where it has no gradient left.
@@ -57,14 +58,14 @@ class Objective:
     """
 
     surrogate: Surrogate = LowVarianceCurvature()
-    advantages: Advantages = GeneralisedAdvantages()
+    advantages: Advantages = HindsightAdvantages()
     forecast_weight: float = 1.0
-    inner_policy_weight: float = 1.0
+    inner_policy_weight: float = 0.0
     critic_weight: float = 1.0
     entropy_start: float = 0.05
     entropy_end: float = 0.001
-    logit_penalty: float = 0.0
-    zero_shot_weight: float = 0.1
+    logit_penalty: float = 0.001
+    zero_shot_weight: float = 1.0
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -77,12 +78,17 @@ class Objective:
 
     def inner_loss(self, output: PrincipalOutput, behaviour: Tensor, advantages: Tensor) -> Tensor:
         """Loss of each task on its support episodes, float [M]."""
-        surrogate = self.surrogate(output.log_levels, behaviour, advantages)
-        return self.inner_policy_weight * surrogate + self._forecast_loss(output)
-
-    def _forecast_loss(self, output: PrincipalOutput) -> Tensor | float:
         if output.log_arms is None:
-            return 0.0
+            return self.surrogate(output.log_levels, behaviour, advantages)
+        forecast = self._forecast_loss(output)
+        if not self.inner_policy_weight:
+            return forecast
+        surrogate = self.surrogate(output.log_levels, behaviour, advantages)
+        return self.inner_policy_weight * surrogate + forecast
+
+    def _forecast_loss(self, output: PrincipalOutput) -> Tensor:
+        if output.log_arms is None:
+            return torch.zeros_like(output.log_levels[:, 0, 0])
         return -self.forecast_weight * output.log_arms.mean((1, 2))
 
     def outer_loss(
@@ -120,6 +126,21 @@ class Objective:
         )
 
 
+def check_reached(adaptation: Adaptation, objective: Objective, has_forecast: bool) -> None:
+    """Refuse a gradient step on nothing: the forecast's loss says nothing about the policy.
+
+    Raises:
+        ValueError: if the policy alone adapts, and its weight in the inner loss is zero.
+    """
+    weighs = not has_forecast or objective.inner_policy_weight > 0.0
+    adapted = adaptation.adapted if isinstance(adaptation, GradientAdaptation) else ()
+    if adapted == ("policy",) and not weighs:
+        raise ValueError(
+            "GradientAdaptation.adapted is policy alone, which the inner loss does not reach:"
+            " Objective.inner_policy_weight must be above 0, got 0.0"
+        )
+
+
 def outcome_of(
     output: PrincipalOutput,
     pulls: Tensor,
@@ -154,6 +175,16 @@ class Support:
         """Steps with each task, ``B T``."""
         return self.episodes.arms[0].numel()
 
+    def one_by_one(self) -> list[Support]:
+        """The same, one episode at a time."""
+        numbers = range(self.episodes.arms.shape[1])
+        chosen = [slice(number, number + 1) for number in numbers]
+        return [Support(self.episodes.episodes(one), _some(self.behaviour, one)) for one in chosen]
+
+
+def _some(behaviour: Tensor | None, chosen: slice) -> Tensor | None:
+    return None if behaviour is None else behaviour[:, chosen]
+
 
 def adapt(
     principal: Principal,
@@ -167,14 +198,15 @@ def adapt(
         principal: holds the meta weights.
         inner_loop: how to adapt, by at least one step.
         objective: the inner loss.
-        support: episodes that the unadapted principal played with M tasks.
+        support: episodes that the unadapted principal played with M tasks, as `play_support` does.
 
     Returns:
-        Fast weights [M, ...], and what the unadapted principal thought in the support episodes;
-        both carry the graph back to the meta weights if gradients are on.
+        Fast weights [M, ...], and the outputs of the unadapted principal in the support episodes
+        that began in its initial state: all, or the first if the state is carried. Both carry the
+        graph back to the meta weights if gradients are on.
     """
-    weights, (output,) = adapt_to_groups(principal, inner_loop, objective, [Support(support)])
-    return weights, output
+    weights, outputs = adapt_to_groups(principal, inner_loop, objective, [Support(support)])
+    return weights, outputs[0]
 
 
 def adapt_to_groups(
@@ -187,7 +219,8 @@ def adapt_to_groups(
 
     The inner loss is that of a group, weighed by its share of the steps. Levels that somebody else
     chose count by the importance weight of their step, ``w_t = pi(u_t) / mu(u_t)``, truncated at
-    `MAX_IMPORTANCE_WEIGHT` where adaptation begins.
+    `MAX_IMPORTANCE_WEIGHT` where adaptation begins. With `InnerLoop.carries_state` every episode
+    begins in the recurrent state in which the one before it ended.
 
     Source: Ionides, "Truncated importance sampling", Journal of Computational and Graphical
     Statistics 17 (2008), for the truncation.
@@ -196,16 +229,26 @@ def adapt_to_groups(
         principal: holds the meta weights.
         inner_loop: how to adapt, by at least one step.
         objective: the inner loss.
-        groups: support episodes with the same M tasks, those of equal length together.
+        groups: support episodes with the same M tasks, in the order in which they were played.
 
     Returns:
-        As `adapt`, with the thoughts in each group.
+        As `adapt`, with the outputs in each group, or in each episode if the state is carried.
     """
+    if inner_loop.carries_state:
+        groups = [episode for group in groups for episode in group.one_by_one()]
     first: list[tuple[PrincipalOutput, Tensor, Tensor]] = []  # filled by the first inner step
     total = sum(group.num_steps for group in groups)
 
+    def outputs_with(weights: Weights) -> list[PrincipalOutput]:
+        outputs = []
+        for group in groups:
+            outputs.append(principal(weights, group.episodes))
+            if inner_loop.carries_state:
+                weights = {**weights, "initial_state": outputs[-1].last_state[:, 0]}
+        return outputs
+
     def loss(weights: Weights) -> Tensor:
-        outputs = [principal(weights, group.episodes) for group in groups]
+        outputs = outputs_with(weights)
         if not first:
             first.extend(
                 _unadapted(output, group, objective, principal.game)
@@ -222,15 +265,14 @@ def adapt_to_groups(
     weights = inner_loop(principal.weights(), loss, len(groups[0].episodes.arms))
     outputs = [output for output, _, _ in first]
     if inner_loop.carries_state:
-        states = torch.cat([output.last_state for output in outputs], dim=1)
-        weights["initial_state"] = states.mean(1)
+        weights["initial_state"] = outputs[-1].last_state[:, 0]
     return weights, outputs
 
 
 def _unadapted(
     output: PrincipalOutput, group: Support, objective: Objective, game: Game
 ) -> tuple[PrincipalOutput, Tensor, Tensor]:
-    """Thoughts before adaptation, log-probabilities of the levels as played, and advantages."""
+    """Pre-adaptation outputs, behaviour log-probabilities of the levels, and advantages."""
     # the agent is unknown: only what the principal saw counts, and the agent may see the bonus
     seen_pulls = group.episodes.observed_arms == 0
     may_see_bonus = torch.ones_like(seen_pulls[:, 0, 0])
@@ -239,6 +281,40 @@ def _unadapted(
         behaviour = group.behaviour.clamp(min=behaviour - math.log(MAX_IMPORTANCE_WEIGHT))
     outcome = outcome_of(output, seen_pulls, group.episodes, game, may_see_bonus)
     return output, behaviour, objective.advantages(outcome)
+
+
+def play_support(
+    principal: Principal, inner_loop: InnerLoop, tasks: TaskBatch, num_shots: int
+) -> Trajectory:
+    """Play support episodes with the unadapted principal.
+
+    With `InnerLoop.carries_state` they are played one after the other, each from the recurrent
+    state in which the one before ended; else side by side.
+
+    Args:
+        principal: holds the meta weights.
+        inner_loop: says whether the state is carried.
+        tasks: M tasks.
+        num_shots: K, at least 1.
+
+    Returns:
+        Axes [M, K, T].
+    """
+    weights: Weights = principal.weights()
+
+    def play(stream: str, num_episodes: int) -> Trajectory:
+        player = LearnedPlayer(principal, weights)
+        return rollout(tasks, player, principal.game, stream=stream, num_episodes=num_episodes)
+
+    if not inner_loop.carries_state:
+        return play("support", num_shots)
+    played = [play("support", 1)]
+    for number in range(1, num_shots):
+        with torch.no_grad():
+            state = principal(weights, played[-1]).last_state[:, 0]
+        weights = {**weights, "initial_state": state}
+        played.append(play(f"support{number}", 1))
+    return Trajectory.joined(played)
 
 
 @dataclass(frozen=True)
@@ -287,16 +363,10 @@ def meta_step(
 
     support, loss = None, torch.zeros((), device=tasks.base_rewards.device)
     if inner_loop.num_shots:
-        support = rollout(
-            tasks,
-            LearnedPlayer(principal, weights),
-            game,
-            stream="support",
-            num_episodes=inner_loop.num_shots,
-        )
+        support = play_support(principal, inner_loop, tasks, inner_loop.num_shots)
         weights, unadapted = adapt(principal, inner_loop, objective, support)
         if objective.zero_shot_weight:
-            first = support
+            first = support.episodes(slice(unadapted.values.shape[1]))
             if num_zero_shot_episodes:
                 first = play(principal.weights(), "zero_shot", num_zero_shot_episodes)
                 unadapted = principal(principal.weights(), first)

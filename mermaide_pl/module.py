@@ -12,14 +12,20 @@ from torch import Tensor
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.checks import check_count, check_number, check_precision
 from mermaide_pl.game import Game
-from mermaide_pl.meta_step import MetaStep, Objective, adapt, meta_step
+from mermaide_pl.meta_step import (
+    MetaStep,
+    Objective,
+    adapt,
+    check_reached,
+    meta_step,
+    play_support,
+)
 from mermaide_pl.metrics import EvaluationMetrics
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.objectives import entropy
 from mermaide_pl.principal import (
     Architecture,
     GreedyPlayer,
-    LearnedPlayer,
     NoIntervention,
     Player,
     Principal,
@@ -37,7 +43,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class MermaideModule(SelfDescribingModule):
-    """Meta-learns a principal over agents.
+    """Meta-learns a principal over agents; the defaults are what ``conf/quickstart.yaml`` trains.
 
     Args:
         game: rules of the game.
@@ -65,12 +71,12 @@ class MermaideModule(SelfDescribingModule):
         self,
         game: Game = Game(),
         architecture: Architecture = Architecture(),
-        adaptation: Adaptation = GradientAdaptation(),
+        adaptation: Adaptation = GradientAdaptation(inner_lr=0.3, carries_state=True),
         objective: Objective = Objective(),
-        num_query_episodes: int = 8,
-        num_zero_shot_episodes: int = 0,
+        num_query_episodes: int = 4,
+        num_zero_shot_episodes: int = 4,
         num_eval_episodes: int = 2,
-        meta_lr: float = 2e-3,
+        meta_lr: float = 5e-3,
         inner_rates_lr: float = 1e-2,
         kernel: Kernel = "auto",
         init_from: str | None = None,
@@ -96,6 +102,7 @@ class MermaideModule(SelfDescribingModule):
         self.inner_loop = adaptation.build(self.principal.weights())
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
+        check_reached(adaptation, objective, has_forecast)
         num_oracles = len(oracle_grid(game))
         self.metrics = EvaluationMetrics(self.eval_shots, game.num_arms, has_forecast, num_oracles)
         self.last_evaluation: dict[int, Trajectory] = {}
@@ -236,8 +243,7 @@ class MermaideModule(SelfDescribingModule):
         """
         if shots == 0 or self.inner_loop.num_shots == 0:
             return self.principal.weights()
-        player = LearnedPlayer(self.principal, self.principal.weights())
-        support = rollout(tasks, player, self.game, stream="support", num_episodes=shots)
+        support = play_support(self.principal, self.inner_loop, tasks, shots)
         weights, _ = adapt(self.principal, self.inner_loop, self.objective, support)
         return weights
 

@@ -19,6 +19,7 @@ swap the target arm with arm 0, so that for every learned principal "arm 0" is t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -63,6 +64,16 @@ class Trajectory:
                     f"Trajectory.{field.name} must be [M, B, T] = {tuple(self.arms.shape)},"
                     f" got {tuple(shape)}"
                 )
+
+    def episodes(self, chosen: slice) -> Trajectory:
+        """Some of the episodes."""
+        return Trajectory(*(getattr(self, field.name)[:, chosen] for field in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Trajectory]) -> Trajectory:
+        """Episodes with the same tasks, one after the other along B."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(torch.cat([getattr(part, name) for part in parts], dim=1) for name in names))
 
     @property
     def returns(self) -> Tensor:

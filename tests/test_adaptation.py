@@ -482,7 +482,7 @@ def test_settings_are_checked(field, value, allowed):
 
 
 def test_recurrent_adaptation_carries_the_state_of_the_support_episodes(setup):
-    """Query losses and gradients are those of episodes begun in the mean last state, by hand."""
+    """Query losses and gradients are those of episodes begun where the last one ended, by hand."""
     inner_loop = RecurrentAdaptation(num_shots=B).build(setup.weights)
     assert (inner_loop.num_shots, list(inner_loop.parameters())) == (B, [])
     weights, thought = adapt(setup.principal, inner_loop, Objective(), setup.support)
@@ -490,11 +490,12 @@ def test_recurrent_adaptation_carries_the_state_of_the_support_episodes(setup):
     assert all(weights[name] is weight for name, weight in setup.weights.items() if name != STATE)
 
     principal, fast = setup.principal, dict(setup.weights)
-    features = principal.encode(setup.support)
-    projected = linear(features, fast["weight_ih"], fast["bias_ih"])
-    first = principal.first_state(fast, M, B)
-    states = gru_sequence(projected, first, fast["weight_hh"], fast["bias_hh"])
-    fast[STATE] = states[:, :, -1].mean(1)
+    projected = linear(principal.encode(setup.support), fast["weight_ih"], fast["bias_ih"])
+    state = principal.first_state(fast, M, 1)
+    for episode in range(B):
+        inputs = projected[:, episode : episode + 1]
+        state = gru_sequence(inputs, state, fast["weight_hh"], fast["bias_hh"])[:, :, -1]
+    fast[STATE] = state[:, 0]
     close(weights[STATE], fast[STATE])
     leaves = list(setup.weights.values())
     losses = [setup.losses(principal, one, setup.query).sum() for one in (weights, fast)]

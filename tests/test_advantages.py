@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -11,11 +12,14 @@ from mermaide_pl.advantages import (
 )
 
 
+BLIND, SEEING = torch.tensor([False]), torch.tensor([True])
+
+
 def outcome_of(rewards, values=None) -> Outcome:
     """Rewards made of pulls alone: the costs are zero."""
     rewards = torch.as_tensor(rewards, dtype=torch.float64)
     nothing = torch.zeros_like(rewards)
-    return Outcome(rewards, nothing, nothing, nothing if values is None else values)
+    return Outcome(rewards, nothing, nothing, nothing if values is None else values, BLIND)
 
 
 def test_advantages_are_normalised():
@@ -57,7 +61,7 @@ def test_values_count_as_shares_of_the_episode():
 
 def test_costs_are_taken_from_the_rewards():
     pulls, costs = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.5, 0.25]]])
-    outcome = Outcome(pulls, costs, torch.full_like(costs, 9.0), torch.zeros_like(costs))
+    outcome = Outcome(pulls, costs, torch.full_like(costs, 9.0), torch.zeros_like(costs), BLIND)
     torch.testing.assert_close(outcome.rewards, torch.tensor([[[0.5, -0.25]]]))
     torch.testing.assert_close(CentredRewardsToGo()(outcome), torch.tensor([[[0.25, -0.25]]]))
 
@@ -79,7 +83,7 @@ def test_hindsight_advantages_by_hand():
     costs = torch.tensor([[[0.5, 0.0], [0.0, 0.0], [0.5, 0.0]]], dtype=torch.float64)
     mean_costs = torch.full_like(costs, 0.2)
     advantages = HindsightAdvantages(1.0, unit=2.0)(
-        Outcome(pulls, costs, mean_costs, torch.zeros_like(costs))
+        Outcome(pulls, costs, mean_costs, torch.zeros_like(costs), BLIND)
     )
     root = math.sqrt(2.0)
     expected = [
@@ -119,10 +123,67 @@ def test_hindsight_keeps_the_policy_gradient_unbiased():
             cost * level.view(1, 1, 2),
             mean_costs,
             torch.zeros(1, 1, 2, dtype=torch.float64),
+            BLIND,
         )
         score = level - chance.detach()
         estimated += weight.detach() * score * estimator(outcome).flatten() * scale
     torch.testing.assert_close(estimated, exact, rtol=1e-10, atol=1e-12)
+
+
+def test_hindsight_takes_no_advantage_of_the_arm_where_the_agent_may_see_the_bonus():
+    # one step, one episode: a follower that pulls the target only when it is paid to
+    pulls = torch.tensor([[[1.0], [0.0]]], dtype=torch.float64)
+    costs = torch.tensor([[[0.5], [0.0]]], dtype=torch.float64)
+    zeros = torch.zeros_like(costs)
+    outcome = Outcome(pulls, costs, torch.full_like(costs, 0.25), zeros, SEEING)
+    advantages = HindsightAdvantages(1.0, unit=1.0)(outcome)
+    # 1 - 0.5 against 0: paying is better, by 0.5; a blind agent's would say 0.5 and +0.25
+    torch.testing.assert_close(advantages, torch.tensor([[[0.5], [-0.5]]]).double())
+
+
+@pytest.mark.parametrize("num_episodes", [1, 2])
+@pytest.mark.parametrize("attention", [1.0, 0.6])
+def test_the_expected_gradient_is_right_where_the_bonus_is_seen(attention, num_episodes):
+    """All games of two steps with an agent that is won over by a bonus it sees, one by one.
+
+    With a bonus it pulls the target with chance `attention`, else with chance 0.2, and in the
+    second step more often if a bonus was paid before. The principal's chance to pay in the second
+    step depends on whether the target was pulled in the first.
+    """
+    cost = 0.3
+    theta = torch.tensor([0.3, -0.4, 0.2], dtype=torch.float64, requires_grad=True)
+
+    def games(chances):
+        """Levels, pulls, the numbers of the parameters used, and the chance of the game."""
+        for levels, pulls in product(product((0, 1), repeat=2), product((0, 1), repeat=2)):
+            places, weight, habit = (0, 1 + pulls[0]), 1.0, 0.2
+            for level, pull, place in zip(levels, pulls, places, strict=True):
+                now = max(habit, attention) if level else habit
+                weight = weight * (chances[place] if level else 1.0 - chances[place])
+                weight = weight * (now if pull else 1.0 - now)
+                habit += 0.3 * level * pull
+            yield levels, pulls, places, weight
+
+    chance = theta.sigmoid()
+    value = sum(
+        weight * (sum(pulls) - cost * sum(levels)) for levels, pulls, _, weight in games(chance)
+    )
+    (exact,) = torch.autograd.grad(value, theta)
+    fixed = chance.detach()
+    estimator = HindsightAdvantages(1.0, unit=1.0)
+    scale = torch.tensor([math.sqrt(2.0), 1.0], dtype=torch.float64)
+    estimated = torch.zeros(3, dtype=torch.float64)
+    for episodes in product(list(games(fixed)), repeat=num_episodes):
+        levels = torch.tensor([[one[0] for one in episodes]], dtype=torch.float64)
+        pulls = torch.tensor([[one[1] for one in episodes]], dtype=torch.float64)
+        places = torch.tensor([[one[2] for one in episodes]])
+        values = torch.full_like(pulls, 0.1)  # of a critic that knows little
+        outcome = Outcome(pulls, cost * levels, cost * fixed[places], values, SEEING)
+        each = (levels - fixed[places]) * estimator(outcome) * scale / num_episodes
+        weight = math.prod(float(one[3]) for one in episodes)
+        estimated.index_add_(0, places.flatten(), weight * each.flatten())
+    torch.testing.assert_close(estimated, exact, rtol=1e-10, atol=1e-12)
+    assert exact[0] > 0.03  # there is something to be had
 
 
 @pytest.mark.parametrize("estimator", [GeneralisedAdvantages, HindsightAdvantages])

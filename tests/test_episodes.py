@@ -14,8 +14,8 @@ GAME = Game(num_arms=3, num_steps=4, bonuses=(0.0, 0.5, 1.0), cost=0.4)
 def test_support_by_hand():
     episodes = [
         Episode([2, 0], [2, 0], [1.5, 0.5], [0.25, 1.0]),
-        Episode([1], [1], [0.0], [0.5]),
         Episode([0, 1], [0, 1], [0.1, 0.2], [0.5, 0.125]),
+        Episode([1], [1], [0.0], [0.5]),
     ]
     like = torch.zeros((), dtype=torch.float64)
     longer, shorter = support_of(episodes, 2, GAME, like)
@@ -39,6 +39,18 @@ def test_support_by_hand():
     for field in fields(Trajectory):
         value = getattr(played, field.name)
         assert value.dtype in (torch.int64, torch.bool, torch.float64)
+
+
+def test_the_order_of_the_episodes_is_kept():
+    lengths = [3, 3, 1, 3, 2, 2]
+    episodes = [Episode([0] * length, [1] * length, None, None) for length in lengths]
+    groups = support_of(episodes, 0, GAME, torch.zeros(()))
+    assert [tuple(group.episodes.arms.shape[1:]) for group in groups] == [
+        (2, 3),
+        (1, 1),
+        (1, 3),
+        (2, 2),
+    ]
 
 
 @pytest.mark.parametrize("target", [-1, 3])

@@ -8,7 +8,16 @@ from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAd
 from mermaide_pl.advantages import GeneralisedAdvantages, Outcome
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.game import FullInformation, Game
-from mermaide_pl.meta_step import MetaStep, Objective, Support, adapt, adapt_to_groups, meta_step
+from mermaide_pl.meta_step import (
+    MetaStep,
+    Objective,
+    Support,
+    adapt,
+    adapt_to_groups,
+    meta_step,
+    play_support,
+)
+from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, log_probabilities
 from mermaide_pl.principal import (
     Architecture,
@@ -38,9 +47,13 @@ ADAPTATIONS = {
     "adam": GradientAdaptation(inner_lr=0.01, inner_optimizer=torch.optim.Adam),
     "weight decay": GradientAdaptation(num_inner_steps=2, optimizer_args={"weight_decay": 0.1}),
     "with memory": GradientAdaptation(inner_lr=0.5, carries_state=True),
+    "memory of two shots": GradientAdaptation(0.5, num_shots=2, carries_state=True),
     "memory alone": RecurrentAdaptation(num_shots=2),
     "no adaptation": NoAdaptation(),
 }
+
+
+BLIND = torch.zeros(3, dtype=torch.bool)  # no agent of the population sees the bonus
 
 
 def sample(indices):
@@ -57,7 +70,7 @@ class Learner:
         for weight in self.principal.parameters():
             weight.data += 0.2 * torch.randn_like(weight)
         self.inner_loop = adaptation.build(self.principal.weights()).double()
-        self.objective = Objective(**objective)
+        self.objective = Objective(**{"inner_policy_weight": 1.0} | objective)
         self.parameters = {
             **dict(self.principal.named_parameters()),
             **dict(self.inner_loop.named_parameters()),
@@ -144,7 +157,7 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
     principal, objective = learner.principal, learner.objective
     weights = principal.weights()
     player = LearnedPlayer(principal, weights)
-    support = rollout(tasks, player, GAME, stream="support", num_episodes=shots)
+    support = play_support(principal, learner.inner_loop, tasks, shots)
     fast, unadapted = adapt(principal, learner.inner_loop, objective, support)
     adapted, settings = LearnedPlayer(principal, fast), {"num_episodes": 30, "same_luck": True}
     query = rollout(tasks, adapted, GAME, stream="query", **settings)
@@ -153,12 +166,13 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
         for item in fields(Trajectory):
             assert torch.equal(getattr(played, item.name), getattr(expected, item.name))
     assert not torch.equal(query.levels, unadapted_query.levels)  # adaptation acts in the game
-    thoughts = principal(weights, support)
+    first = support.episodes(slice(1 if learner.inner_loop.carries_state else shots))
+    thoughts = principal(weights, first)
     for item in fields(PrincipalOutput):
         expected, same = getattr(thoughts, item.name), getattr(unadapted, item.name)
         torch.testing.assert_close(same, expected, rtol=0.0, atol=1e-12)
-    zero_shot = objective.outer_loss(thoughts, support, GAME, 0.3).mean()
-    adapted = objective.outer_loss(principal(fast, query), query, GAME, 0.3).mean()
+    zero_shot = objective.outer_loss(thoughts, first, GAME, BLIND, 0.3).mean()
+    adapted = objective.outer_loss(principal(fast, query), query, GAME, BLIND, 0.3).mean()
     loss = 0.25 * zero_shot + adapted
     torch.testing.assert_close(step.loss, loss, rtol=0.0, atol=1e-12)
     leaves = list(learner.parameters.values())
@@ -182,7 +196,7 @@ def test_the_loss_before_adaptation_may_be_taken_on_episodes_of_its_own():
         num_episodes=5,
         same_luck=True,
     )
-    before = objective.outer_loss(principal(principal.weights(), first), first, GAME, 0.3)
+    before = objective.outer_loss(principal(principal.weights(), first), first, GAME, BLIND, 0.3)
     without = replace(objective, zero_shot_weight=0.0)
     rest = meta_step(principal, learner.inner_loop, without, tasks, **options).loss
     torch.testing.assert_close(step.loss, 0.25 * before.mean() + rest, rtol=0.0, atol=1e-12)
@@ -235,7 +249,7 @@ def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
         costs = 0.5 * support.levels.double()
         mean_costs = 0.5 * before.level_logits.softmax(-1)[..., 1]
         seen = (support.observed_arms == 0).double()
-        advantages = objective.advantages(Outcome(seen, costs, mean_costs, before.values))
+        advantages = objective.advantages(Outcome(seen, costs, mean_costs, before.values, ~BLIND))
 
     def loss(fast: dict) -> torch.Tensor:
         output = principal(fast, support)
@@ -266,28 +280,63 @@ def test_episodes_in_two_groups_are_the_same_episodes(name):
     expected, _ = adapt(*rest, support)
     groups = [Support(part(support, chosen)) for chosen in (slice(2), slice(2, 5))]
     weights, outputs = adapt_to_groups(*rest, groups)
-    assert [output.values.shape[1] for output in outputs] == [2, 3]
+    carries = learner.inner_loop.carries_state
+    assert [output.values.shape[1] for output in outputs] == ([1] * 5 if carries else [2, 3])
     for key, weight in weights.items():
         torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-10)
 
 
-def test_groups_of_other_lengths_weigh_by_their_steps():
-    learner = Learner(ADAPTATIONS["with memory"], inner_policy_weight=0.0)
+def one_after_the_other(principal, fast: dict, episodes) -> list[PrincipalOutput]:
+    """Outputs in episodes that each begin where the one before ended, by hand."""
+    outputs = []
+    for played in episodes:
+        outputs.append(principal(fast, played))
+        fast = {**fast, "initial_state": outputs[-1].last_state[:, 0]}
+    return outputs
+
+
+@pytest.mark.parametrize("name", ["maml", "with memory"])
+def test_groups_of_other_lengths_weigh_by_their_steps(name):
+    learner = Learner(ADAPTATIONS[name], inner_policy_weight=0.0)
     principal, support = learner.principal, support_of(learner, 3)
     long, short = part(support, slice(2)), part(support, slice(2, 3), slice(6))
     groups = [Support(long), Support(short)]
     weights, _ = adapt_to_groups(principal, learner.inner_loop, learner.objective, groups)
+    episodes = [long] if name == "maml" else [part(long, slice(1)), part(long, slice(1, 2))]
+    episodes.append(short)
+
+    def outputs(fast: dict) -> list[PrincipalOutput]:
+        if name == "maml":
+            return [principal(fast, played) for played in episodes]
+        return one_after_the_other(principal, fast, episodes)
 
     def loss(fast: dict) -> torch.Tensor:
         # 2 episodes of 12 steps and one of 6
-        sums = [-principal(fast, played).log_arms.sum((1, 2)) for played in (long, short)]
-        return (sums[0] + sums[1]) / 30.0
+        return -sum(output.log_arms.sum((1, 2)) for output in outputs(fast)) / 30.0
 
     expected = learner.inner_loop(principal.weights(), loss, 3)
-    states = [principal(principal.weights(), played).last_state.sum(1) for played in (long, short)]
-    expected["initial_state"] = (states[0] + states[1]) / 3.0
+    if name == "with memory":
+        expected["initial_state"] = outputs(principal.weights())[-1].last_state[:, 0]
     for key, weight in weights.items():
         torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["with memory", "memory alone"])
+def test_support_episodes_are_played_one_after_the_other_where_the_state_is_carried(name):
+    learner, tasks = Learner(ADAPTATIONS[name]), sample(range(3))
+    principal = learner.principal
+    support = play_support(principal, learner.inner_loop, tasks, 3)
+    fast = principal.weights()
+    for number, stream in enumerate(("support", "support1", "support2")):
+        player = LearnedPlayer(principal, fast)
+        played = rollout(tasks, player, GAME, stream=stream, num_episodes=1)
+        assert torch.equal(support.levels[:, number], played.levels[:, 0])
+        assert torch.equal(support.arms[:, number], played.arms[:, 0])
+        fast = {**fast, "initial_state": principal(fast, played).last_state[:, 0].detach()}
+    weights, _ = adapt(principal, learner.inner_loop, learner.objective, support)
+    torch.testing.assert_close(weights["initial_state"], fast["initial_state"], rtol=0, atol=1e-12)
+    once = play_support(principal, learner.inner_loop, tasks, 1)
+    assert torch.equal(once.levels, support.levels[:, :1])
 
 
 @pytest.mark.parametrize(
@@ -352,7 +401,7 @@ def test_outer_loss_by_hand(surrogate, progress):
         entropy_end=0.1,
         logit_penalty=0.3,
     )
-    loss = objective.outer_loss(*tiny_episode(), Game(2, 2), progress)
+    loss = objective.outer_loss(*tiny_episode(), Game(2, 2), BLIND[:1], progress)
     bonus = {0.0: 0.2, 0.5: 0.15, 1.0: 0.1}[progress]
     expected = SURROGATE_LOSS[surrogate] + 0.7 * FORECAST_LOSS + 3.0 * CRITIC_LOSS - bonus * ENTROPY
     expected += 0.3 * LOGIT_PENALTY
@@ -368,9 +417,9 @@ def test_inner_loss_has_neither_critic_nor_entropy():
     loss = objective.inner_loss(output, behaviour, advantages)
     surrogate = -0.4 * (0.75 * 2.0 - 0.5 * 4.0) / 2.0
     assert loss.item() == pytest.approx(surrogate + 0.7 * FORECAST_LOSS, abs=1e-12)
-    without = replace(output, log_arms=None)
+    without = replace(output, log_arms=None)  # without a world model there is nothing beside it
     loss = objective.inner_loss(without, behaviour, advantages)
-    assert loss.item() == pytest.approx(surrogate, abs=1e-12)
+    assert loss.item() == pytest.approx(surrogate / 0.4, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -388,3 +437,19 @@ def test_inner_loss_has_neither_critic_nor_entropy():
 def test_objective_is_checked(name):
     with pytest.raises(ValueError, match=rf"Objective\.{name} .*at least 0.* got -0\.5"):
         Objective(**{name: -0.5})
+
+
+def test_a_gradient_step_on_nothing_is_refused():
+    heads = GradientAdaptation(adapted=("policy",))
+    with pytest.raises(ValueError, match=r"policy alone.*inner_policy_weight must be above 0"):
+        MermaideModule(GAME, Architecture(4, 4), heads)
+    blind = Architecture(4, 4, world_model=NoWorldModel())
+    for architecture, objective in (
+        (blind, Objective()),
+        (Architecture(4, 4), Objective(inner_policy_weight=0.1)),
+    ):
+        module = MermaideModule(GAME, architecture, heads, objective)
+        tasks = POPULATION.sample(range(2), split="train")
+        adapted = module.adapted_weights(tasks, 1)
+        before = module.principal.policy.policy_in_weight
+        assert not torch.allclose(adapted["policy.policy_in_weight"][0], before)

@@ -29,7 +29,9 @@ from peers.workload import Recording, Workload
 OBJECTIVE = Objective(
     surrogate=PlainMAML(),
     advantages=CentredRewardsToGo(),
+    inner_policy_weight=1.0,
     critic_weight=0.0,
+    logit_penalty=0.0,
     entropy_start=0.0,
     entropy_end=0.0,
     zero_shot_weight=0.0,
@@ -95,7 +97,8 @@ class _Ours:
         weights, _ = adapt(self.principal, self.inner_loop, OBJECTIVE, self._recorded(support))
         played = self._recorded(query)
         output = self.principal(weights, played)
-        loss = OBJECTIVE.outer_loss(output, played, self.principal.game, progress=0.0).mean()
+        sees = torch.zeros_like(played.aligned[:, 0, 0])  # UCB agents do not see the bonus
+        loss = OBJECTIVE.outer_loss(output, played, self.principal.game, sees, progress=0.0).mean()
         own = {name: self.principal.weights()[name] for name in self.workload.weight_shapes}
         gradients = torch.autograd.grad(loss, list(own.values()))
         return {name: part.cpu().numpy() for name, part in zip(own, gradients, strict=True)}

@@ -141,9 +141,12 @@ def build(method: str) -> MermaideModule:
         adaptation=GradientAdaptation(inner_lr=1.0) if meta_learns else NoAdaptation(),
         objective=Objective(
             advantages=GeneralisedAdvantages(0.97),
+            inner_policy_weight=1.0,
+            logit_penalty=0.0,
             zero_shot_weight=0.2,  # without it, whether the first episode goes well is left to luck
         ),
         num_query_episodes=_NUM_QUERY_EPISODES + (not meta_learns),
+        num_zero_shot_episodes=0,
         meta_lr=5e-3,
     )
 

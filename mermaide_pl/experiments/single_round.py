@@ -186,9 +186,11 @@ def build(method: str, noise: float, episodes: int, effort: Effort) -> MermaideM
             advantages=CentredRewardsToGo(),
             entropy_start=start,
             entropy_end=end,
+            logit_penalty=0.0,
             zero_shot_weight=0.0,  # without adaptation MAML is to explore, not to earn
         ),
         num_query_episodes=num_query_episodes,
+        num_zero_shot_episodes=0,
         meta_lr=0.01,
     )
 

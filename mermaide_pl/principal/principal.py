@@ -47,7 +47,7 @@ class Architecture:
         critic: `StateValue`, or `NoCritic`.
     """
 
-    hidden_size: int = 64
+    hidden_size: int = 32
     policy_size: int = 64
     history: History = Tallies()
     world_model: WorldModel = SharedForecast()
