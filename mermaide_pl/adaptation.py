@@ -43,7 +43,17 @@ class InnerLoop(nn.Module, ABC):
     """K, support episodes per task."""
 
     carries_state: bool = False
-    """Whether an episode begins in the recurrent state in which the one before it ended."""
+    """Whether episodes begin in the recurrent state in which the support episodes ended."""
+
+    @property
+    def chain_length(self) -> int:
+        """Support episodes of which each begins in the recurrent state where the one before ended.
+
+        As many as in training. Of more episodes there are several chains, each from the initial
+        state, and the mean of the states at their ends is carried: a chain longer than those of
+        training does worse. Where no state is carried, episodes stand alone.
+        """
+        return self.num_shots if self.carries_state else 1
 
     @abstractmethod
     def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
@@ -81,8 +91,9 @@ class RecurrentAdaptation(Adaptation):
     """No gradient: the recurrent state is carried from the support episodes to the next ones.
 
     The recurrence itself learns to adapt. Several support episodes are played one after the other,
-    each from the state in which the one before ended. Unlike in the source, what an episode finds
-    out for the next is not credited to it: each is played for its own return.
+    each from the state in which the one before ended (`InnerLoop.chain_length`). Unlike in the
+    source, what an episode finds out for the next is not credited to it: each is played for its own
+    return.
 
     Source: Duan et al., "RL^2: fast reinforcement learning via slow reinforcement learning", 2016;
     Wang et al., "Learning to reinforcement learn", 2016.
@@ -135,8 +146,8 @@ class GradientAdaptation(Adaptation):
             of `higher` adds eps before the bias correction: in step t it acts as torch's does with
             ``eps / sqrt(1 - beta_2^t)``.
         optimizer_args: further arguments of the inner optimizer, e.g. ``{momentum: 0.9}``.
-        carries_state: whether an episode begins, besides, in the recurrent state in which the one
-            before it ended, as in `RecurrentAdaptation`. The method of the MERMAIDE paper does not.
+        carries_state: whether the next episodes begin, besides, in the recurrent state in which the
+            support episodes ended, as in `RecurrentAdaptation`. The paper's method does not.
     """
 
     inner_lr: float = 0.1

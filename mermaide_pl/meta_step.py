@@ -202,8 +202,8 @@ def adapt(
 
     Returns:
         Fast weights [M, ...], and the outputs of the unadapted principal in the support episodes
-        that began in its initial state: all, or the first if the state is carried. Both carry the
-        graph back to the meta weights if gradients are on.
+        that began in its initial state: all, or the first of a chain. Both carry the graph back to
+        the meta weights if gradients are on.
     """
     weights, outputs = adapt_to_groups(principal, inner_loop, objective, [Support(support)])
     return weights, outputs[0]
@@ -219,8 +219,8 @@ def adapt_to_groups(
 
     The inner loss is that of a group, weighed by its share of the steps. Levels that somebody else
     chose count by the importance weight of their step, ``w_t = pi(u_t) / mu(u_t)``, truncated at
-    `MAX_IMPORTANCE_WEIGHT` where adaptation begins. With `InnerLoop.carries_state` every episode
-    begins in the recurrent state in which the one before it ended.
+    `MAX_IMPORTANCE_WEIGHT` where adaptation begins. Episodes form chains, see
+    `InnerLoop.chain_length`.
 
     Source: Ionides, "Truncated importance sampling", Journal of Computational and Graphical
     Statistics 17 (2008), for the truncation.
@@ -232,19 +232,19 @@ def adapt_to_groups(
         groups: support episodes with the same M tasks, in the order in which they were played.
 
     Returns:
-        As `adapt`, with the outputs in each group, or in each episode if the state is carried.
+        As `adapt`, with the outputs in each group, or in each episode if there are chains.
     """
-    if inner_loop.carries_state:
+    chain = inner_loop.chain_length
+    if chain > 1:
         groups = [episode for group in groups for episode in group.one_by_one()]
     first: list[tuple[PrincipalOutput, Tensor, Tensor]] = []  # filled by the first inner step
     total = sum(group.num_steps for group in groups)
 
     def outputs_with(weights: Weights) -> list[PrincipalOutput]:
-        outputs = []
-        for group in groups:
-            outputs.append(principal(weights, group.episodes))
-            if inner_loop.carries_state:
-                weights = {**weights, "initial_state": outputs[-1].last_state[:, 0]}
+        outputs: list[PrincipalOutput] = []
+        for number, group in enumerate(groups):
+            start = continued(weights, outputs[-1]) if number % chain else weights
+            outputs.append(principal(start, group.episodes))
         return outputs
 
     def loss(weights: Weights) -> Tensor:
@@ -265,7 +265,8 @@ def adapt_to_groups(
     weights = inner_loop(principal.weights(), loss, len(groups[0].episodes.arms))
     outputs = [output for output, _, _ in first]
     if inner_loop.carries_state:
-        weights["initial_state"] = outputs[-1].last_state[:, 0]
+        ends = [*outputs[chain - 1 : -1 : chain], outputs[-1]]
+        weights["initial_state"] = torch.cat([end.last_state for end in ends], dim=1).mean(1)
     return weights, outputs
 
 
@@ -288,33 +289,36 @@ def play_support(
 ) -> Trajectory:
     """Play support episodes with the unadapted principal.
 
-    With `InnerLoop.carries_state` they are played one after the other, each from the recurrent
-    state in which the one before ended; else side by side.
-
     Args:
         principal: holds the meta weights.
-        inner_loop: says whether the state is carried.
+        inner_loop: says how long the chains of episodes are.
         tasks: M tasks.
         num_shots: K, at least 1.
 
     Returns:
         Axes [M, K, T].
     """
-    weights: Weights = principal.weights()
+    weights, chain = principal.weights(), inner_loop.chain_length
 
-    def play(stream: str, num_episodes: int) -> Trajectory:
+    def play(weights: Weights, stream: str, num_episodes: int) -> Trajectory:
         player = LearnedPlayer(principal, weights)
         return rollout(tasks, player, principal.game, stream=stream, num_episodes=num_episodes)
 
-    if not inner_loop.carries_state:
-        return play("support", num_shots)
-    played = [play("support", 1)]
-    for number in range(1, num_shots):
-        with torch.no_grad():
-            state = principal(weights, played[-1]).last_state[:, 0]
-        weights = {**weights, "initial_state": state}
-        played.append(play(f"support{number}", 1))
+    if chain == 1:
+        return play(weights, "support", num_shots)
+    played: list[Trajectory] = []
+    for number in range(num_shots):
+        start: Weights = weights
+        if number % chain:
+            with torch.no_grad():
+                start = continued(start, principal(start, played[-1]))
+        played.append(play(start, f"support{number or ''}", 1))
     return Trajectory.joined(played)
+
+
+def continued(weights: Weights, output: PrincipalOutput) -> Weights:
+    """The weights, with episodes to begin where the one of `output` [M, 1, T] ended."""
+    return {**weights, "initial_state": output.last_state[:, 0]}
 
 
 @dataclass(frozen=True)

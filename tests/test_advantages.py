@@ -11,7 +11,6 @@ from mermaide_pl.advantages import (
     Outcome,
 )
 
-
 BLIND, SEEING = torch.tensor([False]), torch.tensor([True])
 
 

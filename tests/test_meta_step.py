@@ -166,7 +166,7 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
         for item in fields(Trajectory):
             assert torch.equal(getattr(played, item.name), getattr(expected, item.name))
     assert not torch.equal(query.levels, unadapted_query.levels)  # adaptation acts in the game
-    first = support.episodes(slice(1 if learner.inner_loop.carries_state else shots))
+    first = support.episodes(slice(1 if learner.inner_loop.chain_length > 1 else shots))
     thoughts = principal(weights, first)
     for item in fields(PrincipalOutput):
         expected, same = getattr(thoughts, item.name), getattr(unadapted, item.name)
@@ -280,8 +280,7 @@ def test_episodes_in_two_groups_are_the_same_episodes(name):
     expected, _ = adapt(*rest, support)
     groups = [Support(part(support, chosen)) for chosen in (slice(2), slice(2, 5))]
     weights, outputs = adapt_to_groups(*rest, groups)
-    carries = learner.inner_loop.carries_state
-    assert [output.values.shape[1] for output in outputs] == ([1] * 5 if carries else [2, 3])
+    assert [output.values.shape[1] for output in outputs] == [2, 3]
     for key, weight in weights.items():
         torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-10)
 
@@ -295,46 +294,49 @@ def one_after_the_other(principal, fast: dict, episodes) -> list[PrincipalOutput
     return outputs
 
 
-@pytest.mark.parametrize("name", ["maml", "with memory"])
+@pytest.mark.parametrize("name", ["maml", "with memory", "memory of two shots"])
 def test_groups_of_other_lengths_weigh_by_their_steps(name):
     learner = Learner(ADAPTATIONS[name], inner_policy_weight=0.0)
     principal, support = learner.principal, support_of(learner, 3)
     long, short = part(support, slice(2)), part(support, slice(2, 3), slice(6))
     groups = [Support(long), Support(short)]
     weights, _ = adapt_to_groups(principal, learner.inner_loop, learner.objective, groups)
-    episodes = [long] if name == "maml" else [part(long, slice(1)), part(long, slice(1, 2))]
-    episodes.append(short)
+    chains = [[long], [short]]
+    if name == "memory of two shots":
+        chains = [[part(long, slice(1)), part(long, slice(1, 2))], [short]]
 
-    def outputs(fast: dict) -> list[PrincipalOutput]:
-        if name == "maml":
-            return [principal(fast, played) for played in episodes]
-        return one_after_the_other(principal, fast, episodes)
+    def outputs(fast: dict) -> list[list[PrincipalOutput]]:
+        return [one_after_the_other(principal, fast, chain) for chain in chains]
 
     def loss(fast: dict) -> torch.Tensor:
         # 2 episodes of 12 steps and one of 6
-        return -sum(output.log_arms.sum((1, 2)) for output in outputs(fast)) / 30.0
+        return -sum(one.log_arms.sum((1, 2)) for chain in outputs(fast) for one in chain) / 30.0
 
     expected = learner.inner_loop(principal.weights(), loss, 3)
-    if name == "with memory":
-        expected["initial_state"] = outputs(principal.weights())[-1].last_state[:, 0]
+    if name != "maml":
+        ends = [chain[-1].last_state for chain in outputs(principal.weights())]
+        expected["initial_state"] = torch.cat(ends, dim=1).mean(1)
     for key, weight in weights.items():
         torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["with memory", "memory alone"])
-def test_support_episodes_are_played_one_after_the_other_where_the_state_is_carried(name):
+@pytest.mark.parametrize("name", ["memory of two shots", "memory alone"])
+def test_support_episodes_are_played_one_after_the_other_as_in_training(name):
     learner, tasks = Learner(ADAPTATIONS[name]), sample(range(3))
     principal = learner.principal
     support = play_support(principal, learner.inner_loop, tasks, 3)
-    fast = principal.weights()
+    fast, ends = principal.weights(), []
     for number, stream in enumerate(("support", "support1", "support2")):
+        if number == 2:  # trained on chains of two: the third begins another
+            ends, fast = [fast["initial_state"]], principal.weights()
         player = LearnedPlayer(principal, fast)
         played = rollout(tasks, player, GAME, stream=stream, num_episodes=1)
         assert torch.equal(support.levels[:, number], played.levels[:, 0])
         assert torch.equal(support.arms[:, number], played.arms[:, 0])
         fast = {**fast, "initial_state": principal(fast, played).last_state[:, 0].detach()}
     weights, _ = adapt(principal, learner.inner_loop, learner.objective, support)
-    torch.testing.assert_close(weights["initial_state"], fast["initial_state"], rtol=0, atol=1e-12)
+    expected = (ends[0] + fast["initial_state"]) / 2.0
+    torch.testing.assert_close(weights["initial_state"], expected, rtol=0.0, atol=1e-12)
     once = play_support(principal, learner.inner_loop, tasks, 1)
     assert torch.equal(once.levels, support.levels[:, :1])
 
