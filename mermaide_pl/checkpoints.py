@@ -16,7 +16,10 @@ from mermaide_pl.checks import one_line
 from mermaide_pl.processes import is_alive
 
 PRETRAINED = Path(__file__).parent / "pretrained"
+CHECKPOINT_KEY = "mermaide_pl"
+"""Where a checkpoint has the settings of its module."""
 _PREFIX = "pretrained:"
+_HISTORIES = ("mermaide_pl.principal.history.Tallies", "mermaide_pl.principal.history.LastStep")
 
 
 def pretrained_names() -> list[str]:
@@ -72,7 +75,39 @@ def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         ) from None
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"checkpoint {path} holds no principal")
+    try:
+        if CHECKPOINT_KEY in checkpoint:
+            checkpoint[CHECKPOINT_KEY] = upgraded(checkpoint[CHECKPOINT_KEY])
+    except RecursionError:
+        raise ValueError(f"checkpoint {path} cannot be read: its settings have no end") from None
     return checkpoint
+
+
+def upgraded(settings: Any) -> Any:
+    """Settings of an earlier version as this one says them, with the same meaning.
+
+    Histories once measured in plain reward units. That is to measure in the largest bonus where
+    that is 1; elsewhere a principal plays on in the units that it was trained in.
+
+    Args:
+        settings: specs by name, with that of the game.
+    """
+    try:
+        plain = max(settings["game"]["init_args"]["bonuses"]) == 1.0
+    except (KeyError, TypeError, ValueError):  # no settings that were written here
+        return settings
+
+    def with_unit(spec: Any) -> Any:
+        if isinstance(spec, list):
+            return [with_unit(item) for item in spec]
+        if not isinstance(spec, dict):
+            return spec
+        if spec.get("class_path") in _HISTORIES and isinstance(spec.get("init_args"), dict):
+            unit = {"reward_unit": None if plain else 1.0}
+            return {**spec, "init_args": unit | spec["init_args"]}
+        return {name: with_unit(item) for name, item in spec.items()}
+
+    return with_unit(settings)
 
 
 def _readable_beside(path: Path) -> str:

@@ -150,6 +150,7 @@ def fused_rollout(
         shape = principal.network_shape
         network = network_call(shape, weights_of(shape, player.weights, axes[0]), axes, keep)
         call.history.kind = principal.history_kind
+        call.history.unit = principal.history.unit(game)
         call.principal = _GREEDY if isinstance(player, GreedyPlayer) else _SAMPLING
         if call.principal == _SAMPLING:
             call.principal_draws = at(uniforms("principal", num_episodes))

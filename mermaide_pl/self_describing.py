@@ -10,13 +10,11 @@ from typing import Any, ClassVar, Self
 import pytorch_lightning as pl
 
 from mermaide_pl.cards import setting_rows
-from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
+from mermaide_pl.checkpoints import CHECKPOINT_KEY, check_same_shape, read_checkpoint
 from mermaide_pl.checks import one_line
 from mermaide_pl.spec import check_types, describe, rebuild
 
 _LOGGER = logging.getLogger(__name__)
-CHECKPOINT_KEY = "mermaide_pl"
-"""Where a checkpoint has the settings of its module."""
 
 
 class SelfDescribingModule(pl.LightningModule):

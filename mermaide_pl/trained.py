@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mermaide_pl.checkpoints import check_same_shape, read_checkpoint
+from mermaide_pl.checkpoints import CHECKPOINT_KEY, check_same_shape, read_checkpoint
 from mermaide_pl.checks import one_line
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel
-from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.spec import rebuild
 from mermaide_pl.tasks import Population
 

@@ -10,6 +10,7 @@ from mermaide_pl import load_pretrained
 from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.agents import UCB
 from mermaide_pl.checkpoints import (
+    CHECKPOINT_KEY,
     PRETRAINED,
     checkpoint_path,
     pretrained_names,
@@ -21,7 +22,6 @@ from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture, GreedyPlayer
 from mermaide_pl.rollout import rollout
-from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.spec import describe
 from mermaide_pl.tasks import AgentFamily, Population
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checkpoints import CHECKPOINT_KEY, read_checkpoint, upgraded
 from mermaide_pl.checks import check_number
 from mermaide_pl.contest import Scores, adapted_player, play_unseen, the_same, unseen_agents
 from mermaide_pl.datamodule import TaskDataModule
@@ -33,7 +33,6 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
-from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
@@ -159,7 +158,7 @@ class _Runs:
         path = self._out / _SETTINGS
         try:
             found = json.loads(path.read_text()) if path.is_file() else {}
-            return dict(found)
+            return upgraded(dict(found))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}") from None
 

@@ -10,7 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint, write_checkpoint
+from mermaide_pl.checkpoints import (
+    CHECKPOINT_KEY,
+    checkpoint_path,
+    read_checkpoint,
+    write_checkpoint,
+)
 from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.evaluation import evaluate, make_place
@@ -20,7 +25,6 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import LowVarianceCurvature
 from mermaide_pl.principal import Weights
 from mermaide_pl.score_table import Row
-from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import Population, Split, TaskBatch, task_seed
 from mermaide_pl.trained import check_arms, training_population
 

@@ -18,6 +18,7 @@ template <class T>
 struct HistoryCall {
   i64 kind, sees_rewards;
   const T* bonuses;  // [L]
+  double unit;       // reward units that count as one
 };
 
 // Functions of whole numbers up to the horizon, divided as the features want them.
@@ -52,15 +53,15 @@ class Past {
     if (arm == 0) paid_ += offered;
   }
   void write(T* x) const {
-    const T horizon = s_.T;
+    const T horizon = s_.T, unit = how_.unit, paid = paid_ / unit, offered = offered_ / unit;
     for (i64 u = 0; u < s_.L; ++u) *x++ = u == last_level_;
     *x++ = T(step_) / horizon;
     if (how_.kind == TALLIES) {
       *x++ = tables_.log_left[step_];
-      *x++ = paid_ / horizon, *x++ = offered_ / horizon;
-      *x++ = paid_ / std::max<T>(pulls_[0], 1);
+      *x++ = paid / horizon, *x++ = offered / horizon;
+      *x++ = paid / std::max<T>(pulls_[0], 1);
     }
-    if (how_.sees_rewards) *x++ = last_reward_;
+    if (how_.sees_rewards) *x++ = last_reward_ / unit;
     for (i64 a = 0; a < s_.A; ++a) {
       *x++ = a == last_arm_;
       if (how_.kind == LAST_STEP) continue;
@@ -69,7 +70,7 @@ class Past {
       *x++ = tables_.log_pulls[pulls_[a]], *x++ = pulls / time, *x++ = tables_.uncertainty[pulls_[a]];
       *x++ = tables_.log_waiting[step_ + 1 - latest_[a]];
       *x++ = std::min(waiting * pulls / (4 * time), T(1));
-      if (how_.sees_rewards) *x++ = sums_[a] / std::max(pulls, T(1));
+      if (how_.sees_rewards) *x++ = sums_[a] / unit / std::max(pulls, T(1));
     }
   }
 

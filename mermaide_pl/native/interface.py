@@ -100,6 +100,7 @@ class HistoryCall(ctypes.Structure):
         ("kind", ctypes.c_int64),
         ("sees_rewards", ctypes.c_int64),
         ("bonuses", ctypes.c_void_p),
+        ("unit", ctypes.c_double),
     ]
 
 

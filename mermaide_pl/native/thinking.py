@@ -97,6 +97,7 @@ def encode(
     shape: NetworkShape,
     history: int,
     bonuses: Sequence[float],
+    unit: float,
     sees_rewards: bool,
     arms: Tensor,
     levels: Tensor,
@@ -108,6 +109,7 @@ def encode(
         shape: sizes of the principal.
         history: number of the history in `game.h`.
         bonuses: bonus of each level, reward units.
+        unit: reward units that count as one.
         sees_rewards: whether the principal sees the agent's rewards.
         arms: observed arms, principal labels, int64 [M, B, T].
         levels: int64 [M, B, T].
@@ -122,7 +124,7 @@ def encode(
     features = rewards.new_empty(*arms.shape, shape.num_features)
     call = FeatureCall(
         Sizes.of(shape, *arms.shape),
-        HistoryCall(history, sees_rewards, pointer(per_bonus)),
+        HistoryCall(history, sees_rewards, pointer(per_bonus), unit),
         *map(pointer, (arms, levels, rewards, features)),
     )
     run("encode", rewards.dtype, call)

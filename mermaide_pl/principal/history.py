@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
 
 
@@ -109,12 +110,27 @@ def _identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.eye(size, dtype=dtype, device=device)
 
 
+@dataclass(frozen=True)
 class History(ABC):
     """Slot for how the past becomes features.
 
     Features come in two groups, ``[G global ones, A * P ones of the arms]``: a forecast may treat
-    all arms alike.
+    all arms alike. Bonuses and rewards of the agent are measured in `unit`, so that a principal
+    does not care in which units a game is told.
+
+    Args:
+        reward_unit: reward units that count as one; None for the largest bonus of the game.
     """
+
+    reward_unit: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.reward_unit is not None:
+            check_number(f"{type(self).__name__}.reward_unit", self.reward_unit, above=0.0)
+
+    def unit(self, game: Game) -> float:
+        """Reward units that count as one in this game."""
+        return max(game.bonuses) if self.reward_unit is None else self.reward_unit
 
     @abstractmethod
     def sizes(self, game: Game) -> tuple[int, int]:
@@ -141,7 +157,7 @@ class LastStep(History):
         """See the base class."""
         parts = [past.last_level, past.step / game.num_steps + torch.zeros_like(past.paid)]
         if game.observation.sees_agent_rewards:
-            parts.append(past.last_reward)
+            parts.append(past.last_reward / self.unit(game))
         return torch.cat([*parts, past.last_arm], dim=-1)
 
 
@@ -164,6 +180,8 @@ class Tallies(History):
     def features(self, past: Past, game: Game) -> Tensor:
         """See the base class."""
         horizon, log_horizon = game.num_steps, math.log1p(game.num_steps)
+        unit = self.unit(game)
+        paid, offered = past.paid / unit, past.offered / unit
         pulls, at_least_one = past.pulls, past.pulls.clamp(min=1.0)
         time = past.step + 1.0
         waiting = time - past.latest
@@ -172,9 +190,9 @@ class Tallies(History):
             past.last_level,
             step / horizon,
             (horizon + 1.0 - step).clamp(min=1.0).log() / log_horizon,
-            past.paid / horizon,
-            past.offered / horizon,
-            past.paid / at_least_one[..., :1],
+            paid / horizon,
+            offered / horizon,
+            paid / at_least_one[..., :1],
         ]
         is_target = _identity(game.num_arms, pulls.dtype, pulls.device)[0]
         per_arm = [
@@ -187,8 +205,8 @@ class Tallies(History):
             (waiting * pulls / (4.0 * time)).clamp(max=1.0),
         ]
         if game.observation.sees_agent_rewards:
-            parts.append(past.last_reward)
-            per_arm.append(past.reward_sums / at_least_one)
+            parts.append(past.last_reward / unit)
+            per_arm.append(past.reward_sums / unit / at_least_one)
         return torch.cat([*parts, torch.stack(per_arm, dim=-1).flatten(-2)], dim=-1)
 
     def bounds(self, game: Game) -> tuple[Tensor, Tensor]:
@@ -196,7 +214,7 @@ class Tallies(History):
 
         Rewards of the agent have no bounds.
         """
-        highest = [1.0] * (game.num_levels + 2) + [max(game.bonuses)] * 3
+        highest = [1.0] * (game.num_levels + 2) + [max(game.bonuses) / self.unit(game)] * 3
         per_arm = [1.0] * 7
         if game.observation.sees_agent_rewards:
             highest.append(math.inf)

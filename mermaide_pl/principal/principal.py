@@ -172,8 +172,9 @@ class Principal(nn.Module):
         seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
         whole = trajectory.levels.shape[2] == self.game.num_steps
         if whole and self._is_native(trajectory.rewards):
-            kind, sees_rewards = self.history_kind, self.game.observation.sees_agent_rewards
-            return encode(self.network_shape, kind, self.game.bonuses, sees_rewards, *seen)
+            game, sees_rewards = self.game, self.game.observation.sees_agent_rewards
+            how = self.history_kind, game.bonuses, self.history.unit(game), sees_rewards
+            return encode(self.network_shape, *how, *seen)
         return self.history.features(Past.of_sequence(*seen, self.game), self.game)
 
     def computed_by(self) -> str:
