@@ -6,6 +6,7 @@ import glob
 import io
 import os
 import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -171,11 +172,39 @@ def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:
 
 
 def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """What of a spec the weights depend on: neither the cost nor how noisy an observation is."""
+    """Settings that the weights depend on.
+
+    Of the bonuses that is their number, of an observation its class; a cost may be any.
+    """
     found = {name: spec.get("class_path")}
     for key, value in spec.get("init_args", {}).items():
         if key == "observation":
             value = value["class_path"]
+        if key == "bonuses":
+            key, value = "number of bonuses", len(value)
         if key != "cost":
             found[f"{name}.{key}"] = value
     return found
+
+
+def prices_differ(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
+    """How the bonuses and the cost that a principal was trained for differ from those it meets.
+
+    Args:
+        saved: specs of the checkpoint, with its game.
+        ours: the same of the game that it is to play.
+
+    Returns:
+        A clause for a message, or None if they are the same.
+    """
+    theirs, mine = (
+        {name: spec["game"]["init_args"].get(name) for name in ("bonuses", "cost")}
+        for spec in (saved, ours)
+    )
+    if theirs == mine:
+        return None
+    then, now = (f"bonuses {each['bonuses']} at cost {each['cost']:g}" for each in (theirs, mine))
+    return (
+        f"was trained for {then} and meets {now}: it is as good only if this is the same game in"
+        " other units, the agents' rewards included"
+    )

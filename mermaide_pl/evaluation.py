@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from rich.progress import Progress
 from mermaide_pl.checkpoints import checkpoint_path
 from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.contest import UNTUNED, Contest, PopulationScores
-from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
+from mermaide_pl.intervals import bootstrap_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
+from mermaide_pl.normalised_return import normalised_return
 from mermaide_pl.principal import Player
 from mermaide_pl.processes import processes
-from mermaide_pl.score_table import LEARNED, Row, print_table
+from mermaide_pl.score_table import LEARNED, REASON, Row, print_table
 from mermaide_pl.tasks import Population
 from mermaide_pl.trained import check_arms, read_principals
 from mermaide_pl.yardsticks import schedule_grids
@@ -43,8 +45,9 @@ def evaluate(
 ) -> list[Row]:
     """Compare a trained principal with fixed schedules and the oracle on unseen agents.
 
-    Schedules are tuned on the training population of the checkpoint, the oracle (a yardstick, not a
-    competitor) on each population itself; both on agents that are not scored.
+    Schedules are tuned on the training population of the checkpoint, the oracle (a strong
+    yardstick, neither a competitor nor an upper bound) on each population itself; both on agents
+    that are not scored. A number that is undefined is None, and so is null in the file.
 
     Args:
         ckpt_path: checkpoint of a principal; or those of several by their names in the rows, where
@@ -103,6 +106,7 @@ def evaluate(
             if out is not None:
                 Path(out).write_text(json.dumps(rows, indent=1) + "\n")
             print_table(rows, console, learned=modules)
+            console.print(f"Game: {game}.", highlight=False)
             _print_places(console, list(schedules.values()), paths, out)
     return rows
 
@@ -205,15 +209,17 @@ def _rows(population: str, scores: PopulationScores, fixed: Sequence[str]) -> li
             "shots": shots,
             "num_agents": len(none),
         }
+        share = normalised_return(score.returns, none, oracle)
         intervals = {
             "return": bootstrap_mean(score.returns),
             "alignment": bootstrap_mean(score.alignment),
             "intervention_rate": bootstrap_mean(score.intervention_rate),
-            "normalised_return": bootstrap_normalised(score.returns, none, oracle),
+            "normalised_return": (share.mean, share.low, share.high),
             "paired_gain": bootstrap_mean(score.returns - best),
         }
         for quantity, interval in intervals.items():
             for bound, value in zip(("mean", "low", "high"), interval, strict=True):
-                row[f"{quantity}_{bound}"] = value
+                row[f"{quantity}_{bound}"] = None if math.isnan(value) else value
+        row[REASON] = share.undefined
         rows.append(row)
     return rows

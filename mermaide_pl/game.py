@@ -114,6 +114,15 @@ class Game:
         for bonus in self.bonuses[1:]:
             check_number("Game.bonuses (after the first)", bonus, above=0.0)
 
+    def __str__(self) -> str:
+        """The numbers of the game, for people."""
+        bonuses = ", ".join(f"{bonus:g}" for bonus in self.bonuses)
+        sees = "full" if self.observation.sees_agent_rewards else "partial"
+        return (
+            f"{self.num_arms} arms, {self.num_steps} steps, bonuses {bonuses}, cost {self.cost:g},"
+            f" {sees} information"
+        )
+
     @property
     def num_levels(self) -> int:
         """L."""

@@ -11,7 +11,8 @@ import numpy as np
 _NUM_RESAMPLES = 2000
 # 0.975 quantiles: of Student's t for 1, 2, ... 9 degrees of freedom, and of the normal
 _T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-_NORMAL_QUANTILE = 1.959964
+NORMAL_QUANTILE = 1.959964
+"""The 0.975 quantile of the normal distribution."""
 
 
 def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
@@ -24,22 +25,8 @@ def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, flo
     Returns:
         Mean, low, high.
     """
-    low, high = np.percentile(_resample(len(values), seed) @ values, [2.5, 97.5])
+    low, high = np.percentile(resample(len(values), seed) @ values, [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
-
-
-def bootstrap_normalised(
-    returns: np.ndarray, none: np.ndarray, oracle: np.ndarray, seed: int = 0
-) -> tuple[float, float, float]:
-    """Normalised return, ``mean(returns - none) / mean(oracle - none)``, with its 95% interval.
-
-    Numerator and denominator are resampled together: they are the same agents.
-    """
-    weights = _resample(len(returns), seed)
-    gain, possible = returns - none, oracle - none
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = np.percentile((weights @ gain) / (weights @ possible), [2.5, 97.5])
-        return float(gain.mean() / possible.mean()), float(low), float(high)
 
 
 def student_mean(values: Sequence[float]) -> tuple[float, float, float]:
@@ -71,14 +58,14 @@ def _t_quantile(degrees: int) -> float:
     """
     if degrees <= len(_T_QUANTILES):
         return _T_QUANTILES[degrees - 1]
-    z = _NORMAL_QUANTILE
+    z = NORMAL_QUANTILE
     first, second = (z**3 + z) / 4.0, (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0
     third = (3.0 * z**7 + 19.0 * z**5 + 17.0 * z**3 - 15.0 * z) / 384.0
     return z + first / degrees + second / degrees**2 + third / degrees**3
 
 
 @lru_cache(maxsize=1)  # every interval of a table resamples the same agents
-def _resample(num_agents: int, seed: int) -> np.ndarray:
+def resample(num_agents: int, seed: int) -> np.ndarray:
     """Weights of the agents in each bootstrap resample, [resamples, N], rows sum to one."""
     generator = np.random.default_rng(seed)
     counts = generator.multinomial(

@@ -71,7 +71,10 @@ class LivePrincipal:
     ) -> None:
         self.module, self.game = module, module.game
         last = self.game.num_arms - 1
-        self.target_arm = whole_number("target_arm", target_arm, low=0, high=last)
+        try:
+            self.target_arm = whole_number("target_arm", target_arm, low=0, high=last)
+        except ValueError as error:
+            raise ValueError(f"{error}: this principal is for games of {self.game}") from None
         if max_interventions is not None:
             max_interventions = whole_number("max_interventions", max_interventions, low=0)
         self.max_interventions = max_interventions
@@ -81,6 +84,11 @@ class LivePrincipal:
         labels = relabel_target_first(torch.arange(last + 1)[None], torch.tensor([self.target_arm]))
         self._labels: list[int] = labels[0].tolist()  # either labelling to the other
         self._begin(module.principal.weights(), [])
+
+    def __repr__(self) -> str:
+        """The game that it is for, and its settings."""
+        settings = ", ".join(f"{name}={getattr(self, name)}" for name in Settings.__annotations__)
+        return f"LivePrincipal({settings}), for games of {self.game}"
 
     @classmethod
     def load(cls, path: str | Path, **settings: Unpack[Settings]) -> Self:

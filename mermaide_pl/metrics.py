@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import cast
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+from mermaide_pl.normalised_return import undefined_because
 from mermaide_pl.objectives import factual_arm_logits
 from mermaide_pl.trajectory import Trajectory
 
@@ -57,11 +59,8 @@ class TrajectoryMean(_Mean):
 class NormalisedReturn(Metric):
     """Where the return lies between no intervention (0) and the best of several oracles (1).
 
-    Equation:
-        (mean return - mean return of none) / (mean return of oracle - mean return of none)
-
-    all on the same agents with the same random numbers. Which oracle is the best is known when all
-    agents have been seen, so it depends neither on batches nor on devices.
+    See `normalised_return`. Which oracle is the best is known when all agents have been seen, so it
+    depends neither on batches nor on devices.
 
     Args:
         num_oracles: O, the candidates.
@@ -69,30 +68,37 @@ class NormalisedReturn(Metric):
 
     full_state_update = False
     sums: Tensor
+    squares: Tensor
     count: Tensor
 
     def __init__(self, num_oracles: int) -> None:
         super().__init__()
-        sums = torch.zeros(2 + num_oracles, dtype=torch.float64)
-        self.add_state("sums", sums, dist_reduce_fx="sum")
+        for name, size in (("sums", 2 + num_oracles), ("squares", num_oracles)):
+            empty = torch.zeros(size, dtype=torch.float64)
+            self.add_state(name, empty, dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.yardsticks: dict[str, float] = {}  # mean returns by name, as last computed
+        self.undefined: str | None = None  # why there was no number, as last computed
 
     def update(self, trajectory: Trajectory, none: Tensor, oracles: Tensor) -> None:
         """Add a batch: the principal's episodes, and returns [M, B] and [O, M, B]."""
-        returns = torch.cat([trajectory.returns[None], none[None], oracles])
-        self.sums += returns.double().sum((1, 2))
-        self.count += none.numel()
+        returns = torch.cat([trajectory.returns[None], none[None], oracles]).double().mean(2)
+        self.sums += returns.sum(1)
+        self.squares += (returns[2:] - returns[1]).square().sum(1)
+        self.count += returns.shape[1]
 
     def compute(self) -> Tensor:
-        """The share, float []; nan if no oracle gains anything."""
-        played, none, oracle = torch.cat([self.sums[:2], self.sums[2:].max(0, keepdim=True)[0]])
-        self.yardsticks = {
-            "no intervention": float(none / self.count),
-            "oracle": float(oracle / self.count),
-        }
-        share = (played - none) / (oracle - none)
-        return torch.where(oracle > none, share, torch.nan).float()
+        """The share, float []; nan where it is undefined."""
+        played, none, *oracles = (self.sums / self.count).tolist()
+        best = max(range(len(oracles)), key=lambda number: oracles[number])
+        oracle, gain = oracles[best], oracles[best] - none
+        self.yardsticks = {"no intervention": none, "oracle": oracle}
+        agents = float(self.count)
+        spread = max(0.0, float(self.squares[best]) / agents - gain**2)
+        error = math.sqrt(spread / (agents - 1.0)) if agents > 1.0 else math.nan
+        self.undefined = undefined_because(gain, error)
+        share = math.nan if self.undefined else (played - none) / gain
+        return torch.tensor(share, dtype=torch.float32, device=self.sums.device)
 
 
 class ForecastLogLoss(_Mean):
@@ -174,8 +180,17 @@ class EvaluationMetrics(nn.Module):
     @property
     def yardsticks(self) -> dict[str, float]:
         """Mean returns of no intervention and the best oracle, as last computed."""
+        return self._normalised_return.yardsticks
+
+    @property
+    def undefined(self) -> str | None:
+        """Why there was no normalised return, as last computed; None if there was."""
+        return self._normalised_return.undefined
+
+    @property
+    def _normalised_return(self) -> NormalisedReturn:
         behaviour = cast(MetricCollection, self._behaviour[str(self._shots[0])])
-        return cast(NormalisedReturn, behaviour["normalised_return"]).yardsticks
+        return cast(NormalisedReturn, behaviour["normalised_return"])
 
 
 def behaviour_metrics(num_oracles: int) -> MetricCollection:

@@ -110,6 +110,7 @@ class MermaideModule(SelfDescribingModule):
         self.val_yardsticks: dict[str, float] = {}
         self._yardsticks: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self._micro_batches: tuple[int, list[Tensor]] = -1, []  # values logged since that step
+        self._said_undefined = False
         self.init_from = init_from
         if init_from is not None:
             self.begin_with(init_from)
@@ -278,6 +279,14 @@ class MermaideModule(SelfDescribingModule):
 
     def _log_evaluation(self, stage: str) -> None:
         values = self.metrics.compute()
+        self._say_undefined(stage)
         self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
         returns = [values[f"return_{shots}shot"] for shots in self.eval_shots]
         self.log(f"{stage}/return", torch.stack(returns).mean(), prog_bar=True)
+
+    def _say_undefined(self, stage: str) -> None:
+        """Say once why curves of the normalised return have no points."""
+        reason = self.metrics.undefined
+        if reason and not self._said_undefined and self.trainer.is_global_zero:
+            self._said_undefined = True
+            _LOGGER.warning("%s/normalised_return is undefined, nan: %s", stage, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ MEAN = "mean"
 """The population of rows of the mean over all populations, taken run by run."""
 SUMMARIES = (MEAN, ALL)
 """Populations of rows that are of several."""
+REASON = "normalised_return_undefined"
+"""Where rows say why they have no normalised return; None if they have one."""
 QUANTITIES = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
 """What rows hold of each method, as ``_mean``, ``_low`` and ``_high``."""
 
@@ -53,6 +56,13 @@ def print_table(
             style = "bold" if row["method"] in learned else None
             table.add_row(method_label(row, learned), *cells, style=style)
         console.print(table)
+        if reason := undefined(chosen):
+            console.print(f"- no normalised return: {reason}", soft_wrap=True, highlight=False)
+
+
+def undefined(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why the rows of a population have no normalised return; None if they have one."""
+    return next((reason for row in rows if (reason := row.get(REASON))), None)
 
 
 def method_label(row: Mapping[str, Any], learned: Collection[str] = (LEARNED,)) -> str:
@@ -62,8 +72,13 @@ def method_label(row: Mapping[str, Any], learned: Collection[str] = (LEARNED,)) 
 
 
 def interval_text(row: Mapping[str, Any], quantity: str, middle: str = "mean") -> str:
-    """Mean, or what the row calls the middle, and half of the interval: ``0.369 ± 0.016``."""
+    """Mean, or what the row calls the middle, and half of the interval: ``0.369 ± 0.016``.
+
+    A dash where there is no number.
+    """
     mean, low, high = (row[f"{quantity}_{bound}"] for bound in (middle, "low", "high"))
+    if mean is None or math.isnan(mean):
+        return "-"
     half = (high - low) / 2
     # else it is a normalised return where the oracle gains little
     digits = 3 if abs(mean) < 10.0 and half < 1.0 else 1

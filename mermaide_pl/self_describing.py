@@ -10,7 +10,12 @@ from typing import Any, ClassVar, Self
 import pytorch_lightning as pl
 
 from mermaide_pl.cards import setting_rows
-from mermaide_pl.checkpoints import CHECKPOINT_KEY, check_same_shape, read_checkpoint
+from mermaide_pl.checkpoints import (
+    CHECKPOINT_KEY,
+    check_same_shape,
+    prices_differ,
+    read_checkpoint,
+)
 from mermaide_pl.checks import one_line
 from mermaide_pl.spec import check_types, describe, rebuild
 
@@ -81,6 +86,8 @@ class SelfDescribingModule(pl.LightningModule):
             check_same_shape(start.spec, self.spec)
         except ValueError as error:
             raise ValueError(f"init_from {path}: {error}") from None
+        if difference := prices_differ(start.spec, self.spec):
+            _LOGGER.warning("init_from %s %s", path, difference)
         self.load_state_dict(start.state_dict())
 
     @classmethod

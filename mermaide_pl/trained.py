@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mermaide_pl.checkpoints import CHECKPOINT_KEY, check_same_shape, read_checkpoint
+from mermaide_pl.checkpoints import (
+    CHECKPOINT_KEY,
+    check_same_shape,
+    prices_differ,
+    read_checkpoint,
+)
 from mermaide_pl.checks import one_line
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.spec import rebuild
 from mermaide_pl.tasks import Population
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def read_principals(
@@ -39,6 +47,8 @@ def read_principals(
             {"game": checkpoints[each][CHECKPOINT_KEY]["game"]} for each in (name, last)
         )
         check_same_shape(theirs, ours)
+        if difference := prices_differ(theirs, ours):
+            _LOGGER.warning("%s %s", paths[name], difference)
         module.game = module.principal.game = modules[last].game
         module.principal.kernel = kernel
     return modules, training_population(checkpoints[last], paths[last])
@@ -66,10 +76,18 @@ def check_arms(name: str, population: Population, game: Game) -> None:
     """Refuse agents with another number of arms than the game has.
 
     Raises:
-        ValueError: naming the population.
+        ValueError: naming the population, and how to train a principal for it.
     """
     if population.num_arms != game.num_arms:
         raise ValueError(
             f"population {name} has agents with {population.num_arms} arms, the checkpoint's"
-            f" principal is for {game.num_arms}"
+            f" principal is for games of {game}; train one for it:"
+            f" {training_command(population.num_arms)}"
         )
+
+
+def training_command(num_arms: int) -> str:
+    """The command that trains a principal for agents with so many arms."""
+    populations = (f"--data.{split}_population.num_arms {num_arms}" for split in ("train", "val"))
+    options = f"--model.game.num_arms {num_arms} {' '.join(populations)}"
+    return f"mermaide fit --config conf/quickstart.yaml {options}"

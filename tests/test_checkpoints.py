@@ -1,3 +1,4 @@
+import copy
 import os
 import pickle
 import re
@@ -20,7 +21,7 @@ from mermaide_pl.checkpoints import (
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.principal import Architecture, GreedyPlayer
+from mermaide_pl.principal import Architecture, GreedyPlayer, Tallies
 from mermaide_pl.rollout import rollout
 from mermaide_pl.spec import describe
 from mermaide_pl.tasks import AgentFamily, Population
@@ -299,6 +300,31 @@ def test_places_that_cannot_be_written(place, tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+# settings of earlier versions
+
+
+@pytest.mark.parametrize(("bonuses", "unit"), [((0.0, 1.0), None), ((0.0, 0.5, 2.0), 1.0)])
+def test_a_principal_of_an_earlier_version_measures_as_it_was_trained(bonuses, unit, tmp_path):
+    module = MermaideModule(Game(3, 8, bonuses), Architecture(8, 8, Tallies(unit)))
+    content = checkpoint_of(module)
+    old = copy.deepcopy(content)
+    del old[CHECKPOINT_KEY]["architecture"]["init_args"]["history"]["init_args"]["reward_unit"]
+    torch.save(old, tmp_path / "old.ckpt")
+    loaded = MermaideModule.load_from_checkpoint(tmp_path / "old.ckpt")
+    assert loaded.principal.history == Tallies(unit)
+    assert loaded.spec == content[CHECKPOINT_KEY]  # so that a run goes on from it
+
+
+def test_settings_without_end_are_refused(tmp_path):
+    content = checkpoint_of(tiny())
+    loop: list = []
+    loop.append(loop)
+    content[CHECKPOINT_KEY]["objective"] = loop
+    torch.save(content, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt cannot be read: its settings have no end"):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
 # where training begins
 
 
@@ -323,9 +349,10 @@ def test_training_begins_with_another_principal(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "difference"),
     [
+        ({"game": Game(3, 8, (0.0, 0.5, 1.0))}, r"number of bonuses = 2, the configuration has 3"),
         ({"game": Game(3, 9)}, r"game\.num_steps = 8, the configuration has 9"),
         ({"architecture": Architecture(8, 9)}, r"policy_size = 8, the configuration has 9"),
-        ({"adaptation": GradientAdaptation(0.2)}, r"inner_lr = 0\.1, the configuration has 0\.2"),
+        ({"adaptation": GradientAdaptation(0.2)}, r"inner_lr = 0\.3, the configuration has 0\.2"),
     ],
 )
 def test_training_does_not_begin_with_a_principal_of_another_shape(settings, difference, tmp_path):
@@ -335,11 +362,25 @@ def test_training_does_not_begin_with_a_principal_of_another_shape(settings, dif
         MermaideModule(**settings, init_from=str(tmp_path / "a.ckpt"))
 
 
-def test_training_may_begin_in_a_game_of_another_cost():
+def test_training_may_begin_in_a_game_of_other_prices(caplog):
+    caplog.set_level("WARNING")
     game = Game(cost=0.2)
     architecture = Architecture(32, 64)
     adaptation = GradientAdaptation(0.3, carries_state=True)
     module = MermaideModule(game, architecture, adaptation, init_from="pretrained:ucb-partial")
     assert module.game.cost == 0.2
+    says = (
+        "init_from pretrained:ucb-partial was trained for bonuses [0.0, 1.0] at cost 0.5 and meets"
+        " bonuses [0.0, 1.0] at cost 0.2: it is as good only if this is the same game in other"
+        " units, the agents' rewards included"
+    )
+    assert [record.message for record in caplog.records] == [says]
+    caplog.clear()
+    told = Game(bonuses=(0.0, 100.0), cost=0.005)
+    MermaideModule(told, architecture, adaptation, init_from="pretrained:ucb-partial")
+    assert "meets bonuses [0.0, 100.0] at cost 0.005" in caplog.text
+    caplog.clear()
+    MermaideModule(Game(), architecture, adaptation, init_from="pretrained:ucb-partial")
+    assert not caplog.records
     with pytest.raises(ValueError, match=r"no pretrained principal 'nobody', allowed:"):
         MermaideModule(game, architecture, adaptation, init_from="pretrained:nobody")

@@ -21,6 +21,7 @@ from mermaide_pl.agents import (
 from mermaide_pl.cli import main
 from mermaide_pl.commands.lightning import configured
 from mermaide_pl.game import Game
+from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population
 from mermaide_pl.principal import NoIntervention
 from mermaide_pl.rollout import rollout
@@ -202,3 +203,10 @@ def test_the_batch_script_shares_it_too(monkeypatch, capsys):
     trainer, data = given["trainer"], given["data"]
     assert (trainer["num_nodes"], int(trainer["devices"]), trainer["strategy"]) == (2, 4, "ddp")
     assert data["meta_batch_size"] * 2 * 4 == 16
+
+
+def test_a_plain_module_is_what_the_quickstart_trains():
+    _, module, _ = configured(
+        ["--config", str(CONF / "quickstart.yaml"), "--trainer.logger", "false"]
+    )
+    assert MermaideModule().spec == module.spec

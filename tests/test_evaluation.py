@@ -1,6 +1,5 @@
 import json
 import math
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +11,13 @@ import torch
 from mermaide_pl import contest, evaluation
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
+from mermaide_pl.commands.lightning import configured
 from mermaide_pl.contest import Scores
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.game import Game
-from mermaide_pl.intervals import bootstrap_mean, bootstrap_normalised
-from mermaide_pl.meta_step import adapt
+from mermaide_pl.intervals import bootstrap_mean
+from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import (
     AlwaysIntervene,
@@ -28,7 +28,14 @@ from mermaide_pl.principal import (
     Player,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Interval, Population, UniformRewards
+from mermaide_pl.tasks import (
+    AgentFamily,
+    FixedRewards,
+    FixedTarget,
+    Interval,
+    Population,
+    UniformRewards,
+)
 from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
 
@@ -59,7 +66,9 @@ def checkpoint(tmp_path_factory) -> Path:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    module = MermaideModule(GAME, Architecture(8, 8), GradientAdaptation(5.0))
+    module = MermaideModule(
+        GAME, Architecture(8, 8), GradientAdaptation(5.0), Objective(inner_policy_weight=1.0)
+    )
     data = TaskDataModule(TRAIN, meta_batch_size=4, steps_per_epoch=2, num_val_tasks=2)
     trainer.fit(module, data)
     (path,) = folder.rglob("*.ckpt")
@@ -140,26 +149,6 @@ def test_resampling_is_fixed_by_its_seed():
     assert bootstrap_mean(values, seed=1)[1:] != bootstrap_mean(values, seed=2)[1:]
 
 
-def test_normalised_is_a_ratio_of_means():
-    returns, none, oracle = np.array([1.0, 5.0]), np.array([0.0, 2.0]), np.array([1.0, 8.0])
-    # gains 1 and 3 of the possible 1 and 6: ratios 1, 4/7 and 1/2 in the three resamples
-    assert bootstrap_normalised(returns, none, oracle) == pytest.approx((4.0 / 7.0, 0.5, 1.0))
-
-
-def test_normalised_of_a_fixed_share_has_no_width():
-    generator = np.random.default_rng(0)
-    none, possible = generator.normal(size=30), generator.uniform(0.1, 1.0, size=30)
-    share = bootstrap_normalised(none + 0.7 * possible, none, none + possible)
-    assert share == pytest.approx((0.7, 0.7, 0.7))
-
-
-def test_normalised_is_nan_where_nothing_can_be_gained():
-    values = np.array([0.5, 0.25])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert all(math.isnan(number) for number in bootstrap_normalised(values, values, values))
-
-
 def test_scores_are_means_over_an_agents_episodes():
     def chunk(*levels: list[list[int]]) -> Trajectory:
         levels = torch.tensor(levels)
@@ -178,7 +167,7 @@ def test_scores_are_means_over_an_agents_episodes():
 
 
 def test_rows_have_these_keys(rows):
-    expected = {"method", "population", "shots", "num_agents"}
+    expected = {"method", "population", "shots", "num_agents", "normalised_return_undefined"}
     expected |= {f"{name}_{bound}" for name in QUANTITIES for bound in ("mean", "low", "high")}
     assert {frozenset(row) for row in rows} == {frozenset(expected)}
 
@@ -227,6 +216,26 @@ def test_the_ends_of_the_normalised_return(rows, population):
         row = of(rows, method, population)
         bounds = [row[f"normalised_return_{bound}"] for bound in ("mean", "low", "high")]
         assert bounds == pytest.approx([expected] * 3, abs=1e-12)
+
+
+def test_a_normalised_return_that_says_nothing_is_a_dash_null_and_a_reason(
+    checkpoint, tmp_path, capsys
+):
+    """Agents that always pull the target, whatever is paid: nobody can gain."""
+    settled = replace(TRAIN, base_rewards=FixedRewards([1.0, 0.0, 0.0]), target=FixedTarget(0))
+    settled = replace(settled, families=[AgentFamily(BestResponse)])
+    out = tmp_path / "rows.json"
+    rows = run(checkpoint, {"settled": settled}, out=out)
+    for row in rows:
+        bounds = [row[f"normalised_return_{bound}"] for bound in ("mean", "low", "high")]
+        assert bounds == [None, None, None]
+        assert (
+            "gains 0.000 over no intervention, less than 0.05" in row["normalised_return_undefined"]
+        )
+    assert "NaN" not in out.read_text() and json.loads(out.read_text()) == rows
+    printed = capsys.readouterr().out
+    assert "- no normalised return: the oracle gains 0.000" in printed
+    assert "nan" not in printed
 
 
 @pytest.mark.parametrize("population", UNSEEN)
@@ -393,6 +402,26 @@ def test_the_table_fits_into_eighty_columns(checkpoint, capsys, monkeypatch):
     assert "…" not in printed
 
 
+def test_the_numbers_of_the_game_are_said(checkpoint, capsys):
+    run(checkpoint, {"ucb": TRAIN})
+    game = "Game: 3 arms, 8 steps, bonuses 0, 1, cost 0.4, partial information."
+    assert game in capsys.readouterr().out
+
+
+def test_where_it_cannot_play_it_says_how_to_train_one_that_can(checkpoint):
+    """The command that it names is one that `mermaide fit` takes."""
+    with pytest.raises(ValueError, match="agents with 4 arms") as refused:
+        run(checkpoint, {"four": replace(TRAIN, num_arms=4)})
+    said, _, command = str(refused.value).partition("; train one for it: ")
+    game = "3 arms, 8 steps, bonuses 0, 1, cost 0.4, partial information"
+    assert said.endswith(f"is for games of {game}")
+    program, fit, *options = command.split()
+    assert (program, fit) == ("mermaide", "fit")
+    _, module, data = configured([*options, "--trainer.logger", "false"])
+    populations = data.train_population, data.val_population
+    assert [module.game.num_arms, *(one.num_arms for one in populations)] == [4, 4, 4]
+
+
 def test_the_table_fits_where_the_oracle_gains_little(rows, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     bounds = {"mean": -8.336, "low": -9.436, "high": -7.236}
@@ -418,8 +447,10 @@ def second(checkpoint, tmp_path) -> Path:
     return tmp_path / "second.ckpt"
 
 
-def test_several_principals_play_by_the_rules_of_the_last(checkpoint, second, tmp_path):
+def test_several_principals_play_by_the_rules_of_the_last(checkpoint, second, tmp_path, caplog):
     found = run({"before": checkpoint, "after": second})
+    (warning,) = [record.message for record in caplog.records if "trained for" in record.message]
+    assert warning.startswith(f"{checkpoint} was trained for bonuses [0.0, 1.0] at cost 0.4 and")
     alone = [
         row | {"method": row["method"].replace("mermaide", "after")}
         for row in run(second)  # schedules tuned on the population of the second
@@ -482,5 +513,7 @@ def test_settings_are_checked(settings, message, checkpoint):
 
 def test_agents_of_another_game_are_refused(checkpoint):
     other = Population([AgentFamily(UCB)], num_arms=4, base_rewards=UniformRewards())
-    with pytest.raises(ValueError, match=r"population big has agents with 4 arms, .* is for 3"):
+    with pytest.raises(
+        ValueError, match=r"population big has agents with 4 arms, .* is for games of 3"
+    ):
         run(checkpoint, {"ucb": TRAIN, "big": other})

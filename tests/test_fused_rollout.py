@@ -225,3 +225,51 @@ def test_a_principal_may_insist_on_pytorch():
     principal = principal_for(Architecture(6, 5), game)
     principal.kernel = "torch"
     assert not fuses(tasks, LearnedPlayer(principal, principal.weights()), game)
+
+
+@pytest.mark.parametrize("kernel", ["native", "torch"])
+@pytest.mark.parametrize("observation", [OBSERVATIONS[0], OBSERVATIONS[2]], ids=["partial", "full"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=["default", "last step", "blind"])
+@pytest.mark.parametrize("unit", [2.0**-7, 4.0, 100.0])
+def test_the_same_game_in_other_units_is_played_alike(kernel, observation, architecture, unit):
+    """Rewards and bonuses times a unit, costs divided by it: the same arms, levels and returns."""
+    game = Game(A, T, (0.0, 0.25, 0.5), cost=0.6, observation=observation)
+    told = Game(A, T, (0.0, 0.25 * unit, 0.5 * unit), cost=0.6 / unit, observation=observation)
+    principal, other = (principal_for(architecture, each) for each in (game, told))
+    principal.kernel = other.kernel = kernel
+    weights = principal.weights()
+    plain = sample([AgentFamily(UCB, {"beta": 0.4}), AgentFamily(BestResponse)])
+    scaled = sample(
+        [AgentFamily(UCB, {"beta": 0.4 * unit}), AgentFamily(BestResponse)],
+        reward_model=GaussianReward(0.1 * unit),
+    )
+    scaled.base_rewards = plain.base_rewards * unit
+    played, again = (
+        rollout(tasks, LearnedPlayer(owner, weights), each, stream="s", num_episodes=2)
+        for tasks, owner, each in ((plain, principal, game), (scaled, other, told))
+    )
+    assert len(set(played.levels.flatten().tolist())) > 1
+    assert torch.equal(again.arms, played.arms)
+    assert torch.equal(again.levels, played.levels)
+    torch.testing.assert_close(again.rewards, played.rewards, rtol=1e-12, atol=1e-12)
+    outputs, others = principal(weights, played), other(weights, again)
+    exact = unit != 100.0  # powers of two do not round
+    tolerance = 0.0 if exact else 1e-11
+    torch.testing.assert_close(others.level_logits, outputs.level_logits, rtol=0.0, atol=tolerance)
+
+
+def test_a_principal_of_an_earlier_version_measures_in_its_own_units():
+    game = game_with(OBSERVATIONS[2])
+    told = Game(A, T, (0.0, 1.0, 10.0), cost=0.03, observation=OBSERVATIONS[2])
+    for history in (Tallies(1.0), LastStep(1.0)):
+        one, other = (principal_for(Architecture(6, 5, history), each) for each in (game, told))
+        played = rollout(
+            sample(), LearnedPlayer(one, one.weights()), game, stream="s", num_episodes=1
+        )
+        assert torch.equal(one.encode(played)[..., :3], other.encode(played)[..., :3])
+        measured = principal_for(Architecture(6, 5, type(history)()), told)
+        assert not torch.allclose(measured.encode(played), other.encode(played))
+        for principal in (one, other, measured):  # both engines agree
+            native = principal.encode(played)
+            principal.kernel = "torch"
+            torch.testing.assert_close(native, principal.encode(played), rtol=0.0, atol=1e-12)

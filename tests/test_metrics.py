@@ -137,6 +137,16 @@ def test_normalised_return_is_nan_where_nothing_can_be_gained(oracle):
     assert metric.compute().isnan()
 
 
+def test_normalised_return_is_nan_within_the_noise_of_the_gain_and_says_so():
+    metric = NormalisedReturn(num_oracles=1)
+    metric.update(with_rewards([0.7, 0.7]), returns(0.0, 0.0), returns(1.0, 0.0)[None])
+    assert metric.compute().isnan()
+    assert metric.undefined.startswith("the oracle's gain over no intervention, 0.500 ± 0.980")
+    metric.update(with_rewards([0.7, 0.7]), returns(0.0, 0.0), returns(1.0, 1.0)[None])
+    assert metric.compute().item() == pytest.approx(0.7 / 0.75)
+    assert metric.undefined is None
+
+
 def test_log_loss_by_hand():
     metric = ForecastLogLoss()
     metric.update(torch.tensor([[0.5, 0.5], [0.25, 0.75]]), torch.tensor([0, 1]))
@@ -223,7 +233,7 @@ def evaluation_inputs(seed: int) -> tuple[Trajectory, Tensor, Tensor, Tensor]:
     )
     generator = torch.Generator().manual_seed(seed)
     arm_logits = torch.randn(M, B, T, L, A, generator=generator)
-    return played, arm_logits, none.returns, torch.stack([each.returns for each in oracles])
+    return played, arm_logits, none.returns, torch.stack([each.returns + 2.0 for each in oracles])
 
 
 def test_evaluation_metrics_are_kept_apart_by_shots():
@@ -272,7 +282,7 @@ def updates_of(metric: Metric, seed: int) -> tuple:
         played, none, *oracles = (
             random_trajectory(10 * seed + player, 1 + seed) for player in range(2 + NUM_ORACLES)
         )
-        return played, none.returns, torch.stack([each.returns for each in oracles])
+        return played, none.returns, torch.stack([each.returns + 2.0 for each in oracles])
     generator = torch.Generator().manual_seed(seed)
     preds = torch.randn(5 + seed, A, generator=generator).softmax(-1)
     return preds, torch.randint(A, (5 + seed,), generator=generator)

@@ -51,4 +51,5 @@ def run(arguments: Sequence[str]) -> None:
         f"forecast of {held_out.num_steps} held-out steps: log-loss"
         f" {held_out.log_loss_before:.4f} before, {held_out.log_loss_after:.4f} after, in nats per"
         f" step   target arm: {settings.get('target_arm', 0)}   principal: {given.out}"
+        f"   game: {held_out.game}"
     )

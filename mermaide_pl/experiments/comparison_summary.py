@@ -12,10 +12,15 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from mermaide_pl.experiments.records import Row
+from mermaide_pl.normalised_return import LEAST_GAIN
 from mermaide_pl.score_table import ALL, MEAN, SUMMARIES, interval_text
 
 CONDITION = ("trained_on", "observation", "cost")
 QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")
+_UNDEFINED = (
+    f"no normalised return, for the oracle gains less than {LEAST_GAIN:g} over no intervention, or"
+    " no more than its noise"
+)
 
 
 def by_condition(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
@@ -105,6 +110,8 @@ def print_summary(
             cells = [_cell(row) for row in rows if (row["method"], row["shots"]) == (method, shots)]
             picture.add_row(f"{method}, {shots}", *cells)
         console.print(picture)
+        if any(math.isnan(row["normalised_return_iqm"]) for row in rows):
+            console.print(f"- a dash: {_UNDEFINED}", soft_wrap=True, highlight=False)
         if condition in comparisons:
             for line in findings(rows, comparisons[condition], ours):
                 console.print(f"- {line}", soft_wrap=True, highlight=False)
@@ -143,7 +150,7 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
         " a quarter at each end, which may be whole populations. A gain is a mean ± half of its"
         " Student's t interval. A number after a method is its shots. *Clearly* is with disjoint"
         " intervals, *by t* with disjoint intervals of Student's t, *run by run*, on the same"
-        " agents, with the interval of the gain above zero.",
+        f" agents, with the interval of the gain above zero. A dash: {_UNDEFINED}.",
     ]
     for (trained_on, observation), rows in _by_observation(table).items():
         lines += ["", f"## {_title(trained_on, observation)}: return, mean over populations", ""]
@@ -239,7 +246,7 @@ def _rendered(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[s
 def _interval(row: Row, quantity: str, middle: str) -> str:
     """Mean, or what the row calls the middle, and half of its interval; a dash without a number."""
     mean = row[f"{quantity}_{middle}"]
-    if math.isnan(mean):
-        return "-"
     has_interval = not math.isnan(row[f"{quantity}_low"])
-    return interval_text(row, quantity, middle) if has_interval else f"{mean:.3f}"
+    if has_interval or math.isnan(mean):
+        return interval_text(row, quantity, middle)
+    return f"{mean:.3f}"

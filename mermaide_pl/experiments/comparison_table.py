@@ -28,20 +28,19 @@ from mermaide_pl.intervals import (
     stratified_interval,
     student_mean,
 )
+from mermaide_pl.normalised_return import undefined_because
 from mermaide_pl.score_table import ALL, MEAN, SUMMARIES
 
 _LOGGER = logging.getLogger(__name__)
 SCORES = "scores.csv"
-LEAST_GAIN = 0.05
-"""Gain of the oracle over no intervention below which a normalised return says nothing."""
 
 
 def read_scores(out: Path, methods: Collection[str]) -> list[Row]:
     """The scores of yardsticks and methods in a folder, with the normalised return of each run.
 
     Normalised return of a run on a population: ``(return - none) / (oracle - none)``, with the
-    returns of no intervention and of the oracle on the same agents; nan on agents with which the
-    oracle gains less than 0.05.
+    returns of no intervention and of the oracle on the same agents; nan for a population where
+    that is undefined, in one run or over all.
     """
     paths = sorted(out.glob(f"*/seed*/*/{SCORES}"))
     kept = [path for path in paths if path.parent.name in (YARDSTICKS, *methods)]
@@ -54,14 +53,27 @@ def read_scores(out: Path, methods: Collection[str]) -> list[Row]:
         return *(row[name] for name in CONDITION), row["seed"], row["population"]
 
     returns = {(agents(row), row["method"]): row["return"] for row in rows}
+    possible: dict[tuple[Any, ...], dict[int, float]] = {}  # gain of the oracle by seed
+    for (*where, seed, population), method in returns:
+        key = (*where, seed, population)
+        if method == "oracle" and (key, "none") in returns:
+            gain = returns[key, "oracle"] - returns[key, "none"]
+            possible.setdefault((*where, population), {})[seed] = gain
     found = []
     for row in rows:
-        none, oracle = (returns.get((agents(row), name)) for name in ("none", "oracle"))
-        if none is not None and oracle is not None:
-            possible = oracle - none
-            normalised = (row["return"] - none) / possible if possible >= LEAST_GAIN else math.nan
+        *where, seed, population = agents(row)
+        gains = possible.get((*where, population), {})
+        if seed in gains:
+            gain = row["return"] - returns[agents(row), "none"]
+            normalised = math.nan if _undefined(list(gains.values())) else gain / gains[seed]
             found.append({**row, "normalised_return": normalised})
     return found
+
+
+def _undefined(gains: Sequence[float]) -> bool:
+    """Whether a population has no normalised return, by the oracle's gain in each run."""
+    error = float(np.std(gains, ddof=1)) / len(gains) ** 0.5 if len(gains) > 1 else math.nan
+    return bool(undefined_because(min(gains)) or undefined_because(float(np.mean(gains)), error))
 
 
 class Scores:

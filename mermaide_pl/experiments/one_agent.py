@@ -19,6 +19,7 @@ from mermaide_pl.checkpoints import (
 from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.evaluation import evaluate, make_place
+from mermaide_pl.game import Game
 from mermaide_pl.histories import read_histories
 from mermaide_pl.meta_step import Support, adapt_to_groups
 from mermaide_pl.module import MermaideModule
@@ -109,6 +110,7 @@ def adapt_by_playing(
 class HeldOut:
     """How well the agent's arms were forecast in episodes not adapted on."""
 
+    game: Game  # that the principal was trained for
     num_steps: int
     log_loss_before: float  # nats per step
     log_loss_after: float  # nats per step
@@ -190,7 +192,7 @@ def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: i
 
     before = log_losses(module.principal.weights())
     after = log_losses(weights_from_histories(module, supports(seen)))
-    return HeldOut(len(before), float(before.mean()), float(after.mean()))
+    return HeldOut(module.game, len(before), float(before.mean()), float(after.mean()))
 
 
 def _principal(

@@ -36,7 +36,14 @@ from mermaide_pl.figures.style import shots_label
 from mermaide_pl.figures.training_curves import TRAINING
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.report.run_files import Curve, RunFiles
-from mermaide_pl.score_table import LEARNED, QUANTITIES, Row, interval_text, method_label
+from mermaide_pl.score_table import (
+    LEARNED,
+    QUANTITIES,
+    Row,
+    interval_text,
+    method_label,
+    undefined,
+)
 from mermaide_pl.tasks import Population
 from mermaide_pl.trained import training_population
 
@@ -228,6 +235,8 @@ def _tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "cells": [interval_text(row, quantity) for quantity in QUANTITIES],
             }
         )
+    for population, table in tables.items():
+        table["undefined"] = undefined([row for row in rows if row["population"] == population])
     return list(tables.values())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ScalarEvent
 
-from mermaide_pl.score_table import QUANTITIES, Row
+from mermaide_pl.score_table import QUANTITIES, REASON, Row
 
 Curve = list[tuple[int, float]]
 _EVENTS = "events.out.tfevents.*"
@@ -110,4 +110,5 @@ def check_rows(rows: list[Row]) -> None:
                 raise TypeError(f"{name} is {row[name]!r}")
         for quantity in QUANTITIES:
             for bound in ("mean", "low", "high"):
-                float(row[f"{quantity}_{bound}"])
+                if (value := row[f"{quantity}_{bound}"]) is not None or not row.get(REASON):
+                    float(value)

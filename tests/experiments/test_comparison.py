@@ -295,7 +295,7 @@ def test_what_fine_tuning_was_tried_is_recorded(folder):
     place = folder / "out" / "ucb-partial-cost0.5" / "seed0"
     tried = read_rows(place / "plain" / "fine_tuning.csv")
     assert [(row["inner_lr"], row["inner_policy_weight"]) for row in tried] == [
-        (0.0, 1.0),
+        (0.0, 0.0),
         (0.5, 1.0),
         (0.5, 0.05),
     ]

@@ -129,14 +129,14 @@ def test_last_step_by_hand():
             [1.0, 0.0, 0.0, 0.75, 0.4, 1.0, 0.0],
         ]
     )
-    features = LastStep().features(Past.of_sequence(*played(), game), game)
+    features = LastStep(reward_unit=1.0).features(Past.of_sequence(*played(), game), game)
     assert torch.equal(features[0, 0], expected)
 
 
 def test_tallies_by_hand():
     game = game_of(FullInformation(), num_arms=2, num_steps=4)
     # before the last step: three steps gone by, the target pulled in the first and the third
-    features = Tallies().features(Past.of_sequence(*played(), game), game)[0, 0, 3]
+    features = Tallies(reward_unit=1.0).features(Past.of_sequence(*played(), game), game)[0, 0, 3]
     log = {number: math.log(number) / math.log(5.0) for number in (1, 2, 3)}
     # last level | t/T | steps left | paid/T | offered/T | paid per target pull | last reward
     overall = [1.0, 0.0, 0.0, 3 / 4, log[2], 0.5 / 4, 2.0 / 4, 0.5 / 2, 0.4]
@@ -144,6 +144,18 @@ def test_tallies_by_hand():
     target = [1.0, 1.0, log[3], 2 / 4, 2**-0.5, log[1], 1 * 2 / 4 / 4, 1.4 / 2]
     other = [0.0, 0.0, log[2], 1 / 4, 1.0, log[2], 2 * 1 / 4 / 4, 0.2]
     torch.testing.assert_close(features, torch.tensor(overall + target + other))
+    # the largest bonus, 1.5, counts as one
+    for number in (5, 6, 7, 8):
+        overall[number] /= 1.5
+    target[-1], other[-1] = target[-1] / 1.5, other[-1] / 1.5
+    features = Tallies().features(Past.of_sequence(*played(), game), game)[0, 0, 3]
+    torch.testing.assert_close(features, torch.tensor(overall + target + other))
+
+
+@pytest.mark.parametrize("history", [Tallies, LastStep])
+def test_the_unit_is_checked(history):
+    with pytest.raises(ValueError, match=rf"{history.__name__}\.reward_unit .*above 0, got 0"):
+        history(reward_unit=0.0)
 
 
 def test_tallies_before_the_first_step():

@@ -140,7 +140,7 @@ def test_settings_and_families_are_those_of_the_checkpoint(scored):
         ["num_steps", "8"],
         ["hidden_size", "4"],
         ["class", "GradientAdaptation"],
-        ["meta_lr", "0.002"],
+        ["meta_lr", "0.005"],
     ):
         assert rows.count(row) == 1
 

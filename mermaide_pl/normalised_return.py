@@ -1,0 +1,71 @@
+"""Normalised return: 0 for no intervention, 1 for the oracle, undefined where that says nothing.
+
+Equation:
+    (mean return - mean return of no intervention) / (mean return of the oracle - the same)
+
+all on the same agents with the same random numbers. The oracle is a strong yardstick, not an upper
+bound: a principal may have more than 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mermaide_pl.intervals import NORMAL_QUANTILE, resample
+
+LEAST_GAIN = 0.05
+"""Reward units per step that the oracle must gain over no intervention."""
+
+
+def undefined_because(gain: float, standard_error: float = 0.0) -> str | None:
+    """Why the normalised return is undefined, or None if it is not.
+
+    Args:
+        gain: mean return of the oracle minus that of no intervention, reward units per step.
+        standard_error: of the gain; nan if it is not known.
+    """
+    if not gain >= LEAST_GAIN:
+        return f"the oracle gains {gain:.3f} over no intervention, less than {LEAST_GAIN:g}"
+    if gain <= NORMAL_QUANTILE * standard_error:
+        half = NORMAL_QUANTILE * standard_error
+        return (
+            f"the oracle's gain over no intervention, {gain:.3f} ± {half:.3f}, is within its noise"
+        )
+    return None
+
+
+@dataclass(frozen=True)
+class NormalisedReturn:
+    """A normalised return with its 95% interval; all nan if it is undefined."""
+
+    mean: float
+    low: float
+    high: float
+    undefined: str | None = None  # the reason
+
+
+def normalised_return(
+    returns: np.ndarray, none: np.ndarray, oracle: np.ndarray, seed: int = 0
+) -> NormalisedReturn:
+    """Normalised return over agents, with its 95% percentile bootstrap interval.
+
+    Numerator and denominator are resampled together: they are the same agents.
+
+    Args:
+        returns: of the principal with each agent, [N].
+        none: of no intervention, [N].
+        oracle: of the oracle, [N].
+        seed: of the resampling.
+    """
+    gain, possible = returns - none, oracle - none
+    standard_error = possible.std(ddof=1) / len(possible) ** 0.5 if len(possible) > 1 else math.nan
+    reason = undefined_because(float(possible.mean()), float(standard_error))
+    if reason is not None:
+        return NormalisedReturn(math.nan, math.nan, math.nan, reason)
+    weights = resample(len(returns), seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = np.percentile((weights @ gain) / (weights @ possible), [2.5, 97.5])
+    return NormalisedReturn(float(gain.mean() / possible.mean()), float(low), float(high))
