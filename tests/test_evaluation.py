@@ -514,6 +514,4 @@ def test_settings_are_checked(settings, message, checkpoint):
 def test_agents_of_another_game_are_refused(checkpoint):
     other = Population([AgentFamily(UCB)], num_arms=4, base_rewards=UniformRewards())
     with pytest.raises(ValueError, match=r"big has agents with 4 arms, .* is for games of 3"):
-        ValueError, match=r"population big has agents with 4 arms, .* is for games of 3"
-    ):
         run(checkpoint, {"ucb": TRAIN, "big": other})
