@@ -1,4 +1,4 @@
-"""Principals: the learned one, fixed schedules, and the privileged oracle."""
+"""Principals: the learned one, fixed schedules, and the oracle, a yardstick."""
 
 from mermaide_pl.principal.history import History, LastStep, Past, Tallies
 from mermaide_pl.principal.layers import Weights

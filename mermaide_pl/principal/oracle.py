@@ -1,4 +1,4 @@
-"""The privileged yardstick: a principal that knows the agent's rewards, rule and next arm."""
+"""A strong yardstick: a principal that knows the agent's rewards, rule and next arm."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from mermaide_pl.tasks import TaskBatch
 @dataclass
 class Oracle(Player):
     """Pays only for pulls of the target, and only as many as it takes.
+
+    A strong yardstick, not an upper bound: `kappa` and `n0` are the same for all agents of a
+    population, and other pairs are better for some of them.
 
     Against agents that see the bonus it plays the Stackelberg equilibrium. Against all others it
     plays its highest level iff the agent is about to pull the target and the bonuses granted so far
