@@ -274,7 +274,8 @@ def test_other_settings_than_in_the_checkpoint_are_named(whole, caplog):
     )
     trainer.fit(module, data, ckpt_path=whole / "last.ckpt")
     (said,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    assert said.startswith("not as in the checkpoint: game.cost = 0.25 (there 0.5); ")
+    changed = "model.game.cost = 0.25 (there 0.5), trainer.max_epochs = 4 (there 3)"
+    assert said == f"not as in the checkpoint: {changed}"
 
 
 @NO_WARNINGS
