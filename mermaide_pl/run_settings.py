@@ -33,8 +33,9 @@ def run_settings(trainer: pl.Trainer) -> dict[str, Any]:
     tasks = data.pop("meta_batch_size", 1) * trainer.world_size * accumulated
     data["meta_batch_size x devices x accumulate_grad_batches"] = tasks
     if "steps_per_epoch" in data:
-        steps = data.pop("steps_per_epoch") / accumulated
-        data["steps_per_epoch / accumulate_grad_batches"] = steps
+        steps = data.pop("steps_per_epoch")
+        outer = steps // accumulated if steps % accumulated == 0 else steps / accumulated
+        data["steps_per_epoch / accumulate_grad_batches"] = outer
     values = {name: getattr(trainer, name, None) for name in _OF_THE_TRAINER}
     plain = {
         name: value if isinstance(value, int | float) else str(value)

@@ -113,6 +113,8 @@ class SelfDescribingModule(pl.LightningModule):
         if self.trainer.state.fn == TrainerFn.FITTING:
             theirs |= settings_in(checkpoint)
             ours |= run_settings(self.trainer)
+        # Lightning would round the weights to single precision, and convert the module later
+        self.trainer.precision_plugin.convert_module(self)
         changed = differences(theirs, ours)
         if changed and self.trainer.is_global_zero:
             rates = changed.keys() & {"model.meta_lr", "model.inner_rates_lr"}

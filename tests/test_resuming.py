@@ -6,8 +6,9 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mermaide_pl.agents import UCB
@@ -29,6 +30,9 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture
 from mermaide_pl.resuming import WholeCheckpoints
+from mermaide_pl.run_folders import LOCK, occupied
+from mermaide_pl.run_settings import RUN_KEY
+from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import AgentFamily, Population
 
 AGENTS = Population([AgentFamily(UCB, {"beta": [0.1, 0.5]})], num_arms=3)
@@ -108,6 +112,15 @@ def test_going_on_in_the_middle_of_an_epoch(step, whole, tmp_path):
         for tag, points in curves(whole).items()
     }
     assert {tag: points for tag, points in logged.items() if points} == curves(tmp_path)
+
+
+@NO_WARNINGS
+def test_going_on_in_double_precision(tmp_path):
+    for name, start in (("one", None), ("other", tmp_path / "one" / f"step={STEPS}.ckpt")):
+        trained(tmp_path / name, max_epochs=2, precision="64-true", ckpt_path=start)
+    one, other = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("one", "other"))
+    assert one["state_dict"]["principal.weight_hh"].dtype == torch.float64
+    assert_identical(one["state_dict"], other["state_dict"])
 
 
 @NO_WARNINGS
@@ -260,22 +273,152 @@ def test_a_damaged_checkpoint_is_refused_and_the_previous_one_is_named(whole, tm
     trained(tmp_path, ckpt_path=good)
 
 
-@NO_WARNINGS
-def test_other_settings_than_in_the_checkpoint_are_named(whole, caplog):
-    module, data = parts()
-    module = MermaideModule(Game(3, 8, cost=0.25), Architecture(8, 8), num_query_episodes=2)
+def gone_on(caplog, checkpoint: Path, *, model=None, **settings: Any) -> list[str]:
+    """What is said of a run that goes on from a checkpoint with other settings."""
+    names = ("accelerator", "devices", "max_epochs", "precision", "accumulate_grad_batches")
+    of_trainer = {name: settings.pop(name) for name in names if name in settings}
+    sizes = {"meta_batch_size": 4, "steps_per_epoch": STEPS, "num_val_tasks": 4}
+    data = TaskDataModule(settings.pop("train_population", AGENTS), **sizes | settings)
+    model = {"game": Game(3, 8), "architecture": Architecture(8, 8)} | (model or {})
     trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=4,
+        **{"accelerator": "cpu", "max_epochs": 3} | of_trainer,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, data, ckpt_path=whole / "last.ckpt")
-    (said,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    changed = "model.game.cost = 0.25 (there 0.5), trainer.max_epochs = 4 (there 3)"
-    assert said == f"not as in the checkpoint: {changed}"
+    caplog.clear()
+    trainer.fit(MermaideModule(num_query_episodes=2, **model), data, ckpt_path=checkpoint)
+    warned = [one for one in caplog.records if one.levelname == "WARNING"]
+    return [one.getMessage() for one in warned if one.name.startswith("mermaide_pl")]
+
+
+OTHERS = Population([AgentFamily(UCB, {"beta": [0.1, 0.9]})], num_arms=3)
+WHOLE = "data.meta_batch_size x devices x accumulate_grad_batches"
+STEPS_OF_ALL = "data.steps_per_epoch / accumulate_grad_batches"
+FAMILIES = "data.{}_population.families is another one"
+
+
+@NO_WARNINGS
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, None),
+        (
+            {"model": {"game": Game(3, 8, cost=0.25)}, "max_epochs": 4},
+            "model.game.cost = 0.25 (there 0.5), trainer.max_epochs = 4 (there 3)",
+        ),
+        (
+            {"model": {"meta_lr": 0.5}},
+            "model.meta_lr = 0.5 (there 0.002); the outer rates go on as they were there",
+        ),
+        (
+            {"train_population": OTHERS},
+            f"{FAMILIES.format('train')}, {FAMILIES.format('val')}",
+        ),
+        ({"val_population": OTHERS}, FAMILIES.format("val")),
+        ({"seed": 1}, "data.seed = 1 (there 0)"),
+        ({"num_val_tasks": 5}, "data.num_val_tasks = 5 (there 4)"),
+        ({"meta_batch_size": 2}, f"{WHOLE} = 2 (there 4)"),
+        ({"accumulate_grad_batches": 2}, f"{WHOLE} = 8 (there 4), {STEPS_OF_ALL} = 2 (there 4)"),
+        ({"steps_per_epoch": 5}, f"{STEPS_OF_ALL} = 5 (there 4)"),
+        # the same whole meta-batch is the same run
+        ({"meta_batch_size": 2, "steps_per_epoch": 8, "accumulate_grad_batches": 2}, None),
+        ({"precision": "64-true"}, "trainer.precision = 64-true (there 32-true)"),
+    ],
+    ids=str,
+)
+def test_other_settings_than_in_the_checkpoint_are_named(settings, said, whole, caplog):
+    expected = [] if said is None else [f"not as in the checkpoint: {said}"]
+    assert gone_on(caplog, whole / "last.ckpt", **settings) == expected
+
+
+@NO_WARNINGS
+def test_within_an_epoch_accumulated_batches_are_named_too(whole, caplog):
+    settings = {"meta_batch_size": 2, "steps_per_epoch": 8, "accumulate_grad_batches": 2}
+    (said,) = gone_on(caplog, whole / f"step={3 * STEPS - 1}.ckpt", **settings)
+    assert said.endswith(": trainer.accumulate_grad_batches = 2 (there 1)")
+
+
+@NO_WARNINGS
+def test_of_an_old_checkpoint_what_it_knows_is_compared(whole, tmp_path, caplog):
+    old = read_checkpoint(whole / "last.ckpt")
+    del old[RUN_KEY], old[CHECKPOINT_KEY]["meta_lr"]
+    torch.save(old, tmp_path / "old.ckpt")
+    changed = {"seed": 1, "meta_batch_size": 8, "max_epochs": 4, "model": {"meta_lr": 0.5}}
+    assert gone_on(caplog, tmp_path / "old.ckpt", **changed) == []
+    (said,) = gone_on(caplog, tmp_path / "old.ckpt", **changed, train_population=OTHERS)
+    assert said == f"not as in the checkpoint: {FAMILIES.format('train')}"
+
+
+@contextmanager
+def used_by_another(folder: Path) -> Iterator[None]:
+    """While a process of its own has the folder."""
+    context = multiprocessing.get_context("fork")
+    begun, over = context.Event(), context.Event()
+
+    def hold() -> None:
+        with occupied(folder):
+            begun.set()
+            over.wait(60)
+
+    process = context.Process(target=hold)
+    process.start()
+    assert begun.wait(60)
+    try:
+        yield
+    finally:
+        over.set()
+        process.join()
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate"])
+def test_a_folder_that_another_run_writes_to_is_refused_and_left_alone(stage, tmp_path):
+    table = CSVLogger(tmp_path, name="", version="")
+    trained(tmp_path, max_epochs=1, logger=table, callbacks=best_and_last(tmp_path / "kept"))
+    with used_by_another(tmp_path):
+        before = contents(tmp_path)
+        for logger in (TensorBoardLogger, CSVLogger):
+            trainer = pl.Trainer(
+                accelerator="cpu",
+                logger=logger(tmp_path, name="", version=""),
+                enable_progress_bar=False,
+            )
+            with pytest.raises(ValueError, match=f"{tmp_path} is in use by another run"):
+                getattr(trainer, stage)(*parts())
+        assert contents(tmp_path) == before
+
+
+def test_a_folder_of_checkpoints_has_one_run(tmp_path):
+    settings = {"max_epochs": 1, "callbacks": best_and_last(tmp_path / "kept")}
+    with used_by_another(tmp_path / "kept"):
+        with pytest.raises(ValueError, match=f"{tmp_path / 'kept'} is in use by another run"):
+            trained(tmp_path / "run", **settings)
+        assert names(tmp_path / "kept") == []
+    trained(tmp_path / "run", **settings)
+    assert names(tmp_path / "kept") == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize("further", [[], [Fails]], ids=["finished", "failed"])
+def test_a_folder_is_free_after_a_run(further, tmp_path):
+    with suppress(RuntimeError):
+        trained(tmp_path, max_epochs=1, callbacks=[one() for one in further])
+    with used_by_another(tmp_path):  # or it would not begin
+        pass
+    assert not list(tmp_path.rglob(LOCK))
+
+
+@NO_WARNINGS
+def test_a_module_can_be_copied_while_it_is_trained(tmp_path):
+    class Copy(pl.Callback):
+        def on_train_start(self, trainer, pl_module):
+            deepcopy(pl_module)
+
+    trained(tmp_path, max_epochs=1, callbacks=[Copy()])
 
 
 @NO_WARNINGS
