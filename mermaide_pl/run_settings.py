@@ -82,5 +82,5 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str,
 
 def _said(name: str, here: object, there: object) -> str:
     if max(len(str(here)), len(str(there))) > _LONGEST:
-        return f"{name} is another one"
+        return f"{name} differs"
     return f"{name} = {here} (there {there})"

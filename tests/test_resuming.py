@@ -6,8 +6,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture
 from mermaide_pl.resuming import WholeCheckpoints
-from mermaide_pl.run_folders import LOCK, occupied
+from mermaide_pl.run_folders import LOCK
 from mermaide_pl.run_settings import RUN_KEY
 from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import AgentFamily, Population
@@ -296,7 +296,7 @@ def gone_on(caplog, checkpoint: Path, *, model=None, **settings: Any) -> list[st
 OTHERS = Population([AgentFamily(UCB, {"beta": [0.1, 0.9]})], num_arms=3)
 WHOLE = "data.meta_batch_size x devices x accumulate_grad_batches"
 STEPS_OF_ALL = "data.steps_per_epoch / accumulate_grad_batches"
-FAMILIES = "data.{}_population.families is another one"
+FAMILIES = "data.{}_population.families differs"
 
 
 @NO_WARNINGS
@@ -326,7 +326,7 @@ FAMILIES = "data.{}_population.families is another one"
         ({"meta_batch_size": 2, "steps_per_epoch": 8, "accumulate_grad_batches": 2}, None),
         ({"precision": "64-true"}, "trainer.precision = 64-true (there 32-true)"),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(value) or "nothing" if isinstance(value, dict) else "",
 )
 def test_other_settings_than_in_the_checkpoint_are_named(settings, said, whole, caplog):
     expected = [] if said is None else [f"not as in the checkpoint: {said}"]
@@ -351,33 +351,14 @@ def test_of_an_old_checkpoint_what_it_knows_is_compared(whole, tmp_path, caplog)
     assert said == f"not as in the checkpoint: {FAMILIES.format('train')}"
 
 
-@contextmanager
-def used_by_another(folder: Path) -> Iterator[None]:
-    """While a process of its own has the folder."""
-    context = multiprocessing.get_context("fork")
-    begun, over = context.Event(), context.Event()
-
-    def hold() -> None:
-        with occupied(folder):
-            begun.set()
-            over.wait(60)
-
-    process = context.Process(target=hold)
-    process.start()
-    assert begun.wait(60)
-    try:
-        yield
-    finally:
-        over.set()
-        process.join()
-
-
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate"])
-def test_a_folder_that_another_run_writes_to_is_refused_and_left_alone(stage, tmp_path):
+def test_a_folder_that_another_run_writes_to_is_refused_and_left_alone(
+    stage, tmp_path, used_by_another
+):
     table = CSVLogger(tmp_path, name="", version="")
     trained(tmp_path, max_epochs=1, logger=table, callbacks=best_and_last(tmp_path / "kept"))
     with used_by_another(tmp_path):
@@ -393,7 +374,7 @@ def test_a_folder_that_another_run_writes_to_is_refused_and_left_alone(stage, tm
         assert contents(tmp_path) == before
 
 
-def test_a_folder_of_checkpoints_has_one_run(tmp_path):
+def test_a_folder_of_checkpoints_has_one_run(tmp_path, used_by_another):
     settings = {"max_epochs": 1, "callbacks": best_and_last(tmp_path / "kept")}
     with used_by_another(tmp_path / "kept"):
         with pytest.raises(ValueError, match=f"{tmp_path / 'kept'} is in use by another run"):
@@ -404,7 +385,7 @@ def test_a_folder_of_checkpoints_has_one_run(tmp_path):
 
 
 @pytest.mark.parametrize("further", [[], [Fails]], ids=["finished", "failed"])
-def test_a_folder_is_free_after_a_run(further, tmp_path):
+def test_a_folder_is_free_after_a_run(further, tmp_path, used_by_another):
     with suppress(RuntimeError):
         trained(tmp_path, max_epochs=1, callbacks=[one() for one in further])
     with used_by_another(tmp_path):  # or it would not begin
@@ -451,10 +432,13 @@ CONFIG = {
         "log_every_n_steps": 1,
         "enable_model_summary": False,
         "enable_progress_bar": False,
-        "logger": {
-            "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
-            "init_args": {"save_dir": "logs", "name": "", "version": ""},
-        },
+        "logger": [
+            {
+                "class_path": f"pytorch_lightning.loggers.{name}",
+                "init_args": {"save_dir": "logs", "name": "", "version": ""},
+            }
+            for name in ("TensorBoardLogger", "CSVLogger")
+        ],
         "callbacks": [
             {
                 "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
@@ -476,10 +460,10 @@ CONFIG = {
 CHECKPOINTS = Path("logs/checkpoints")
 
 
-def fit(folder: Path, limit: int | None) -> None:
+def fit(folder: Path, limit: int | None, file: Path) -> None:
     """`mermaide fit` that goes on where it stopped; no file may grow beyond `limit` bytes."""
     os.chdir(folder)
-    output = (folder / "output.txt").open("w", buffering=1)
+    output = file.open("w", buffering=1)
     sys.stdout = sys.stderr = output
     torch.set_num_threads(1)
     if limit is not None:
@@ -492,11 +476,12 @@ def start() -> Callable[..., Any]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mermaide_pl.cli"])
 
-    def begin(folder: Path, limit: int | None = None) -> Any:
+    def begin(folder: Path, limit: int | None = None, output: Path | None = None) -> Any:
+        output = output or folder / "output.txt"
         folder.mkdir(exist_ok=True)
-        (folder / "output.txt").write_text("")
+        output.write_text("")
         (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
-        process = context.Process(target=fit, args=(folder, limit))
+        process = context.Process(target=fit, args=(folder, limit, output))
         process.start()
         return process
 
@@ -529,7 +514,23 @@ def test_a_run_killed_at_random_moments_is_the_run_that_was_not(start, tmp_path)
         files = [tmp_path / run / CHECKPOINTS / name for run in ("whole", "killed")]
         assert_identical(*map(read_checkpoint, files))
     assert curves(tmp_path / "killed" / "logs") == curves(tmp_path / "whole" / "logs")
+    tables = [tmp_path / run / "logs" / "metrics.csv" for run in ("whole", "killed")]
+    assert tables[1].read_bytes() == tables[0].read_bytes()
     assert sorted(os.listdir(tmp_path / "killed" / CHECKPOINTS)) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.slow
+def test_of_two_runs_that_begin_at_once_one_is_refused(start, tmp_path):
+    outputs = [tmp_path / name for name in ("one.txt", "other.txt")]
+    processes = [start(tmp_path, output=output) for output in outputs]
+    for process in processes:
+        process.join()
+    assert sorted(process.exitcode for process in processes) == [0, 2]
+    refused, winner = sorted(range(2), key=lambda number: -processes[number].exitcode)
+    line = f"mermaide: error: logs is in use by another run, process {processes[winner].pid} on "
+    assert outputs[refused].read_text().splitlines()[-1].startswith(line)
+    assert names(tmp_path / CHECKPOINTS) == ["best.ckpt", "last.ckpt"]
+    assert len(list((tmp_path / "logs").glob("events*"))) == 1
 
 
 @pytest.mark.slow
