@@ -122,6 +122,18 @@ class TaskDataModule(pl.LightningDataModule):
         """The test tasks."""
         return self._loader(self.test_population, "test", self.num_test_tasks)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training depends on, as plain data."""
+        return {
+            "train_population": describe(self.train_population),
+            "val_population": describe(self.val_population),
+            "meta_batch_size": self.meta_batch_size,
+            "steps_per_epoch": self.steps_per_epoch,
+            "num_val_tasks": self.num_val_tasks,
+            "seed": self.seed,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must know to tune schedules on the training population."""
         return {"train_population": describe(self.train_population)}

@@ -31,7 +31,7 @@ from mermaide_pl.principal import (
     Principal,
     Weights,
 )
-from mermaide_pl.resuming import Resumption
+from mermaide_pl.resuming import Resumption, take_folders
 from mermaide_pl.rollout import rollout
 from mermaide_pl.self_describing import SelfDescribingModule
 from mermaide_pl.skipped_steps import NonFiniteSteps
@@ -118,6 +118,10 @@ class MermaideModule(SelfDescribingModule):
     def configure_callbacks(self) -> list[pl.Callback]:
         """What every run needs, whoever made its trainer."""
         return [self._non_finite_steps, Resumption()]
+
+    def prepare_data(self) -> None:
+        """Take the folders of the run: Lightning has no other hook before its loggers begin."""
+        take_folders(self.trainer)
 
     def configure_optimizers(self) -> Any:
         """One Adam with two parameter groups, its rates falling linearly to zero."""

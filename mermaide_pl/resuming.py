@@ -6,6 +6,7 @@ import logging
 import signal
 import threading
 import warnings
+from contextlib import ExitStack
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from mermaide_pl.checkpoints import read_checkpoint, write_checkpoint
+from mermaide_pl.curves import forget_curves, keep_curves
+from mermaide_pl.run_folders import checkpoint_folders, log_folders, occupied
+from mermaide_pl.run_settings import RUN_KEY, batches_done, run_settings
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -83,17 +86,32 @@ def _set_aside(path: Path) -> Path:
 
 
 class Resumption(pl.Callback):
-    """Keeps the logged curves in step with the checkpoints, and says how to go on after an end.
+    """Keeps folder, curves and checkpoints of a run together, and says how to go on after an end.
 
-    What was logged is on the disk before a checkpoint is. A run that goes on from step N tells
-    TensorBoard to forget what had been logged from step N on, for it is logged again; a run that
-    begins anew does the same from step 0.
+    No other run writes to its folders meanwhile. What was logged is on the disk before a checkpoint
+    is. A run that goes on from step N lets TensorBoard and CSV files forget what had been logged
+    from step N on, for it is logged again; a run that begins anew does the same from step 0.
     """
 
     def __init__(self) -> None:
+        self._folders = ExitStack()
         self._first_step: int | None = None
         self._is_training = False
         self._skipped: tuple[int, int] | None = None  # an epoch, and batches of it
+
+    def take_folders(self, trainer: pl.Trainer) -> None:
+        """Take the folders of the run, before loggers or anything else begin to write.
+
+        Raises:
+            ValueError: one line, if another run has one of them.
+        """
+        if getattr(trainer, "fast_dev_run", False) or not trainer.is_global_zero:
+            return
+        is_fit = trainer.state.fn == TrainerFn.FITTING
+        folders = log_folders(trainer) + (checkpoint_folders(trainer) if is_fit else [])
+        self._folders.enter_context(occupied(*folders))
+        for logger in trainer.loggers:
+            keep_curves(logger)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Take charge of the checkpoint files."""
@@ -107,12 +125,7 @@ class Resumption(pl.Callback):
     ) -> None:
         """Note where the run goes on."""
         self._first_step = checkpoint["global_step"]
-        loops = checkpoint["loops"]["fit_loop"]
-        epoch, batch = (
-            loops[name]["current"] for name in ("epoch_progress", "epoch_loop.batch_progress")
-        )
-        if epoch["started"] > epoch["processed"]:
-            self._skipped = epoch["processed"], batch["processed"]
+        self._skipped = batches_done(checkpoint)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget the curves from there on."""
@@ -120,12 +133,8 @@ class Resumption(pl.Callback):
         if not trainer.is_global_zero:
             return
         _LOGGER.info("training %s", f"goes on after step {step}" if step else "begins")
-        start = Event(step=step, session_log=SessionLog(status=SessionLog.START))
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                # an earlier run with this trainer has closed it
-                writer: Any = logger.experiment._get_file_writer()
-                writer.add_event(start)
+            forget_curves(logger, step)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on in the middle of an epoch with the tasks that come next, and listen to SIGTERM."""
@@ -145,7 +154,8 @@ class Resumption(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Write down what was logged so far."""
+        """Write down what was logged so far, and what the run depends on."""
+        checkpoint[RUN_KEY] = run_settings(trainer)
         for logger in trainer.loggers:
             logger.save()
 
@@ -153,6 +163,7 @@ class Resumption(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Say what is kept of a training that ends too early."""
+        self._folders.close()
         if not (self._is_training and trainer.is_global_zero):
             return
         kept = [
@@ -167,6 +178,17 @@ class Resumption(pl.Callback):
             trainer.global_step + 1,
             f"{kept[0]} is kept to go on from" if kept else "no checkpoint was written yet",
         )
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Leave the folders to others."""
+        self._folders.close()
+
+
+def take_folders(trainer: pl.Trainer) -> None:
+    """Let the `Resumption` of a trainer take the folders of the run; see there."""
+    for callback in vars(trainer)["callbacks"]:  # which has no type
+        if isinstance(callback, Resumption):
+            callback.take_folders(trainer)
 
 
 def terminate(*_: object) -> NoReturn:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
 
-from mermaide_pl.cards import setting_rows
 from mermaide_pl.checkpoints import (
     CHECKPOINT_KEY,
     check_same_shape,
@@ -17,6 +17,7 @@ from mermaide_pl.checkpoints import (
     read_checkpoint,
 )
 from mermaide_pl.checks import one_line
+from mermaide_pl.run_settings import differences, run_settings, settings_in
 from mermaide_pl.spec import check_types, describe, rebuild
 
 _LOGGER = logging.getLogger(__name__)
@@ -107,15 +108,21 @@ class SelfDescribingModule(pl.LightningModule):
         checkpoint[CHECKPOINT_KEY] = self.spec
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume with another game or principal, and name other settings."""
-        saved = checkpoint.get(CHECKPOINT_KEY, {})
-        check_same_shape(saved, self.spec)
-        theirs, ours = setting_rows(saved), setting_rows(self.spec)
-        changed = [
-            f"{name} = {value} (there {theirs.get(name, 'absent')})"
-            for name, value in ours.items()
-            if value != theirs.get(name)
-        ]
+        """Refuse another game or principal, and name other settings of the module, data and run.
+
+        Only what is trained further depends on data and trainer.
+        """
+        theirs: dict[str, Any] = {"model": checkpoint.get(CHECKPOINT_KEY, {})}
+        ours: dict[str, Any] = {"model": self.spec}
+        check_same_shape(theirs["model"], self.spec)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            theirs |= settings_in(checkpoint)
+            ours |= run_settings(self.trainer)
+        # Lightning would round the weights to single precision, and convert the module later
+        self.trainer.precision_plugin.convert_module(self)
+        changed = differences(theirs, ours)
         if changed and self.trainer.is_global_zero:
-            advice = "the outer rates go on as they were there"
-            _LOGGER.warning("not as in the checkpoint: %s; %s", ", ".join(changed), advice)
+            rates = changed.keys() & {"model.meta_lr", "model.inner_rates_lr"}
+            advice = "; the outer rates go on as they were there" if rates else ""
+            said = ", ".join(changed.values())
+            _LOGGER.warning("not as in the checkpoint: %s%s", said, advice)

@@ -566,6 +566,34 @@ def test_resuming_a_fit(workplace):
     assert torch.load(path, weights_only=True)["global_step"] == 4
 
 
+@pytest.mark.parametrize(
+    ("command", "folder"),
+    [
+        (FIT_IT, "."),
+        (f"{FIT_IT} --trainer.enable_checkpointing false", "."),  # which has the configuration
+        (FIT_IT, "checkpoints"),
+        ("figure fig4 --quick --out pictures", "pictures"),
+    ],
+)
+def test_a_folder_in_use_is_refused(command, folder, workplace, used_by_another, capsys):
+    with used_by_another(workplace / folder):
+        before = sorted(workplace.rglob("*"))
+        with pytest.raises(SystemExit) as ended:
+            main(command.split())
+        assert sorted(workplace.rglob("*")) == before
+    assert ended.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert re.match(rf"mermaide: error: .*{folder} is in use by another run, process \d+ on", said)
+
+
+@OTHER_FOLDER
+def test_the_configuration_of_a_training_stays_when_it_is_tested(workplace):
+    main(FIT_IT.split())
+    before = Path("config.yaml").read_bytes()
+    main(["test", *FIT_IT.split()[1:], "--ckpt_path=whole.ckpt", "--model.num_eval_episodes=3"])
+    assert Path("config.yaml").read_bytes() == before
+
+
 def test_an_interruption_is_no_traceback(workplace, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mermaide_pl.agents import UCB
-from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from mermaide_pl.cli import main
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.training import best_and_last
@@ -29,6 +30,8 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture
 from mermaide_pl.resuming import WholeCheckpoints
+from mermaide_pl.run_folders import LOCK
+from mermaide_pl.run_settings import RUN_KEY
 from mermaide_pl.tasks import AgentFamily, Population
 
 AGENTS = Population([AgentFamily(UCB, {"beta": [0.1, 0.5]})], num_arms=3)
@@ -108,6 +111,15 @@ def test_going_on_in_the_middle_of_an_epoch(step, whole, tmp_path):
         for tag, points in curves(whole).items()
     }
     assert {tag: points for tag, points in logged.items() if points} == curves(tmp_path)
+
+
+@NO_WARNINGS
+def test_going_on_in_double_precision(tmp_path):
+    for name, start in (("one", None), ("other", tmp_path / "one" / f"step={STEPS}.ckpt")):
+        trained(tmp_path / name, max_epochs=2, precision="64-true", ckpt_path=start)
+    one, other = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("one", "other"))
+    assert one["state_dict"]["principal.weight_hh"].dtype == torch.float64
+    assert_identical(one["state_dict"], other["state_dict"])
 
 
 @NO_WARNINGS
@@ -260,21 +272,133 @@ def test_a_damaged_checkpoint_is_refused_and_the_previous_one_is_named(whole, tm
     trained(tmp_path, ckpt_path=good)
 
 
-@NO_WARNINGS
-def test_other_settings_than_in_the_checkpoint_are_named(whole, caplog):
-    module, data = parts()
-    module = MermaideModule(Game(3, 8, cost=0.25), Architecture(8, 8), num_query_episodes=2)
+def gone_on(caplog, checkpoint: Path, *, model=None, **settings: Any) -> list[str]:
+    """What is said of a run that goes on from a checkpoint with other settings."""
+    names = ("accelerator", "devices", "max_epochs", "precision", "accumulate_grad_batches")
+    of_trainer = {name: settings.pop(name) for name in names if name in settings}
+    sizes = {"meta_batch_size": 4, "steps_per_epoch": STEPS, "num_val_tasks": 4}
+    data = TaskDataModule(settings.pop("train_population", AGENTS), **sizes | settings)
+    model = {"game": Game(3, 8), "architecture": Architecture(8, 8)} | (model or {})
     trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=4,
+        **{"accelerator": "cpu", "max_epochs": 3} | of_trainer,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, data, ckpt_path=whole / "last.ckpt")
-    (said,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    assert said.startswith("not as in the checkpoint: game.cost = 0.25 (there 0.5); ")
+    caplog.clear()
+    trainer.fit(MermaideModule(num_query_episodes=2, **model), data, ckpt_path=checkpoint)
+    warned = [one for one in caplog.records if one.levelname == "WARNING"]
+    return [one.getMessage() for one in warned if one.name.startswith("mermaide_pl")]
+
+
+OTHERS = Population([AgentFamily(UCB, {"beta": [0.1, 0.9]})], num_arms=3)
+WHOLE = "data.meta_batch_size x devices x accumulate_grad_batches"
+STEPS_OF_ALL = "data.steps_per_epoch / accumulate_grad_batches"
+FAMILIES = "data.{}_population.families differs"
+
+
+@NO_WARNINGS
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, None),
+        (
+            {"model": {"game": Game(3, 8, cost=0.25)}, "max_epochs": 4},
+            "model.game.cost = 0.25 (there 0.5), trainer.max_epochs = 4 (there 3)",
+        ),
+        (
+            {"model": {"meta_lr": 0.5}},
+            "model.meta_lr = 0.5 (there 0.002); the outer rates go on as they were there",
+        ),
+        (
+            {"train_population": OTHERS},
+            f"{FAMILIES.format('train')}, {FAMILIES.format('val')}",
+        ),
+        ({"val_population": OTHERS}, FAMILIES.format("val")),
+        ({"seed": 1}, "data.seed = 1 (there 0)"),
+        ({"num_val_tasks": 5}, "data.num_val_tasks = 5 (there 4)"),
+        ({"meta_batch_size": 2}, f"{WHOLE} = 2 (there 4)"),
+        ({"accumulate_grad_batches": 2}, f"{WHOLE} = 8 (there 4), {STEPS_OF_ALL} = 2 (there 4)"),
+        ({"steps_per_epoch": 5}, f"{STEPS_OF_ALL} = 5 (there 4)"),
+        # the same whole meta-batch is the same run
+        ({"meta_batch_size": 2, "steps_per_epoch": 8, "accumulate_grad_batches": 2}, None),
+        ({"precision": "64-true"}, "trainer.precision = 64-true (there 32-true)"),
+    ],
+    ids=lambda value: ", ".join(value) or "nothing" if isinstance(value, dict) else "",
+)
+def test_other_settings_than_in_the_checkpoint_are_named(settings, said, whole, caplog):
+    expected = [] if said is None else [f"not as in the checkpoint: {said}"]
+    assert gone_on(caplog, whole / "last.ckpt", **settings) == expected
+
+
+@NO_WARNINGS
+def test_within_an_epoch_accumulated_batches_are_named_too(whole, caplog):
+    settings = {"meta_batch_size": 2, "steps_per_epoch": 8, "accumulate_grad_batches": 2}
+    (said,) = gone_on(caplog, whole / f"step={3 * STEPS - 1}.ckpt", **settings)
+    assert said.endswith(": trainer.accumulate_grad_batches = 2 (there 1)")
+
+
+@NO_WARNINGS
+def test_of_an_old_checkpoint_what_it_knows_is_compared(whole, tmp_path, caplog):
+    old = read_checkpoint(whole / "last.ckpt")
+    del old[RUN_KEY], old[CHECKPOINT_KEY]["meta_lr"]
+    torch.save(old, tmp_path / "old.ckpt")
+    changed = {"seed": 1, "meta_batch_size": 8, "max_epochs": 4, "model": {"meta_lr": 0.5}}
+    assert gone_on(caplog, tmp_path / "old.ckpt", **changed) == []
+    (said,) = gone_on(caplog, tmp_path / "old.ckpt", **changed, train_population=OTHERS)
+    assert said == f"not as in the checkpoint: {FAMILIES.format('train')}"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate"])
+def test_a_folder_that_another_run_writes_to_is_refused_and_left_alone(
+    stage, tmp_path, used_by_another
+):
+    table = CSVLogger(tmp_path, name="", version="")
+    trained(tmp_path, max_epochs=1, logger=table, callbacks=best_and_last(tmp_path / "kept"))
+    with used_by_another(tmp_path):
+        before = contents(tmp_path)
+        for logger in (TensorBoardLogger, CSVLogger):
+            trainer = pl.Trainer(
+                accelerator="cpu",
+                logger=logger(tmp_path, name="", version=""),
+                enable_progress_bar=False,
+            )
+            with pytest.raises(ValueError, match=f"{tmp_path} is in use by another run"):
+                getattr(trainer, stage)(*parts())
+        assert contents(tmp_path) == before
+
+
+def test_a_folder_of_checkpoints_has_one_run(tmp_path, used_by_another):
+    settings = {"max_epochs": 1, "callbacks": best_and_last(tmp_path / "kept")}
+    with used_by_another(tmp_path / "kept"):
+        with pytest.raises(ValueError, match=f"{tmp_path / 'kept'} is in use by another run"):
+            trained(tmp_path / "run", **settings)
+        assert names(tmp_path / "kept") == []
+    trained(tmp_path / "run", **settings)
+    assert names(tmp_path / "kept") == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize("further", [[], [Fails]], ids=["finished", "failed"])
+def test_a_folder_is_free_after_a_run(further, tmp_path, used_by_another):
+    with suppress(RuntimeError):
+        trained(tmp_path, max_epochs=1, callbacks=[one() for one in further])
+    with used_by_another(tmp_path):  # or it would not begin
+        pass
+    assert not list(tmp_path.rglob(LOCK))
+
+
+@NO_WARNINGS
+def test_a_module_can_be_copied_while_it_is_trained(tmp_path):
+    class Copy(pl.Callback):
+        def on_train_start(self, trainer, pl_module):
+            deepcopy(pl_module)
+
+    trained(tmp_path, max_epochs=1, callbacks=[Copy()])
 
 
 @NO_WARNINGS
@@ -307,10 +431,13 @@ CONFIG = {
         "log_every_n_steps": 1,
         "enable_model_summary": False,
         "enable_progress_bar": False,
-        "logger": {
-            "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
-            "init_args": {"save_dir": "logs", "name": "", "version": ""},
-        },
+        "logger": [
+            {
+                "class_path": f"pytorch_lightning.loggers.{name}",
+                "init_args": {"save_dir": "logs", "name": "", "version": ""},
+            }
+            for name in ("TensorBoardLogger", "CSVLogger")
+        ],
         "callbacks": [
             {
                 "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
@@ -332,10 +459,10 @@ CONFIG = {
 CHECKPOINTS = Path("logs/checkpoints")
 
 
-def fit(folder: Path, limit: int | None) -> None:
+def fit(folder: Path, limit: int | None, file: Path) -> None:
     """`mermaide fit` that goes on where it stopped; no file may grow beyond `limit` bytes."""
     os.chdir(folder)
-    output = (folder / "output.txt").open("w", buffering=1)
+    output = file.open("w", buffering=1)
     sys.stdout = sys.stderr = output
     torch.set_num_threads(1)
     if limit is not None:
@@ -348,11 +475,12 @@ def start() -> Callable[..., Any]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mermaide_pl.cli"])
 
-    def begin(folder: Path, limit: int | None = None) -> Any:
+    def begin(folder: Path, limit: int | None = None, output: Path | None = None) -> Any:
+        output = output or folder / "output.txt"
         folder.mkdir(exist_ok=True)
-        (folder / "output.txt").write_text("")
+        output.write_text("")
         (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
-        process = context.Process(target=fit, args=(folder, limit))
+        process = context.Process(target=fit, args=(folder, limit, output))
         process.start()
         return process
 
@@ -385,7 +513,23 @@ def test_a_run_killed_at_random_moments_is_the_run_that_was_not(start, tmp_path)
         files = [tmp_path / run / CHECKPOINTS / name for run in ("whole", "killed")]
         assert_identical(*map(read_checkpoint, files))
     assert curves(tmp_path / "killed" / "logs") == curves(tmp_path / "whole" / "logs")
+    tables = [tmp_path / run / "logs" / "metrics.csv" for run in ("whole", "killed")]
+    assert tables[1].read_bytes() == tables[0].read_bytes()
     assert sorted(os.listdir(tmp_path / "killed" / CHECKPOINTS)) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.slow
+def test_of_two_runs_that_begin_at_once_one_is_refused(start, tmp_path):
+    outputs = [tmp_path / name for name in ("one.txt", "other.txt")]
+    processes = [start(tmp_path, output=output) for output in outputs]
+    for process in processes:
+        process.join()
+    assert sorted(process.exitcode for process in processes) == [0, 2]
+    refused, winner = sorted(range(2), key=lambda number: -processes[number].exitcode)
+    line = f"mermaide: error: logs is in use by another run, process {processes[winner].pid} on "
+    assert outputs[refused].read_text().splitlines()[-1].startswith(line)
+    assert names(tmp_path / CHECKPOINTS) == ["best.ckpt", "last.ckpt"]
+    assert len(list((tmp_path / "logs").glob("events*"))) == 1
 
 
 @pytest.mark.slow

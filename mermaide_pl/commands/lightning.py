@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 from jsonargparse import Namespace
 from jsonargparse._common import ImportDenied
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.checks import check_precision
@@ -174,6 +174,8 @@ def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
                 seed_everything_default=0,
                 trainer_defaults={"logger": _LOGGER},
                 auto_configure_optimizers=False,
+                # a folder has the configuration of its training
+                save_config_callback=SaveConfigCallback if command == "fit" else None,
                 save_config_kwargs={"overwrite": True},
                 parser_kwargs={"prog": "mermaide", "parser_mode": PARSER_MODE},
             )

@@ -33,6 +33,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
+from mermaide_pl.run_folders import occupied
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
@@ -60,19 +61,25 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
     check_number("--minutes", min(minutes, 1e9), low=0.0)
     given = load_comparison(config)
     runs = _Runs(given, Path(out))
-    runs.check()
+    with occupied(out, runs.logs):
+        runs.check()
+        _finish(runs, out, minutes)
+        runs.keep_settings()
+        report(Path(out), list(given.methods))
+
+
+def _finish(runs: _Runs, out: str | Path, minutes: float) -> None:
+    """What is left, until the budget is spent."""
     started, left = time.monotonic(), [run for run in runs.all() if not run.is_done]
     for number, run in enumerate(left, start=1):
         spent = (time.monotonic() - started) / 60.0
         if spent >= minutes:
             _LOGGER.info("budget spent; the same command goes on")
-            break
+            return
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
         make_folder(Path(out), out)
         runs.finish(run)
         runs.keep_settings()
-    runs.keep_settings()
-    report(Path(out), list(given.methods))
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class _Runs:
     """The runs of a comparison."""
 
     def __init__(self, comparison: Comparison, out: Path) -> None:
-        self._given, self._out, self._logs = comparison, out, Path("logs") / out.name
+        self._given, self._out, self.logs = comparison, out, Path("logs") / out.name
         self._train = {
             name: load_population(path) for name, path in comparison.train_populations.items()
         }
@@ -212,7 +219,7 @@ class _Runs:
         if record.is_file():
             return MermaideModule.load_from_checkpoint(kept).eval()
         module, data = self._set_up(run)
-        logs = self._logs / run.condition.name / f"seed{run.seed}" / run.method
+        logs = self.logs / run.condition.name / f"seed{run.seed}" / run.method
         best = train(
             module, data, folder=logs, num_epochs=self._given.num_validations, seed=run.seed
         )

@@ -11,6 +11,7 @@ from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.run_folders import checkpoint_folders, occupied
 from mermaide_pl.tasks import Population
 from mermaide_pl.trained import training_population
 
@@ -24,10 +25,8 @@ def check_start(init_from: str | Path, trainer: pl.Trainer) -> None:
     Raises:
         ValueError: one line that says what to do.
     """
-    places = [getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks]
-    places += [Path(logger.log_dir) / "checkpoints" for logger in trainer.loggers if logger.log_dir]
     folder = checkpoint_path(init_from).resolve().parent
-    if folder in [Path(place).resolve() for place in places if place is not None]:
+    if folder in [place.resolve() for place in checkpoint_folders(trainer)]:
         raise ValueError(
             f"--model.init_from {init_from} lies where this run writes its checkpoints: give it"
             " another folder with --trainer.logger.name"
@@ -85,10 +84,11 @@ def report_fine_tuning(
         _LOGGER.info("no checkpoint was kept, so there is nothing to compare")
         return
     assert module.init_from is not None
-    evaluate(
-        {"before": module.init_from, "after": best},
-        populations,
-        shots=module.eval_shots,
-        out=folder / REPORT,
-        kernel=module.principal.kernel,
-    )
+    with occupied(folder):
+        evaluate(
+            {"before": module.init_from, "after": best},
+            populations,
+            shots=module.eval_shots,
+            out=folder / REPORT,
+            kernel=module.principal.kernel,
+        )

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.run_folders import LOCK, occupied
 from mermaide_pl.spec import describe
 
 _LOGGER = logging.getLogger(__name__)
@@ -42,14 +43,24 @@ def train(
 
     Returns:
         Path of the best checkpoint.
+
+    Raises:
+        ValueError: one line, if another run is training there.
     """
+    with occupied(folder):
+        return _train(module, data, folder, num_epochs, seed)
+
+
+def _train(
+    module: MermaideModule, data: TaskDataModule, folder: Path, num_epochs: int, seed: int
+) -> Path:
     checkpoints = folder / "checkpoints"
     best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
     begun, settings = folder / _BEGUN, json.dumps(_settings(module, data, num_epochs, seed))
     is_there = last.is_file() or (folder / _DONE).is_file()
     if is_there and not (begun.is_file() and begun.read_text() == settings):
         _LOGGER.warning("%s: a training of other settings is deleted", folder)
-        shutil.rmtree(folder)
+        _empty(folder)
     if (folder / _DONE).is_file() and best.is_file():
         return best
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +88,15 @@ def train(
     }
     (folder / _DONE).write_text(json.dumps(record) + "\n")
     return best
+
+
+def _empty(folder: Path) -> None:
+    """Delete what is in a folder, but not the lock on it."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ModelSummary,
 from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.checks import one_line, raised_by_us
 from mermaide_pl.experiments.training import best_and_last
+from mermaide_pl.run_folders import occupied
 from mermaide_pl.skipped_steps import DivergedError
 from mermaide_pl.sweeps.progress import SweepProgress
 from mermaide_pl.sweeps.settings import Configure, Sweep, options
@@ -83,7 +84,7 @@ def train_trial(
     callbacks = vars(trainer)["callbacks"]  # which has no type
     kept = [one for one in callbacks if not isinstance(one, replaced)]
     callbacks[:] = [*kept, watcher, *checkpoints]
-    with _failures_noted(trial, place, folder, progress):
+    with occupied(folder), _failures_noted(trial, place, folder, progress):
         trainer.fit(module, data, ckpt_path=_last_checkpoint(folder))
     if watcher.pruned:
         raise TrialPruned

@@ -291,6 +291,14 @@ def test_no_training_begins_after_the_budget(folder, monkeypatch):
     assert not (folder / "other").exists()
 
 
+@pytest.mark.parametrize("place", ["out", "logs/out"])
+def test_a_comparison_has_its_folders_for_itself(place, folder, monkeypatch, used_by_another):
+    monkeypatch.chdir(folder)
+    with used_by_another(folder / place), pytest.raises(ValueError, match=f"{place} is in use by"):
+        compare("config.yaml", "out", minutes=0.0)
+    compare("config.yaml", "out", minutes=0.0)
+
+
 def test_what_fine_tuning_was_tried_is_recorded(folder):
     place = folder / "out" / "ucb-partial-cost0.5" / "seed0"
     tried = read_rows(place / "plain" / "fine_tuning.csv")

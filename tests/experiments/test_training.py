@@ -8,6 +8,7 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.experiments import training
 from mermaide_pl.experiments.training import train
 from mermaide_pl.principal import Architecture
+from mermaide_pl.run_folders import LOCK
 
 
 def test_the_last_checkpoint_is_the_last_even_if_the_first_was_the_best(tmp_path, monkeypatch):
@@ -86,3 +87,24 @@ def test_a_training_that_was_stopped_goes_on(tmp_path, monkeypatch):
     train_shortly(tmp_path)
     assert mark.exists()
     assert (tmp_path / "training.json").is_file()
+
+
+def test_a_training_of_other_settings_is_not_deleted_while_it_runs(tmp_path, used_by_another):
+    train_shortly(tmp_path)
+    kept = sorted(tmp_path.rglob("*"))
+    with used_by_another(tmp_path), pytest.raises(ValueError, match="in use by another run"):
+        train_shortly(tmp_path, seed=1)
+    assert sorted(tmp_path.rglob("*")) == kept
+
+
+def test_the_lock_outlives_what_is_deleted(tmp_path, monkeypatch):
+    train_shortly(tmp_path)
+    seen = []
+    agent_steps = training.agent_steps
+    monkeypatch.setattr(
+        training,
+        "agent_steps",
+        lambda *_: seen.append((tmp_path / LOCK).is_file()) or agent_steps(*_),
+    )
+    train_shortly(tmp_path, seed=1)
+    assert seen == [True]

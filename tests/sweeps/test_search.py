@@ -283,6 +283,21 @@ def test_a_trial_that_another_worker_took_is_left_to_it(place, monkeypatch, caps
     assert [row["state"] for row in rows(place)] == ["failed", "done"]
 
 
+def test_no_two_workers_are_in_one_trial(place, monkeypatch, capsys, used_by_another):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(trial._Validations, "on_validation_end", interrupted)
+        main([*RUN_IT.split(), "--trials", "1"])
+    capsys.readouterr()
+    with used_by_another(place / "logs" / "search" / "trial0"):  # stopped, and back later
+        said = refused(f"{RUN_IT} --trials 1", capsys)
+    assert "logs/search/trial0 is in use by another run, process " in said
+    main([*RUN_IT.split(), "--trials", "1"])
+    assert [row["state"] for row in rows(place)] == ["done"]
+
+
 def test_a_storage_that_fails_is_one_line(place, monkeypatch, capsys):
     def broken(*_):
         raise StorageInternalError("no connection")

@@ -1,0 +1,141 @@
+"""Folders of runs: which a run writes to, and that no other writes there at the same time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.cli import SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from mermaide_pl.checks import one_line
+
+LOCK = ".mermaide.lock"
+"""File in a folder that is written to; one that a killed run has left behind locks nothing."""
+_ATTEMPTS = 100  # each fails only if another run has ended at that moment
+_held: dict[Path, int] = {}  # folders of this process, and the files that hold the locks
+
+
+@contextmanager
+def occupied(*folders: str | Path) -> Iterator[None]:
+    """Have folders for oneself, which are made if need be; made in vain, they are removed again.
+
+    The system holds the lock and frees it when the process ends, in whatever way. Children do not
+    inherit it. What this process has already it may take again. A folder that cannot be written to,
+    or whose file system has no locks, is not protected.
+
+    Args:
+        folders: whatever is no local path is left alone.
+
+    Raises:
+        ValueError: one line that names the folder, and the process that has it.
+    """
+    with ExitStack() as taken:
+        for folder in folders:
+            path = Path(folder).resolve()
+            if path in _held or "://" in str(folder):
+                continue
+            is_new = not path.exists()
+            file = _lock(path, folder)
+            if file is not None:
+                _held[path] = file
+                taken.callback(_free, path, is_new)
+        yield
+
+
+def _lock(path: Path, named: str | Path) -> int | None:
+    """The open file with the lock on a folder, or None where there can be none."""
+    for _ in range(_ATTEMPTS):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            file = _opened(path / LOCK)
+        except FileNotFoundError:  # another run has ended, and removed the folder
+            continue
+        except OSError:  # whoever writes there will say why that is impossible
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = one_line(os.pread(file, 200, 0).decode(errors="replace")) or "another process"
+            os.close(file)
+            raise ValueError(
+                f"{named} is in use by another run, {holder}: choose another folder, or wait until"
+                " that one has ended"
+            ) from None
+        except OSError:
+            os.close(file)
+            return None
+        if _is_at(file, path / LOCK):
+            with suppress(OSError):  # the lock counts without its text
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            return file
+        os.close(file)
+    return None
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except PermissionError:  # left by a run of another user
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is still found under its name."""
+    try:
+        return os.path.samestat(os.fstat(file), path.lstat())
+    except OSError:
+        return False
+
+
+def _free(path: Path, is_new: bool) -> None:
+    file = _held.pop(path, None)
+    if file is None:  # this is a child of the process that has it
+        return
+    with suppress(OSError):
+        if _is_at(file, path / LOCK):
+            (path / LOCK).unlink()
+        if is_new:
+            path.rmdir()  # if nothing is in it
+    os.close(file)
+
+
+def _disown() -> None:
+    while _held:
+        os.close(_held.popitem()[1])
+
+
+os.register_at_fork(after_in_child=_disown)
+
+
+def log_folders(trainer: pl.Trainer) -> list[Path]:
+    """Where the loggers of a trainer write that keep a run in a folder."""
+    folders = [
+        Path(logger.log_dir)
+        for logger in trainer.loggers
+        if isinstance(logger, CSVLogger | TensorBoardLogger)
+    ]
+    callbacks = vars(trainer)["callbacks"]  # which has no type
+    if not trainer.loggers and any(isinstance(one, SaveConfigCallback) for one in callbacks):
+        folders.append(Path(trainer.default_root_dir))
+    return folders
+
+
+def checkpoint_folders(trainer: pl.Trainer) -> list[Path]:
+    """Where a trainer writes checkpoints, also before it has begun."""
+    folder = trainer.default_root_dir
+    if trainer.loggers:  # as Lightning does
+        logger = trainer.loggers[0]
+        version = logger.version
+        version = version if isinstance(version, str) else f"version_{version}"
+        folder = os.path.join(logger.save_dir or folder, str(logger.name), version)
+    return [
+        Path(getattr(callback, "dirpath", None) or os.path.join(folder, "checkpoints"))
+        for callback in trainer.checkpoint_callbacks
+    ]
