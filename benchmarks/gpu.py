@@ -8,7 +8,6 @@ Prints a table and writes it as CSV. Stops before the time is up, largest sizes 
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import time
 from pathlib import Path
@@ -16,6 +15,8 @@ from pathlib import Path
 import torch
 from peers.ours import OursCuda, OursTorch
 from peers.workload import Workload
+
+from mermaide_pl.experiments.records import write_rows
 
 
 def main() -> None:
@@ -67,10 +68,7 @@ def main() -> None:
         print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
         del ours
     if rows:
-        with given.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_rows(given.out, rows)
         print(f"written: {given.out}")
 
 

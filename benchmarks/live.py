@@ -25,6 +25,7 @@ from rich.table import Table
 from w1 import machine
 
 from mermaide_pl import LivePrincipal
+from mermaide_pl.whole_files import write_whole
 
 
 def microseconds(act: Callable[[], object]) -> float:
@@ -77,8 +78,7 @@ def main() -> None:
         "principal": given.principal,
         "calls": rows,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(written, indent=2) + "\n")
+    write_whole(given.out, json.dumps(written, indent=2) + "\n")
     print(f"written: {given.out}")
 
 

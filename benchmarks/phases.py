@@ -9,7 +9,6 @@ Python. Prints a table and writes it as CSV.
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import time
 from collections import defaultdict
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mermaide_pl import fused_rollout, randomness
+from mermaide_pl.experiments.records import write_rows
 from mermaide_pl.native import thinking
 
 PHASES = {
@@ -69,12 +69,15 @@ def main() -> None:
     for name, seconds in medians.items():
         table.add_row(PHASES[name], f"{seconds * 1e3:.1f}", f"{seconds / total:.0%}")
     Console().print(table)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    with given.out.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["phase", "milliseconds", "share"])
-        for name, seconds in medians.items():
-            writer.writerow([PHASES[name], round(seconds * 1e3, 2), round(seconds / total, 3)])
+    rows = [
+        {
+            "phase": PHASES[name],
+            "milliseconds": round(seconds * 1e3, 2),
+            "share": round(seconds / total, 3),
+        }
+        for name, seconds in medians.items()
+    ]
+    write_rows(given.out, rows)
     print(f"written: {given.out}")
 
 

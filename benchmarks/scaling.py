@@ -17,7 +17,6 @@ writes scaling.csv and scaling.png there.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import resource
 import statistics
@@ -96,7 +95,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Time per agent step and memory, each against the amount of work."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.0, 3.0), layout="constrained")
+    from mermaide_pl.figures.style import save_png
+
+    figure = Figure(figsize=(9.0, 3.0), dpi=150, layout="constrained")
     by_tasks, by_steps, by_memory = figure.subplots(1, 3)
     for axes, what, color in ((by_tasks, "tasks", "C0"), (by_steps, "steps", "C1")):
         chosen = [row for row in rows if row["experiment"] == what]
@@ -132,7 +133,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     by_memory.set_ylabel("MiB above the start")
     for axes in (by_tasks, by_steps, by_memory):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    save_png(figure, path)
 
 
 def main() -> None:
@@ -148,6 +149,8 @@ def main() -> None:
         print(json.dumps(measure(*map(int, numbers))))
         return
     from rich.progress import track
+
+    from mermaide_pl.experiments.records import write_rows
 
     points = [("tasks", M, 200, 1) for M in TASKS] + [("steps", 16, T, 1) for T in STEPS]
     points += [("chunks", CHUNKED[0], 200, CHUNKED[1])]
@@ -166,12 +169,8 @@ def main() -> None:
     rows.append({"experiment": "fit", "num_tasks": 16, "num_steps": 200})
     rows[-1] |= {"seconds": statistics.median(fits), "over_bare": ratio}
     rows.append({"experiment": "first step", "num_tasks": 16, "num_steps": 200, "seconds": cold})
-    given.out.mkdir(parents=True, exist_ok=True)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    with (given.out / "scaling.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    names = dict.fromkeys((name for row in rows for name in row), "")
+    write_rows(given.out / "scaling.csv", [names | row for row in rows])
     draw(rows, given.out / "scaling.png")
     print(f"a step of mermaide fit over the bare meta-step: {ratio:.3f}")
     print(f"import and first step of mermaide fit: {cold:.1f} s")

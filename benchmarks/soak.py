@@ -30,7 +30,8 @@ from w1 import machine
 from mermaide_pl import LivePrincipal
 from mermaide_pl.cli import main as mermaide
 from mermaide_pl.experiments.records import Row, write_rows
-from mermaide_pl.figures.style import label_axes, new_figure, series_style
+from mermaide_pl.figures.style import label_axes, new_figure, save_png, series_style
+from mermaide_pl.whole_files import write_whole
 
 CONFIG, POPULATION = Path("conf/quickstart.yaml"), Path("conf/population/unseen_ucb.yaml")
 
@@ -110,7 +111,7 @@ def draw(rows: list[Row], path: Path) -> None:
         axes.set_ylim(bottom=0.0)
     label_axes(panels[0], y="resident\nmemory (MiB)")
     label_axes(panels[1], x="time (minutes)", y="open\nfiles")
-    figure.savefig(path)
+    save_png(figure, path)
 
 
 def main() -> None:
@@ -125,7 +126,6 @@ def main() -> None:
     command = shlex.join(["python", "benchmarks/soak.py", *sys.argv[1:]])  # `fit` sets sys.argv
     torch.set_num_threads(1)
     rows = soak(given.minutes, given.steps, given.agents)
-    given.out.mkdir(parents=True, exist_ok=True)
     write_rows(given.out / "soak.csv", rows)
     draw(rows, given.out / "soak.png")
     files = [row["open_files"] for row in after(rows, given.warm_up)]
@@ -137,7 +137,7 @@ def main() -> None:
         "slope_mib_per_minute": round(slope(rows, given.warm_up), 3),
         "open_files": [min(files), max(files)],
     }
-    (given.out / "soak.json").write_text(json.dumps(written, indent=2) + "\n")
+    write_whole(given.out / "soak.json", json.dumps(written, indent=2) + "\n")
     print(json.dumps(written, indent=2))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +12,7 @@ from typing import Any
 import torch
 
 from mermaide_pl.checks import one_line
-from mermaide_pl.processes import is_alive
+from mermaide_pl.whole_files import write_whole
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 CHECKPOINT_KEY = "mermaide_pl"
@@ -122,33 +120,17 @@ def _readable_beside(path: Path) -> str:
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
-    """Write a checkpoint whole or not at all: neither a reader nor a crash meets half a file.
+    """Write a checkpoint, see `write_whole`.
 
     Raises:
         ValueError: one line that says why it cannot be written.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder, it must be a file")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    content = io.BytesIO()  # PyTorch does not say why it cannot write to a file
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            process = left.suffixes[-2].removeprefix(".")
-            if not (process.isdecimal() and is_alive(int(process))):
-                left.unlink(missing_ok=True)  # by a process that was killed
-        content = io.BytesIO()  # PyTorch does not say why it cannot write to a file
         torch.save(checkpoint, content)
-        with beside.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: PyTorch's
-        raise ValueError(f"checkpoint {path} cannot be written: {one_line(error)}") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)  # after os.replace there is none
+    except RuntimeError as error:
+        raise ValueError(f"{path} cannot be written: {one_line(error)}") from None
+    write_whole(path, content.getbuffer())
 
 
 def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -17,23 +17,21 @@ An episode is one game of T steps with one agent, and every reset meets another 
   pulled, in agent labels, and ``aligned``, whether it was the target, both as they truly happened.
 
 Equal seeds meet equal agents, with the random numbers that `rollout` draws for the stream "query".
+Nothing is drawn: ``render_mode`` is None, and `render` returns None.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from mermaide_pl.agents import UCB
-from mermaide_pl.checks import check_levels, check_number
+from mermaide_pl.checks import check_levels, whole_number
+from mermaide_pl.encounters import NUM_TASKS, Encounter, Setting
 from mermaide_pl.game import Game
-from mermaide_pl.population_files import load_population
-from mermaide_pl.principal import Past, Tallies
-from mermaide_pl.stepwise_rollout import Episodes
-from mermaide_pl.tasks import AgentFamily, Population, Split
+from mermaide_pl.tasks import Population, Split
 
 try:
     import gymnasium
@@ -43,95 +41,11 @@ except ModuleNotFoundError:
     ) from None
 from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Discrete
+from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 ENVIRONMENT_ID = "mermaide/Bandit-v0"
-_NUM_TASKS = 2**40  # of a split
-_ENCODING = Tallies()
-
-
-class _Encounters:
-    """M agents at once, episode after episode: all that both environments do.
-
-    Args:
-        num_agents: M.
-        population: agents, or the path of their YAML file; by default UCB agents with moderate
-            exploration.
-        game: the rules; by default those of `Game` with the arms of the population.
-        split: which of the population's agents.
-    """
-
-    def __init__(
-        self,
-        num_agents: int,
-        population: Population | str | Path | None,
-        game: Game | None,
-        split: Split,
-    ) -> None:
-        check_number("num_envs", num_agents, low=1)
-        if population is None:
-            population = Population([AgentFamily(UCB, {"beta": [0.17, 0.27, 0.42, 0.5, 0.67]})])
-        elif not isinstance(population, Population):
-            population = load_population(population)
-        self._population = population
-        self._game = game or Game(num_arms=population.num_arms)
-        if population.num_arms != self._game.num_arms:
-            raise ValueError(
-                f"the agents have {population.num_arms} arms, the game has {self._game.num_arms}"
-            )
-        population.sample(range(1), split=split)  # refuses an unknown split
-        self._split: Split = split
-        self._num_agents = num_agents
-        self._past: Past | None = None
-        low, high = (bound.numpy() for bound in _ENCODING.bounds(self._game))
-        self.observation_space = Box(low, high, dtype=np.float32)
-        self.action_space = Discrete(self._game.num_levels)
-
-    @property
-    def over(self) -> bool:
-        """Whether the episodes have ended."""
-        return self._past is not None and int(self._past.step) == self._game.num_steps
-
-    @torch.inference_mode()
-    def meet(
-        self, randomness: np.random.Generator, options: dict[str, Any] | None
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Meet agents drawn from the split: their features [M, F], and infos [M]."""
-        if options:
-            raise ValueError(f"reset of {ENVIRONMENT_ID} takes no options, got {options}")
-        self._numbers = randomness.integers(_NUM_TASKS, size=self._num_agents)
-        tasks = self._population.sample(self._numbers.tolist(), split=self._split)
-        self._episodes = Episodes(tasks, self._game, stream="query", num_episodes=1)
-        self._episodes.start()
-        self._past = Past.empty(tasks.base_rewards, self._game, self._num_agents, 1)
-        return self._features(self._past), {"task": self._numbers.copy()}
-
-    @torch.inference_mode()
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-        """Play `actions` [M]: features [M, F], rewards float64 [M], whether ended [M], infos."""
-        if self._past is None or self.over:
-            raise ResetNeeded(f"{ENVIRONMENT_ID}: no episode is running, call reset() first")
-        actions = np.asarray(actions)
-        check_levels("actions", actions, self._num_agents, self._game.num_levels)
-        levels = torch.as_tensor(actions).long().unsqueeze(1)
-        step, game, tasks = int(self._past.step), self._game, self._episodes.tasks
-        played = self._episodes.play_step(step, levels)
-        self._past.add(played.observed_arms, levels, played.observed_agent_rewards, game)
-        aligned = played.arms == tasks.target_arm.unsqueeze(1)
-        rewards = game.principal_rewards(aligned, game.bonus_of(levels, tasks.base_rewards))
-        infos = {
-            "task": self._numbers.copy(),
-            "arm": played.arms[:, 0].numpy(),
-            "aligned": aligned[:, 0].numpy(),
-        }
-        over = np.full(self._num_agents, self.over)
-        return self._features(self._past), rewards[:, 0].double().numpy(), over, infos
-
-    def _features(self, past: Past) -> np.ndarray:
-        return _ENCODING.features(past, self._game)[:, 0].numpy()
 
 
 class BanditEnv(gymnasium.Env[np.ndarray, np.int64]):
@@ -142,6 +56,7 @@ class BanditEnv(gymnasium.Env[np.ndarray, np.int64]):
             exploration.
         game: the rules; by default those of `Game` with the arms of the population.
         split: which of the population's agents: train, val, test or tune.
+        render_mode: None.
 
     Raises:
         ValueError: one line that says which input is wrong.
@@ -155,36 +70,50 @@ class BanditEnv(gymnasium.Env[np.ndarray, np.int64]):
         *,
         game: Game | None = None,
         split: Split = "train",
+        render_mode: None = None,
     ) -> None:
-        self._encounters = _Encounters(1, population, game, split)
-        self.observation_space = self._encounters.observation_space
-        self.action_space = self._encounters.action_space
+        _check_render_mode(render_mode)
+        self._setting = Setting.of(population, game, split)
+        self._encounter: Encounter | None = None
+        self.observation_space, self.action_space = _spaces(self._setting)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Meet another agent."""
         super().reset(seed=seed)
-        features, infos = self._encounters.meet(self.np_random, options)
-        return features[0], _only(infos)
+        _refuse_options(options)
+        self._encounter = Encounter(self._setting, [_draw(self.np_random)])
+        return self._encounter.features()[0], _only(self._encounter.infos())
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Play one step."""
-        features, rewards, over, infos = self._encounters.step(np.asarray([action]))
-        return features[0], rewards.item(), over.item(), False, _only(infos)
+        encounter = self._encounter
+        if encounter is None or encounter.is_over:
+            raise _reset_needed()
+        actions = np.asarray([action])
+        check_levels("actions", actions, 1, self._setting.game.num_levels)
+        rewards, infos = encounter.step(actions)
+        return encounter.features()[0], rewards.item(), encounter.is_over, False, _only(infos)
+
+    def render(self) -> None:
+        """Nothing."""
 
 
 class BanditVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """M agents that step together, as one batch; see the module.
 
-    All episodes end at once. The step after that ignores its actions and meets M other agents
-    (`AutoresetMode.NEXT_STEP`, Gymnasium's default).
+    All episodes end at once, unless some were reset before. The step after the end ignores its
+    action and meets another agent (`AutoresetMode.NEXT_STEP`, Gymnasium's default).
 
     Args:
         num_envs: M.
         population: as of `BanditEnv`.
         game: as of `BanditEnv`.
         split: as of `BanditEnv`.
+        max_episode_steps: episodes are truncated after so many steps, as by Gymnasium's `TimeLimit`
+            around `BanditEnv`; None or -1 for those of the game.
+        render_mode: None.
 
     Raises:
         ValueError: one line that says which input is wrong.
@@ -202,42 +131,159 @@ class BanditVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         *,
         game: Game | None = None,
         split: Split = "train",
+        max_episode_steps: int | None = None,
+        render_mode: None = None,
     ) -> None:
-        self._encounters = _Encounters(num_envs, population, game, split)
-        self.num_envs = num_envs
-        self.single_observation_space = self._encounters.observation_space
-        self.single_action_space = self._encounters.action_space
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        _check_render_mode(render_mode)
+        self.num_envs = whole_number("num_envs", num_envs, low=1)
+        self._setting = Setting.of(population, game, split)
+        self._limit: int | None = None
+        if max_episode_steps not in (None, -1):
+            self._limit = whole_number("max_episode_steps", max_episode_steps, low=1)
+        self.single_observation_space, self.single_action_space = _spaces(self._setting)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        # those whose episodes began together share an encounter
+        self._encounters = np.full(self.num_envs, None, dtype=object)
+        self._places = np.zeros(self.num_envs, dtype=np.int64)  # in their encounter
+        # of agents that were seeded by a list; the others share `np_random`
+        self._own_random: dict[int, np.random.Generator] = {}
+        self._features = np.zeros(self.observation_space.shape or (), dtype=np.float32)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Meet M other agents, whether or not the episodes have ended."""
-        super().reset(seed=seed)
-        features, infos = self._encounters.meet(self.np_random, options)
-        return features, _of_all(infos)
+        """Meet other agents, whether or not the episodes have ended.
+
+        Args:
+            seed: one for all, or a list of M: an agent that has its own is the one that `BanditEnv`
+                meets with that seed. Without a seed it goes on.
+            options: ``reset_mask``, bool [M]: which agents to leave for others; all by default.
+
+        Returns:
+            Features of all, and infos of those that were met.
+
+        Raises:
+            ValueError: one line that says which input is wrong.
+        """
+        mask = self._reset_mask(options)
+        if not mask.all() and None in self._encounters:
+            raise _reset_needed()
+        if isinstance(seed, Sequence | np.ndarray):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"seed must have {self.num_envs} values, got {len(seed)}")
+            self._own_random |= {
+                row: seeding.np_random(whole_number(f"seed[{row}]", seed[row], low=0))[0]
+                for row in np.flatnonzero(mask).tolist()
+                if seed[row] is not None
+            }
+        else:
+            super().reset(seed=seed)
+            if seed is not None:
+                self._own_random = {
+                    row: own for row, own in self._own_random.items() if not mask[row]
+                }
+        infos = self._meet(np.flatnonzero(mask))
+        return self._features.copy(), infos
 
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Play one step with each agent, or meet others if the episodes have ended."""
-        if self._encounters.over:
-            features, infos = self._encounters.meet(self.np_random, None)
-            rewards, over = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.bool_)
-        else:
-            features, rewards, over, infos = self._encounters.step(actions)
-        return features, rewards, over, np.zeros_like(over), _of_all(infos)
+        """Play one step with each agent, or meet another where the episode has ended."""
+        encounters = dict.fromkeys(self._encounters.tolist())
+        if None in encounters:
+            raise _reset_needed()
+        rows_of = {each: np.flatnonzero(self._encounters == each) for each in encounters}
+        ended, over, cut = np.zeros((3, self.num_envs), dtype=np.bool_)
+        for encounter, rows in rows_of.items():
+            ended[rows] = encounter.is_over or encounter.num_steps == self._limit
+        levels = np.array(actions)
+        if levels.shape == ended.shape:
+            levels[ended] = 0
+        check_levels("actions", levels, self.num_envs, self._setting.game.num_levels)
+        rewards, infos = np.zeros(self.num_envs), dict[str, Any]()
+        for encounter, rows in rows_of.items():
+            if ended[rows[0]]:
+                continue
+            places = self._places[rows]
+            given = np.zeros(encounter.num_agents, dtype=np.int64)
+            given[places] = levels[rows]  # those that were left play on, unseen
+            paid, seen = encounter.step(given)
+            rewards[rows], self._features[rows] = paid[places], encounter.features()[places]
+            over[rows], cut[rows] = encounter.is_over, encounter.num_steps == self._limit
+            self._note(infos, rows, {name: values[places] for name, values in seen.items()})
+        if ended.any():
+            infos = self._meet(np.flatnonzero(ended), infos)
+        return self._features.copy(), rewards, over, cut, infos
+
+    def render(self) -> None:
+        """Nothing."""
+
+    def _meet(self, rows: np.ndarray, infos: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Begin episodes of some rows with other agents; what is known of them, added to infos."""
+        numbers = [_draw(self._own_random.get(row, self.np_random)) for row in rows.tolist()]
+        encounter = Encounter(self._setting, numbers)
+        self._encounters[rows], self._places[rows] = encounter, np.arange(len(rows))
+        self._features[rows] = encounter.features()
+        return self._note({} if infos is None else infos, rows, encounter.infos())
+
+    def _note(
+        self, infos: dict[str, Any], rows: np.ndarray, seen: dict[str, np.ndarray]
+    ) -> dict[str, Any]:
+        """Add entries of some rows, with Gymnasium's masks, which say who has an entry."""
+        for name, values in seen.items():
+            if name not in infos:
+                infos[name] = np.zeros(self.num_envs, dtype=values.dtype)
+                infos[f"_{name}"] = np.zeros(self.num_envs, dtype=np.bool_)
+            infos[name][rows], infos[f"_{name}"][rows] = values, True
+        return infos
+
+    def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
+        options = dict(options or {})
+        mask = options.pop("reset_mask", None)
+        _refuse_options(options, "reset_mask alone")
+        if mask is None:
+            return np.ones(self.num_envs, dtype=np.bool_)
+        mask = np.asarray(mask)
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+            raise ValueError(
+                f"reset_mask must be {self.num_envs} bools, at least one of them true, got"
+                f" {mask.dtype} of shape {mask.shape}"
+                + (", all false" if mask.dtype == np.bool_ else "")
+            )
+        return mask
+
+
+def _spaces(setting: Setting) -> tuple[Box, Discrete]:
+    low, high = setting.bounds()
+    return Box(low, high, dtype=np.float32), Discrete(setting.game.num_levels)
+
+
+def _draw(randomness: np.random.Generator) -> int:
+    """The number of an agent."""
+    return int(randomness.integers(NUM_TASKS))
+
+
+def _check_render_mode(render_mode: object) -> None:
+    if render_mode is not None:
+        raise ValueError(f"render_mode must be None, nothing is drawn, got {render_mode!r:.60}")
+
+
+def _refuse_options(options: dict[str, Any] | None, allowed: str = "none") -> None:
+    if options:
+        names = ", ".join(map(str, options))
+        raise ValueError(f"reset of {ENVIRONMENT_ID}: unknown options {names}, allowed: {allowed}")
+
+
+def _reset_needed() -> ResetNeeded:
+    return ResetNeeded(f"{ENVIRONMENT_ID}: no episode is running, call reset() first")
 
 
 def _only(infos: dict[str, np.ndarray]) -> dict[str, Any]:
     return {name: values.item() for name, values in infos.items()}
-
-
-def _of_all(infos: dict[str, np.ndarray]) -> dict[str, Any]:
-    """With the masks of Gymnasium's vector environments, which say who has an entry: all have."""
-    masks = {f"_{name}": np.ones(len(values), dtype=np.bool_) for name, values in infos.items()}
-    return infos | masks
 
 
 if ENVIRONMENT_ID not in gymnasium.registry:  # a module may be loaded again

@@ -23,6 +23,7 @@ from mermaide_pl.processes import processes
 from mermaide_pl.score_table import LEARNED, REASON, Row, print_table
 from mermaide_pl.tasks import Population
 from mermaide_pl.trained import check_arms, read_principals
+from mermaide_pl.whole_files import write_whole
 from mermaide_pl.yardsticks import schedule_grids
 
 NUM_TUNING_AGENTS = 300
@@ -103,10 +104,10 @@ def evaluate(
         fixed = [*UNTUNED, *schedules]
         rows = [row for name, each in scores.items() for row in _rows(name, each, fixed)]
         if share.rank == 0:
-            if out is not None:
-                Path(out).write_text(json.dumps(rows, indent=1) + "\n")
             print_table(rows, console, learned=modules)
             console.print(f"Game: {game}.", highlight=False)
+            if out is not None:
+                write_whole(out, json.dumps(rows, indent=1) + "\n")
             _print_places(console, list(schedules.values()), paths, out)
     return rows
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, groupby
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,9 +18,19 @@ from mermaide_pl.game import Game
 
 REQUIRED = ("episode", "step", "arm", "intervention")
 OPTIONAL = ("agent_reward", "propensity")
+_FIELDS = {
+    "arm": "arms",
+    "intervention": "levels",
+    "agent_reward": "agent_rewards",
+    "propensity": "propensities",
+}
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_NUM_ROWS = 2**12  # that are read at a time
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_BOOLS = {"false": 0, "true": 1}
 _LARGEST = torch.finfo(torch.float32).max
+_LARGEST_WHOLE = 2**53  # beyond it floating-point numbers leave integers out
 
 
 def read_histories(path: str | Path, game: Game) -> list[Episode]:
@@ -30,11 +40,11 @@ def read_histories(path: str | Path, game: Game) -> list[Episode]:
     ``arm`` (0 to A - 1, as the agent labels them), ``intervention`` (the level, 0 to L - 1); and if
     recorded ``agent_reward`` (bonus included; needed where the principal sees it, else not used)
     and ``propensity`` (the probability with which the logged level was chosen). The rows of an
-    episode follow each other, in the order of its steps. Messages count rows from 1, below the
-    header.
+    episode follow each other, in the order of its steps. In any column ``1``, ``1.0`` and ``true``
+    are the same number. Messages count rows from 1, below the header.
 
     Args:
-        path: a file that ends in ``.csv`` (UTF-8, with a header) or ``.parquet``.
+        path: a file that ends in ``.csv`` (UTF-8, with commas and a header) or ``.parquet``.
         game: the rules that the agent was met under.
 
     Returns:
@@ -48,85 +58,166 @@ def read_histories(path: str | Path, game: Game) -> list[Episode]:
     if suffix not in _TABLES or "\0" in str(path):  # which no file can be named by
         raise ValueError(one_line(f"history {path} must end in {' or '.join(_TABLES)}"))
     try:
-        header, *rows = _TABLES[suffix](path) or [[]]
+        table = _TABLES[suffix](path)
+        columns = [str(name).strip() for name in next(table)]
+        _check_columns(path, columns, game)
+        history = _History(path, columns, game)
+        for values in table:
+            history.add(values)
     except OSError as error:
         raise ValueError(f"history {path} cannot be read: {error.strerror}") from None
-    columns = [name.strip() for name in header]
-    _check_columns(path, columns, game)
-    episodes: dict[int, Episode] = {}
-    for number, cells in enumerate(rows, start=1):
-        place = f"history {path}, row {number}"
-        if len(cells) != len(columns):
-            raise ValueError(
-                f"{place}, column {(*columns, 'after the last')[min(len(cells), len(columns))]}:"
-                f" a row must have {len(columns)} cells, got {len(cells)}"
-            )
-        _Row(place, dict(zip(columns, cells, strict=True))).add_to(episodes, game)
-    if not episodes:
+    if not history.episodes:
         raise ValueError(f"history {path} has no rows below its header")
-    return list(episodes.values())
+    return list(history.episodes.values())
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One row, and its place for messages."""
+class _History:
+    """Episodes that are read some rows at a time.
 
-    place: str
-    cells: dict[str, str]
+    Args:
+        path: the file, for messages.
+        columns: its header.
+        game: the rules.
+    """
 
-    def add_to(self, episodes: dict[int, Episode], game: Game) -> None:
-        """Add the step to its episode, a new one if it has that number for the first time."""
-        label = self._integer("episode")
-        is_new = label not in episodes
-        if not is_new and label != next(reversed(episodes)):
-            raise self._refusal("episode", "the rows of an episode must follow each other")
-        if is_new:
-            episodes[label] = Episode(
-                [],
-                [],
-                [] if "agent_reward" in self.cells else None,
-                [] if "propensity" in self.cells else None,
-            )
-        episode = episodes[label]
-        step = self._integer("step")
-        if step != len(episode):
-            raise self._refusal("step", f"must be {len(episode)}, steps count from 0 in an episode")
-        if step >= game.num_steps:
-            raise self._refusal("step", f"must be at most {game.num_steps - 1}")
-        episode.arms.append(self._integer("arm", game.num_arms - 1))
-        episode.levels.append(self._integer("intervention", game.num_levels - 1))
-        if episode.agent_rewards is not None:
-            episode.agent_rewards.append(self._number("agent_reward"))
-        if episode.propensities is not None:
-            propensity = self._number("propensity")
-            if not 0.0 < propensity <= 1.0:
-                raise self._refusal("propensity", "must be above 0 and at most 1")
-            episode.propensities.append(propensity)
+    def __init__(self, path: Path, columns: Sequence[str], game: Game) -> None:
+        self.episodes: dict[int, Episode] = {}
+        self._path, self._game, self._num_rows = path, game, 0
+        readers: dict[str, Callable[[str], float]] = {
+            "episode": _whole_number(),
+            "step": _whole_number(),
+            "arm": _whole_number(game.num_arms - 1),
+            "intervention": _whole_number(game.num_levels - 1),
+            "agent_reward": _finite_number,
+            "propensity": _probability,
+        }
+        self._columns = {
+            name: (columns.index(name), read) for name, read in readers.items() if name in columns
+        }
 
-    def _integer(self, column: str, high: int | None = None) -> int:
-        text = self.cells[column].strip()
-        allowed = "an integer" if high is None else f"an integer from 0 to {high}"
-        if not _INTEGER.fullmatch(text) or (high is not None and not 0 <= int(text) <= high):
-            raise self._refusal(column, f"must be {allowed}")
-        return int(text)
+    def add(self, values: Sequence[Sequence[Any]]) -> None:
+        """Add the rows that follow.
 
-    def _number(self, column: str) -> float:
-        text = self.cells[column].strip()
-        value = float(text) if _NUMBER.fullmatch(text) else math.nan
-        if not abs(value) <= _LARGEST:
-            raise self._refusal(column, "must be a finite number")
-        return value
+        Args:
+            values: of each column, as texts or as a file types them.
 
-    def _refusal(self, column: str, allowed: str) -> ValueError:
-        shown = self.cells[column]
+        Raises:
+            ValueError: naming the first cell that is wrong.
+        """
+        end, refusal = len(values[0]), None
+        numbers: dict[str, list[Any]] = {}
+        for name, (place, read) in self._columns.items():
+            cells, column = _Cells(read), values[place][:end]
+            try:
+                numbers[name] = [cells[value] for value in column]
+            except ValueError as error:  # whatever is wrong in rows before comes first
+                end = next(row for row, value in enumerate(column) if value not in cells)
+                numbers[name] = [cells[value] for value in column[:end]]
+                refusal = self._refusal(name, end, column[end], str(error))
+        first = 0
+        for label, rows in groupby(numbers["episode"][:end]):
+            rows_of_it = range(first, first + sum(1 for _ in rows))
+            self._add_steps(label, rows_of_it, numbers, values)
+            first = rows_of_it.stop
+        if refusal is not None:
+            raise refusal
+        self._num_rows += end
+
+    def _add_steps(
+        self,
+        label: int,
+        rows: range,
+        numbers: Mapping[str, list[Any]],
+        values: Sequence[Sequence[Any]],
+    ) -> None:
+        """Add rows of one episode, a new one if it has that number for the first time."""
+
+        def refusal(column: str, row: int, allowed: str) -> ValueError:
+            return self._refusal(column, row, values[self._columns[column][0]][row], allowed)
+
+        if label not in self.episodes:
+            recorded: Any = ([] if name in numbers else None for name in OPTIONAL)
+            self.episodes[label] = Episode([], [], *recorded)
+        elif label != next(reversed(self.episodes)):
+            raise refusal("episode", rows.start, "the rows of an episode must follow each other")
+        episode = self.episodes[label]
+        last = self._game.num_steps - 1
+        for step, row in enumerate(rows, start=len(episode)):
+            if numbers["step"][row] != step:
+                allowed = f"must be {step}, steps count from 0 in an episode"
+                raise refusal("step", row, allowed)
+            if step > last:
+                raise refusal("step", row, f"must be at most {last}")
+        for name, field in _FIELDS.items():
+            if name in numbers:
+                getattr(episode, field).extend(numbers[name][rows.start : rows.stop])
+
+    def _refusal(self, column: str, row: int, value: Any, allowed: str) -> ValueError:
+        place = f"history {self._path}, row {self._num_rows + row + 1}, column {column}"
+        shown = _text(value)
+        allowed = "must be UTF-8" if _is_no_text(shown) else allowed
         shown = shown if len(shown) <= 40 else f"{shown[:40]}..."
-        return ValueError(one_line(f"{self.place}, column {column}: {allowed}, got {shown!r}"))
+        return ValueError(one_line(f"{place}: {allowed}, got {shown!r}"))
+
+
+class _Cells(dict[Any, float]):
+    """The values of a column to the numbers that they stand for, each worked out once."""
+
+    def __init__(self, read: Callable[[str], float]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, value: Any) -> float:
+        number = self[value] = self._read(_text(value).strip())
+        return number
+
+
+def _text(value: Any) -> str:
+    """The text that CSV would hold."""
+    return "" if value is None else str(value)
+
+
+def _is_no_text(cell: str) -> bool:
+    return any("\udc80" <= sign <= "\udcff" for sign in cell)  # of bytes that are no UTF-8
+
+
+def _whole_number(high: int | None = None) -> Callable[[str], int]:
+    """What reads the integers from 0 to `high`, or all of them."""
+    allowed = "must be an integer" if high is None else f"must be an integer from 0 to {high}"
+
+    def read(text: str) -> int:
+        try:
+            value = int(text) if _INTEGER.fullmatch(text) else _finite_number(text)
+        except ValueError:
+            raise ValueError(allowed) from None
+        is_whole = isinstance(value, int) or (value.is_integer() and abs(value) <= _LARGEST_WHOLE)
+        if not is_whole or (high is not None and not 0 <= value <= high):
+            raise ValueError(allowed)
+        return int(value)
+
+    return read
+
+
+def _finite_number(text: str) -> float:
+    value = float(text) if _NUMBER.fullmatch(text) else float(_BOOLS.get(text.lower(), math.nan))
+    if not abs(value) <= _LARGEST:
+        raise ValueError("must be a finite number")
+    return value
+
+
+def _probability(text: str) -> float:
+    value = _finite_number(text)
+    if not 0.0 < value <= 1.0:
+        raise ValueError("must be above 0 and at most 1")
+    return value
 
 
 def _check_columns(path: Path, columns: Sequence[str], game: Game) -> None:
     known = (*REQUIRED, *OPTIONAL)
     if not any(columns):
         raise ValueError(f"history {path} is empty, it needs the columns {', '.join(REQUIRED)}")
+    if _is_no_text("".join(columns)):
+        raise ValueError(f"history {path} (its header) must be UTF-8")
     needed = (*REQUIRED, "agent_reward") if game.observation.sees_agent_rewards else REQUIRED
     unknown = [column for column in columns if column not in known]
     twice = [column for column in known if columns.count(column) > 1]
@@ -141,39 +232,68 @@ def _check_columns(path: Path, columns: Sequence[str], game: Game) -> None:
             )
 
 
-def _csv_table(path: Path) -> list[list[str]]:
-    """The header and the rows, blank lines left out."""
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start)
-        raise ValueError(f"history {path}, row {row}: must be UTF-8, {error.reason}") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        return [row for row in reader if row]
-    except csv.Error as error:
-        row = max(0, reader.line_num - 1)
-        raise ValueError(f"history {path}, row {row}: is not CSV, {one_line(error)}") from None
+def _csv_table(path: Path) -> Iterator[list[Any]]:
+    """The header, then some rows at a time, by columns; blank lines are left out."""
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        first = file.readline()
+        for separator, name in _SEPARATORS.items():
+            if separator in first and "," not in first:
+                raise ValueError(
+                    f"history {path} (its header): columns are separated by {name}, must be by"
+                    " commas"
+                )
+        reader = csv.reader(chain([first], file), strict=True)
+        try:
+            rows = filter(None, reader)
+            header = next(rows, [])
+            yield header
+            cells: list[str] = []  # a list of rows would keep the garbage collector busy
+            for number, row in enumerate(rows, start=1):
+                if len(row) != len(header):
+                    yield _columns(cells, len(header))
+                    _refuse_length(f"history {path}, row {number}", header, row)
+                cells += row
+                if number % _NUM_ROWS == 0:
+                    yield _columns(cells, len(header))
+                    cells = []
+            yield _columns(cells, len(header))
+        except csv.Error as error:
+            number = max(0, reader.line_num - 1)
+            raise ValueError(
+                f"history {path}, row {number}: is not CSV, {one_line(error)}"
+            ) from None
 
 
-def _parquet_table(path: Path) -> list[list[str]]:
-    """The header and the rows, every cell as the text that CSV would hold."""
+def _columns(cells: list[str], width: int) -> list[Any]:
+    return [cells[place::width] for place in range(width)]
+
+
+def _refuse_length(place: str, header: Sequence[str], row: Sequence[str]) -> None:
+    column = (*map(str.strip, header), "after the last")[min(len(row), len(header))]
+    raise ValueError(
+        one_line(f"{place}, column {column}: a row must have {len(header)} cells, got {len(row)}")
+    )
+
+
+def _parquet_table(path: Path) -> Iterator[list[Any]]:
+    """The header, then some rows at a time, by columns."""
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import ArrowException, parquet, types
     except ImportError:
         raise ValueError(
             f"history {path}: Parquet needs pyarrow, pip install 'mermaide-pl[parquet]'; or use CSV"
         ) from None
     try:
-        table = parquet.ParquetFile(path).read()
+        with parquet.ParquetFile(path) as file:
+            yield file.schema_arrow.names
+            for batch in file.iter_batches(_NUM_ROWS):
+                columns = [column.to_pylist() for column in batch.columns]
+                yield [
+                    list(map(str, values)) if types.is_nested(column.type) else values
+                    for column, values in zip(batch.columns, columns, strict=True)
+                ]
     except (ArrowException, OSError) as error:
         raise ValueError(f"history {path} is not Parquet: {one_line(error)}") from None
-    columns = [column.to_pylist() for column in table.columns]
-    rows = [
-        ["" if value is None else str(value) for value in row] for row in zip(*columns, strict=True)
-    ]
-    return [table.column_names, *rows]
 
 
 _TABLES = {".csv": _csv_table, ".parquet": _parquet_table}

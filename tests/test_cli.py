@@ -518,6 +518,35 @@ def test_report_says_where_the_page_is(workplace, capsys):
     assert "There are no curves" in Path("new/page.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        (
+            "evaluate --ckpt_path whole.ckpt --population population.yaml --num_agents 4",
+            "burst",
+        ),  # the scores are not lost
+        ("report --logdir runs/a --num_agents 4", ""),
+        ("adapt --ckpt_path whole.ckpt --logs history.csv", ""),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named(command, printed, workplace, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), "--out", "/dev/full"])
+    assert stopped.value.code == 2
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert line == "mermaide: error: /dev/full cannot be written: No space left on device"
+    assert printed in said.out
+
+
+def test_a_configuration_that_cannot_be_written_is_named(workplace, capsys):
+    Path("config.yaml").mkdir()
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "fit.yaml"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("config.yaml cannot be written: Is a directory")
+
+
 @pytest.mark.parametrize(("command", "stage"), [("validate", "val"), ("test", "test")])
 @OTHER_FOLDER
 def test_scoring_a_checkpoint(command, stage, workplace, capsys):

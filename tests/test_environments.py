@@ -1,5 +1,7 @@
 """Both environments against the rollout, and against Gymnasium's own checks."""
 
+import copy
+import pickle
 import runpy
 import subprocess
 import sys
@@ -126,23 +128,12 @@ def test_one_vector_environment_is_the_single_one():
 
 
 def test_agents_behave_the_same_alone_and_side_by_side():
-    class Counting:
-        """A generator that hands out given task numbers."""
-
-        def __init__(self, numbers) -> None:
-            self.numbers = list(numbers)
-
-        def integers(self, _, size):
-            return np.array([self.numbers.pop(0) for _ in range(size)])
-
-    levels = levels_for(3)
+    levels, seeds = levels_for(3), [8, 5, 6]
     vector = BanditVectorEnv(3, POPULATION, game=GAME)
-    vector.np_random = Counting(range(3))
-    together = played_in_vector(vector, levels)
+    together = played_in_vector(vector, levels, seed=seeds)
     single = BanditEnv(POPULATION, game=GAME)
-    single.np_random = Counting(range(3))
-    for row in range(3):
-        alone = played_one_by_one(single, levels[row])
+    for row, seed in enumerate(seeds):
+        alone = played_one_by_one(single, levels[row], seed=seed)
         assert_same(alone, {name: values[row : row + 1] for name, values in together.items()})
 
 
@@ -212,6 +203,108 @@ def test_the_vector_environment_is_as_gymnasiums_own():
             np.testing.assert_array_equal(found, expected)
         actions = ours.action_space.sample()
         mine, other = ours.step(actions), theirs.step(actions)
+
+
+def same(mine: tuple, other: tuple) -> None:
+    """Whether two vector environments answered the same, types included."""
+    for found, expected in zip(mine[:-1], other[:-1], strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    assert_same(mine[-1], other[-1])
+
+
+@pytest.mark.parametrize("limit", [None, -1, 5, GAME.num_steps, 100])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_it_is_gymnasiums_own_with_lists_of_seeds_masks_and_limits(mode, limit):
+    num, random = 4, np.random.default_rng(0)
+    settings = {"num_envs": num, "population": POPULATION, "game": GAME, "render_mode": None}
+    ours, theirs = (
+        gymnasium.make_vec(
+            ENVIRONMENT_ID, vectorization_mode=one, max_episode_steps=limit, **settings
+        )
+        for one in ("vector_entry_point", mode)
+    )
+    seeds = [3, 11, 3, 2**40]
+    same(ours.reset(seed=seeds), theirs.reset(seed=seeds))
+    truncated = 0
+    for step in range(60):
+        actions = random.integers(GAME.num_levels, size=num)
+        mine = ours.step(actions)
+        same(mine, theirs.step(actions))
+        truncated += mine[3].sum()
+        if step % 7 == 3:
+            mask = random.random(num) < 0.5
+            mask[random.integers(num)] = True
+            seeds = [
+                None if number > 50 else number
+                for number in random.integers(100, size=num).tolist()
+            ]
+            options = [{"reset_mask": mask.copy()} for _ in range(2)]  # theirs takes it out
+            pair = zip((ours, theirs), options, strict=True)
+            same(*(one.reset(seed=seeds, options=given) for one, given in pair))
+            assert "reset_mask" in options[0]
+    assert bool(truncated) == (limit in (5, GAME.num_steps))
+    for one in (ours, theirs):
+        one.close()
+        one.close()
+
+
+def test_a_seed_takes_the_place_of_lists_of_seeds():
+    first, second = (BanditVectorEnv(3, POPULATION, game=GAME) for _ in range(2))
+    first.reset(seed=[4, 5, 6])
+    for one in (first, second):
+        one.reset(seed=7)
+    assert first.reset()[1]["task"].tolist() == second.reset()[1]["task"].tolist()
+    assert first.np_random_seed == 7
+
+
+@pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
+def test_nothing_is_drawn(make):
+    environment = make(ENVIRONMENT_ID, render_mode=None)
+    assert environment.render_mode is None and environment.metadata["render_modes"] == []
+    environment.reset(seed=0)
+    assert environment.unwrapped.render() is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium warns beforehand
+        with pytest.raises(ValueError, match=r"render_mode must be None, .*, got 'human'"):
+            make(ENVIRONMENT_ID, render_mode="human")
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_in_the_middle_goes_on_alike(copied):
+    vector = BanditVectorEnv(3, POPULATION, game=GAME)
+    vector.reset(seed=[1, None, 2])
+    levels = levels_for(3)
+    vector.step(levels[:, 0])
+    vector.reset(options={"reset_mask": np.array([False, True, False])})
+    twin = copied(vector)
+    for step in range(2 * GAME.num_steps):
+        actions = levels[:, step % GAME.num_steps]
+        same(vector.step(actions), twin.step(actions))
+    single = BanditEnv(POPULATION, game=GAME)
+    single.reset(seed=1)
+    single.step(1)
+    twin = copied(single)
+    for one in (single, twin):
+        one.step(2)
+    np.testing.assert_array_equal(single.step(0)[0], twin.step(0)[0])
+    assert single.reset()[1] == twin.reset()[1]
+
+
+def test_what_was_returned_stays_as_it_was():
+    vector = BanditVectorEnv(2, POPULATION, game=GAME)
+    answers = [vector.reset(seed=0), *(vector.step(levels) for levels in levels_for(2).T)]
+    kept = copy.deepcopy(answers)
+    vector.step(np.zeros(2, dtype=int))
+    for answer, before in zip(answers, kept, strict=True):
+        same(answer, before)
+    assert not np.shares_memory(answers[0][0], answers[1][0])
+
+
+def test_a_time_limit_truncates():
+    limited = gymnasium.make(ENVIRONMENT_ID, max_episode_steps=2, population=POPULATION, game=GAME)
+    limited.reset(seed=0)
+    assert [limited.step(0)[2:4] for _ in range(2)] == [(False, False), (False, True)]
 
 
 def test_gymnasiums_wrappers_count_whole_episodes():
@@ -309,6 +402,8 @@ def test_rewards_of_the_agent_have_no_bounds():
         ({"population": POPULATION, "game": Game(5)}, r"agents have 4 arms, the game has 5"),
         ({"split": "training"}, r"split must be one of train, .*, got 'training'"),
         ({"num_envs": 0}, r"num_envs must be .* at least 1, got 0"),
+        ({"num_envs": 2.5}, r"num_envs must be a whole number at least 1, got 2\.5"),
+        ({"max_episode_steps": 0}, r"max_episode_steps must be a whole number at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_played_is_refused(arguments, message):
@@ -344,7 +439,41 @@ def test_no_step_without_an_episode():
 
 
 def test_options_are_refused():
-    with pytest.raises(ValueError, match=r"takes no options, got .*reset_mask"):
+    with pytest.raises(ValueError, match=r"unknown options speed, allowed: none"):
+        BanditEnv(POPULATION).reset(options={"speed": 1})
+    with pytest.raises(ValueError, match=r"unknown options speed, allowed: reset_mask alone"):
+        BanditVectorEnv(2, POPULATION).reset(options={"speed": 1})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seed": [1]}, r"seed must have 2 values, got 1"),
+        ({"seed": [1, -1]}, r"seed\[1\] must be a whole number at least 0, got -1"),
+        ({"seed": [1, 0.5]}, r"seed\[1\] must be a whole number at least 0, got 0.5"),
+        ({"seed": -1}, r"[Ss]eed .*-1"),
+        (
+            {"options": {"reset_mask": np.array([True])}},
+            r"must be 2 bools, .* bool of shape \(1,\)",
+        ),
+        ({"options": {"reset_mask": np.array([0, 1])}}, r"must be 2 bools.* int64 of shape \(2,\)"),
+        ({"options": {"reset_mask": np.array([False, False])}}, r"at least one of them true"),
+    ],
+)
+def test_a_reset_that_cannot_be_changes_nothing(given, message):
+    vector, twin = (BanditVectorEnv(2, POPULATION, game=GAME) for _ in range(2))
+    for one in (vector, twin):
+        one.reset(seed=3)
+    with pytest.raises((ValueError, gymnasium.error.Error), match=message) as caught:
+        vector.reset(**given)
+    assert "\n" not in str(caught.value)
+    actions = np.array([1, 0])
+    np.testing.assert_array_equal(vector.step(actions)[0], twin.step(actions)[0])
+    assert vector.reset()[1]["task"].tolist() == twin.reset()[1]["task"].tolist()
+
+
+def test_some_cannot_be_reset_before_all_were():
+    with pytest.raises(ResetNeeded, match="call reset"):
         BanditVectorEnv(2, POPULATION).reset(options={"reset_mask": np.array([True, False])})
 
 

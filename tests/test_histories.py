@@ -1,5 +1,10 @@
 import csv
+import math
+import os
 import re
+import threading
+import tracemalloc
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -107,7 +112,7 @@ def test_a_damaged_cell_is_refused_by_its_place_or_is_another_history(
     except ValueError as error:
         found = re.search(r"a\.csv, row (\d+), column (\w+): .* got ['\"]", str(error))
         assert found is not None and "\n" not in str(error)
-        if name == "episode" and re.fullmatch(r"\s*[+-]?\d+\s*", damage, re.ASCII):
+        if name == "episode" and re.fullmatch(r"\s*[+-]?\d+\.?0*\s*", damage, re.ASCII):
             # a wrong number of an episode may come to light in the step that follows from it
             assert int(found[1]) >= row and found[2] in ("episode", "step")
         else:
@@ -115,7 +120,7 @@ def test_a_damaged_cell_is_refused_by_its_place_or_is_another_history(
     else:
         assert sum(map(len, other)) == len(rows) - 1
         if name == "step":
-            assert int(damage) == right  # +1 is the same step as 1, and no other can be the next
+            assert float(damage) == right  # +1 is the same step as 1, and no other can be the next
 
 
 @PROPERTY
@@ -149,7 +154,30 @@ REFUSALS = {
     "impossible": (f"{HEADER},propensity\n0,0,0,0,0\n", r"row 1, column propensity: must be above"),
     "infinite": (f"{HEADER},agent_reward\n0,0,0,0,inf\n", r"column agent_reward: .*finite"),
     "too large": (f"{HEADER},agent_reward\n0,0,0,0,1e39\n", r"column agent_reward: .*finite"),
-    "latin": (GOOD.encode() + b"\xe9,1,0,0\n", r"row 4: must be UTF-8"),
+    "latin": (GOOD.encode() + b"\xe9,1,0,0\n", r"row 4, column episode: must be UTF-8"),
+    "other encoding": (GOOD.encode("utf-16"), r"history\.csv \(its header\) must be UTF-8"),
+    "semicolons": (GOOD.replace(",", ";"), r"\(its header\): .* by semicolons, must be by commas"),
+    "tabs": (GOOD.replace(",", "\t"), r"\(its header\): columns are separated by tabs, must be"),
+    "quoted": ('"episode";"step"\n0;0\n', r"\(its header\): .* by semicolons, must be by commas"),
+    "twice": (GOOD.replace("7,1", "7,0"), r"row 2, column step: must be 1.*got '0'"),
+    "word": (GOOD.replace("7,1,0,1", "7,1,0,yes"), r"row 2, column intervention: .*got 'yes'"),
+    "beyond": (
+        GOOD.replace("7,1,0,1", "7,1,0,True").replace("3,0,1", "3,0,3.0"),
+        r"row 3, column arm",
+    ),
+    "not whole": (
+        GOOD.replace("3,0,1,0", "3.5,0,1,0"),
+        r"row 3, column episode: must be an integer",
+    ),
+    "huge": (
+        GOOD.replace("3,0,1,0", f"{10**30},0,1,0"),
+        r"row 3, column episode: must be an integer",
+    ),
+    "huge float": (GOOD.replace("3,0,1,0", "1e300,0,1,0"), r"row 3, column episode: .*an integer"),
+    "the first of two": (
+        GOOD.replace("7,0,2,0", "7,0,2,9").replace("3,0", "x,1"),
+        r"row 1, column in",
+    ),
     "quotes": (GOOD + '"3"1,1,0,0\n', r"row 4: is not CSV"),
 }
 
@@ -192,3 +220,98 @@ def test_cells_that_are_empty_in_parquet(tmp_path):
     rows = [HEADER.split(","), [0, 0, 1, 0], [0, 1, None, 0]]
     with pytest.raises(ValueError, match=r"row 2, column arm: .*0 to 2, got ''"):
         read_histories(write_parquet(tmp_path / "a.parquet", rows), GAME)
+
+
+def episodes_of(path: Path, rows: list[list[object]]) -> list[Episode]:
+    """The same from CSV and Parquet."""
+    read_from = write_csv(path / "a.csv", rows), write_parquet(path / "a.parquet", rows)
+    first, second = (read_histories(file, GAME) for file in read_from)
+    assert first == second
+    return first
+
+
+@pytest.mark.parametrize("kind", [bool, float, int, str, Decimal, lambda value: str(float(value))])
+@pytest.mark.parametrize("column", [*HEADER.split(","), "agent_reward", "propensity"])
+def test_a_number_is_accepted_by_value_in_any_column_and_type(kind, column, tmp_path):
+    header = [*HEADER.split(","), "agent_reward", "propensity"]
+    rows = [[0, 0, 1, 0, 1, 1], [0, 1, 0, 1, 0, 1], [1, 0, 1, 1, 1, 1]]
+    place = header.index(column)
+    typed = [[*row[:place], kind(row[place]), *row[place + 1 :]] for row in rows]
+    expected = [
+        Episode([1, 0], [0, 1], [1.0, 0.0], [1.0, 1.0]),
+        Episode([1], [1], [1.0], [1.0]),
+    ]
+    found = episodes_of(tmp_path, [header, *typed])
+    assert found == expected
+    assert {type(value) for episode in found for value in episode.arms + episode.levels} == {int}
+
+
+@pytest.mark.parametrize("spelling", [str, str.upper, str.lower])
+def test_truth_is_spelled_in_any_way(spelling, tmp_path):
+    text = GOOD.replace("7,1,0,1", spelling("7,1,False,True"))
+    assert read(tmp_path, text) == read(tmp_path, GOOD)
+
+
+def test_types_of_parquet_alone(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    path, names = tmp_path / "a.parquet", HEADER.split(",")
+    columns = [
+        pyarrow.array([5, 5], pyarrow.uint64()),
+        pyarrow.array([0.0, 1.0], pyarrow.float32()),
+        pyarrow.array(["2", "0"]).dictionary_encode(),
+        pyarrow.array([True, False]),
+    ]
+    parquet.write_table(pyarrow.table(columns, names), path)
+    assert read_histories(path, GAME) == [Episode([2, 0], [1, 0], None, None)]
+    for bad, shown in (([0, None], "''"), ([0, math.nan], "'nan'"), ([[0], [1]], r"'\[0\]'")):
+        columns[2] = pyarrow.array(bad)
+        parquet.write_table(pyarrow.table(columns, names), path)
+        with pytest.raises(ValueError, match=rf"row [12], column arm: .*0 to 2, got {shown}"):
+            read_histories(path, GAME)
+
+
+LONG = Game(num_arms=3, num_steps=200)
+
+
+def many(num_rows: int) -> list[list[object]]:
+    """Episodes of `LONG`."""
+    return [
+        HEADER.split(","),
+        *([row // 200, row % 200, row % 3, row // 3 % 2] for row in range(num_rows)),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_long_file_is_read_in_proportion_and_its_last_row_is_checked(kind, tmp_path):
+    rows = many(40_000)
+    write, path = {"csv": write_csv, "parquet": write_parquet}[kind], tmp_path / f"a.{kind}"
+    write(path, rows)
+    size = write_csv(tmp_path / "size.csv", rows).stat().st_size
+    tracemalloc.start()
+    try:
+        episodes = read_histories(path, LONG)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [arm for episode in episodes for arm in episode.arms] == [row[2] for row in rows[1:]]
+    assert peak < 5 * size
+    rows[-1][2] = 3
+    with pytest.raises(ValueError, match=r"row 40000, column arm: .* got '3'"):
+        read_histories(write(path, rows), LONG)
+
+
+def test_a_row_that_is_too_short_far_below(tmp_path):
+    path = write_csv(tmp_path / "a.csv", [*many(40_000), [10_000, 0, 1]])
+    with pytest.raises(ValueError, match=r"row 40001, column intervention: .* 4 cells, got 3"):
+        read_histories(path, LONG)
+
+
+def test_a_pipe_is_read(tmp_path):
+    path = tmp_path / "pipe.csv"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(GOOD,))
+    writer.start()
+    assert len(read_histories(path, GAME)) == 2
+    writer.join()

@@ -28,6 +28,7 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import POPULATION_HINT
 from mermaide_pl.processes import check_world, one_fate
 from mermaide_pl.tasks import Population
+from mermaide_pl.whole_files import write_whole
 from mermaide_pl.yaml_files import PARSER_MODE, file_names, read_yaml
 
 SUBCOMMANDS = ("fit", "validate", "test")
@@ -134,6 +135,19 @@ class _CLI(LightningCLI):
             report_fine_tuning(self.model, self.trainer, self._reported)
 
 
+class _SavedConfig(SaveConfigCallback):
+    """Lightning's ``config.yaml`` in the folder of the run, see `write_whole`."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write it."""
+        folder = trainer.log_dir  # all processes take part in finding it
+        if folder is None or "://" in folder:
+            super().setup(trainer, pl_module, stage)
+        elif trainer.is_global_zero:
+            content = self.parser.dump(self.config, skip_unset=False)
+            write_whole(Path(folder, self.config_filename), content)
+
+
 class _Unstarted(_CLI):
     """Builds what would run, and leaves it to the caller."""
 
@@ -175,7 +189,7 @@ def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
                 trainer_defaults={"logger": _LOGGER},
                 auto_configure_optimizers=False,
                 # a folder has the configuration of its training
-                save_config_callback=SaveConfigCallback if command == "fit" else None,
+                save_config_callback=_SavedConfig if command == "fit" else None,
                 save_config_kwargs={"overwrite": True},
                 parser_kwargs={"prog": "mermaide", "parser_mode": PARSER_MODE},
             )

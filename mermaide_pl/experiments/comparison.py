@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
-from mermaide_pl.checkpoints import CHECKPOINT_KEY, read_checkpoint, upgraded
+from mermaide_pl.checkpoints import (
+    CHECKPOINT_KEY,
+    read_checkpoint,
+    upgraded,
+    write_checkpoint,
+)
 from mermaide_pl.checks import check_number
 from mermaide_pl.contest import Scores, adapted_player, play_unseen, the_same, unseen_agents
 from mermaide_pl.datamodule import TaskDataModule
@@ -35,6 +38,7 @@ from mermaide_pl.population_files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
 from mermaide_pl.run_folders import occupied
 from mermaide_pl.tasks import TaskBatch
+from mermaide_pl.whole_files import write_whole
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 _LOGGER = logging.getLogger(__name__)
@@ -155,16 +159,13 @@ class _Runs:
         """Record what all runs have in common, if there are any, for those to come."""
         if not any(run.is_done for run in self.all()):
             return
-        path = self._out / _SETTINGS
-        beside = path.with_suffix(".tmp")
         text = json.dumps({**self._kept_settings(), **self._shared}, indent=1)
-        beside.write_text(text + "\n")
-        beside.replace(path)  # whole or not at all
+        write_whole(self._out / _SETTINGS, text + "\n")
 
     def _kept_settings(self) -> dict[str, Any]:
         path = self._out / _SETTINGS
         try:
-            found = json.loads(path.read_text()) if path.is_file() else {}
+            found = json.loads(path.read_bytes()) if path.is_file() else {}
             return upgraded(dict(found))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}") from None
@@ -172,7 +173,7 @@ class _Runs:
     def _is_of(self, run: _Run) -> bool:
         """Whether the principal kept of a run is of this configuration."""
         module, data = self._set_up(run)
-        steps = json.loads((run.folder / _TRAINING).read_text())["agent_steps"]
+        steps = json.loads((run.folder / _TRAINING).read_bytes())["agent_steps"]
         same_length = steps == agent_steps(module, data, self._given.num_validations)
         return same_length and is_made_by(read_checkpoint(run.folder / _PRINCIPAL), module, data)
 
@@ -224,10 +225,9 @@ class _Runs:
             module, data, folder=logs, num_epochs=self._given.num_validations, seed=run.seed
         )
         checkpoint = read_checkpoint(best)
-        run.folder.mkdir(parents=True, exist_ok=True)
         slim = {key: checkpoint[key] for key in ("state_dict", CHECKPOINT_KEY, "TaskDataModule")}
-        torch.save(slim, kept)
-        shutil.copy(logs / _TRAINING, record)
+        write_checkpoint(slim, kept)
+        write_whole(record, (logs / _TRAINING).read_bytes())
         return MermaideModule.from_checkpoint(checkpoint, best).eval()
 
     def _yardsticks(self, run: _Run) -> Iterator[Row]:

@@ -22,6 +22,7 @@ from mermaide_pl.experiments.comparison_summary import (
 )
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_family_matrix, draw_frontier, draw_method_scores
+from mermaide_pl.figures.style import save_png
 from mermaide_pl.intervals import (
     interquartile_mean,
     probability_of_improvement,
@@ -30,6 +31,7 @@ from mermaide_pl.intervals import (
 )
 from mermaide_pl.normalised_return import undefined_because
 from mermaide_pl.score_table import ALL, MEAN, SUMMARIES
+from mermaide_pl.whole_files import write_whole
 
 _LOGGER = logging.getLogger(__name__)
 SCORES = "scores.csv"
@@ -233,7 +235,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     table = _recorded(out / "table.csv", table)
     improvement = _recorded(out / "improvement.csv", improvement)
     page = summary_page(table, improvement, methods[0])
-    (out / "tables.md").write_text(page, encoding="utf-8")
+    write_whole(out / "tables.md", page)
     print_summary(table, improvement, methods[0], console)
     for condition, rows in by_condition(table).items():
         with_number = [
@@ -243,14 +245,14 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         ]
         if with_number and len(methods) > 1:
             picture = out / Condition(*condition).name / "normalised_return.png"
-            draw_method_scores(with_number, methods).savefig(picture)
+            save_png(draw_method_scores(with_number, methods), picture)
     pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [
         ("frontier.png", "cost", draw_frontier),
         ("families.png", "trained_on", partial(draw_family_matrix, method=methods[0])),
     ]
     for name, over, draw in pictures:
         if len({row[over] for row in table}) > 1:
-            draw(table).savefig(out / name)
+            save_png(draw(table), out / name)
     console.print(f"results: {out}")
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from mermaide_pl.agents import UCB
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_alignment_curves, draw_pull_maps
+from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game
 from mermaide_pl.intervals import bootstrap_mean
 from mermaide_pl.principal import InitialBurst, NoIntervention, Periodic, Player
@@ -79,7 +80,7 @@ def run(name: str, base_rewards: Sequence[float], out: Path, *, num_agents: int,
     write_rows(out / f"{name}_budgets.csv", _budget_rows(by_period))
     first = f"S1: every {periodic.period} steps"
     second = f"S2: first {burst.length} steps"
-    draw_pull_maps(
+    maps = draw_pull_maps(
         read_rows(out / f"{name}_maps.csv"),
         {
             "preferred_none": "(a) agent's arm\nno intervention",
@@ -87,11 +88,13 @@ def run(name: str, base_rewards: Sequence[float], out: Path, *, num_agents: int,
             "target_periodic": f"(c) target\n{first}",
             "target_burst": f"(d) target\n{second}",
         },
-    ).savefig(out / f"{name}.png")
-    draw_alignment_curves(
+    )
+    save_png(maps, out / f"{name}.png")
+    curves = draw_alignment_curves(
         read_rows(out / f"{name}_alignment.csv"),
         {"none": "none", "periodic": first, "burst": second},
-    ).savefig(out / f"{name}_alignment.png")
+    )
+    save_png(curves, out / f"{name}_alignment.png")
     near = mean_difference(shares["periodic"], shares["burst"], LOW_BETA)
     everywhere = mean_difference(shares["periodic"], shares["burst"])
     delta = base_rewards[PREFERRED_ARM] - base_rewards[TARGET_ARM]

@@ -16,6 +16,7 @@ from mermaide_pl.experiments.populations import POPULATIONS
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_episode, draw_timing
 from mermaide_pl.figures.intervention_rate import mean_and_interval
+from mermaide_pl.figures.style import save_png
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
 from mermaide_pl.principal import GreedyPlayer
@@ -59,11 +60,11 @@ def run(out: Path, quick: bool, seed: int) -> str:
     }
     write_rows(out / "fig6_rates.csv", rate_rows(played))
     rates = read_rows(out / "fig6_rates.csv")
-    draw_timing(rates).savefig(out / "fig6.png")
+    save_png(draw_timing(rates), out / "fig6.png")
     number = median_agent(played[_SHOWN])
     episode, arm_logits = episode_of(module, POPULATIONS[_SHOWN], number, seed)
     write_rows(out / "fig6_episode.csv", _episode_rows(episode, arm_logits))
-    draw_episode(episode, arm_logits).savefig(out / "fig6_episode.png")
+    save_png(draw_episode(episode, arm_logits), out / "fig6_episode.png")
     phases = ", ".join(
         f"{name} {' '.join(f'{rate:.2f}' for rate in rates_by_quarter(trajectory))}"
         for name, trajectory in played.items()

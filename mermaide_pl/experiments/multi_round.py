@@ -41,7 +41,7 @@ from mermaide_pl.experiments.followers import (
 from mermaide_pl.experiments.parameter_path import ParameterPath, Plane
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_meta_training
-from mermaide_pl.figures.style import shots_label
+from mermaide_pl.figures.style import save_png, shots_label
 from mermaide_pl.game import Game
 from mermaide_pl.intervals import student_mean
 from mermaide_pl.meta_step import Objective
@@ -94,7 +94,8 @@ def run(out: Path, quick: bool, seed: int) -> str:
     write_rows(out / "fig3.csv", summarise(by_seed))
     write_rows(out / "fig3_landscape.csv", surface)
     rows = read_rows(out / "fig3.csv")
-    draw_meta_training(read_rows(out / "fig3_landscape.csv"), rows).savefig(out / "fig3.png")
+    figure = draw_meta_training(read_rows(out / "fig3_landscape.csv"), rows)
+    save_png(figure, out / "fig3.png")
     return say(rows)
 
 

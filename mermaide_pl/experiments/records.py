@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from mermaide_pl.whole_files import write_whole
 
 Row = dict[str, Any]
 """Column name to number or text."""
@@ -15,22 +18,22 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows that all have the same columns; numbers with six significant digits.
 
     Raises:
-        ValueError: if a row has other columns than the first.
+        ValueError: if a row has other columns than the first, or the file cannot be written.
     """
     columns = list(rows[0])
     for row in rows:
         if list(row) != columns:
             raise ValueError(f"{path}: a row has the columns {list(row)}, the first has {columns}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_text(value) for value in row.values()] for row in rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_text(value) for value in row.values()] for row in rows)
+    write_whole(path, text.getvalue())
 
 
 def read_rows(path: Path) -> list[Row]:
     """Read what `write_rows` wrote; what looks like a number becomes one."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 

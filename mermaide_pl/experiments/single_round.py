@@ -36,6 +36,7 @@ from mermaide_pl.experiments.followers import (
 )
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_adaptation_curves
+from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game, PartialInformation
 from mermaide_pl.intervals import student_mean
 from mermaide_pl.meta_step import Objective
@@ -90,7 +91,7 @@ def run(out: Path, quick: bool, seed: int) -> str:
     write_rows(out / "fig2_by_seed.csv", by_seed)
     write_rows(out / "fig2.csv", summarise(by_seed))
     rows = read_rows(out / "fig2.csv")
-    draw_adaptation_curves(rows).savefig(out / "fig2.png")
+    save_png(draw_adaptation_curves(rows), out / "fig2.png")
     return say(rows)
 
 

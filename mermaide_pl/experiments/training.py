@@ -19,6 +19,7 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.run_folders import LOCK, occupied
 from mermaide_pl.spec import describe
+from mermaide_pl.whole_files import write_whole
 
 _LOGGER = logging.getLogger(__name__)
 _BEGUN, _DONE = "settings.json", "training.json"
@@ -58,13 +59,12 @@ def _train(
     best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
     begun, settings = folder / _BEGUN, json.dumps(_settings(module, data, num_epochs, seed))
     is_there = last.is_file() or (folder / _DONE).is_file()
-    if is_there and not (begun.is_file() and begun.read_text() == settings):
+    if is_there and not (begun.is_file() and begun.read_text(encoding="utf-8") == settings):
         _LOGGER.warning("%s: a training of other settings is deleted", folder)
         _empty(folder)
     if (folder / _DONE).is_file() and best.is_file():
         return best
-    folder.mkdir(parents=True, exist_ok=True)
-    begun.write_text(settings)
+    write_whole(begun, settings)
     started = time.perf_counter()
     trainer = pl.Trainer(
         max_epochs=num_epochs,
@@ -86,7 +86,7 @@ def _train(
         "agent_steps": agent_steps(module, data, num_epochs),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    (folder / _DONE).write_text(json.dumps(record) + "\n")
+    write_whole(folder / _DONE, json.dumps(record) + "\n")
     return best
 
 

@@ -6,11 +6,15 @@ touched, so drawing is safe in any process, with or without a display.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from mermaide_pl.whole_files import write_whole
 
 COLUMN_WIDTH = 3.4  # inches
 DOTS_PER_INCH = 200
@@ -34,6 +38,18 @@ def series_style(index: int) -> dict[str, Any]:
 def shots_label(shots: int) -> str:
     """How a line for `shots` support episodes is named."""
     return "1 shot" if shots == 1 else f"{shots} shots"
+
+
+def png(figure: Figure, *, dots_per_inch: int | None = None) -> bytes:
+    """The figure as a PNG file; without a number, at its own resolution."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dots_per_inch or "figure")
+    return file.getvalue()
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write the figure as a PNG file, see `write_whole`."""
+    write_whole(path, png(figure))
 
 
 def new_figure(height: float, panel_heights: Sequence[float] = (1.0,)) -> tuple[Figure, list[Axes]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,7 @@ from mermaide_pl.figures import (
     draw_trade_off,
     draw_training_curves,
 )
-from mermaide_pl.figures.style import shots_label
+from mermaide_pl.figures.style import png, shots_label
 from mermaide_pl.figures.training_curves import TRAINING
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.report.run_files import Curve, RunFiles
@@ -46,6 +45,7 @@ from mermaide_pl.score_table import (
 )
 from mermaide_pl.tasks import Population
 from mermaide_pl.trained import training_population
+from mermaide_pl.whole_files import write_whole
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _DOTS_PER_INCH = 300  # sharp on fine screens too
@@ -120,7 +120,7 @@ def write_report(
         has_forecast=module.principal.world_model is not None,
         met=list(met),
     )
-    out.write_text(page, encoding="utf-8")
+    write_whole(out, page)
     return out
 
 
@@ -164,9 +164,8 @@ def _pictures(
 
 
 def _data_uri(figure: Figure) -> str:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=_DOTS_PER_INCH)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    picture = png(figure, dots_per_inch=_DOTS_PER_INCH)
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 def _panels(curves: Mapping[str, Curve]) -> dict[str, dict[str, Curve]]:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mermaide_pl.class_paths import imports
 from mermaide_pl.experiments.records import Row, write_rows
+from mermaide_pl.figures.style import save_png
 from mermaide_pl.figures.sweep_trials import draw_sweep
 from mermaide_pl.sweeps.settings import Sweep, options
 from mermaide_pl.sweeps.study import ERROR
@@ -63,6 +64,8 @@ def write_results(given: Sweep, trials: Mapping[int, FrozenTrial], folder: Path)
     if not trials:
         print("no trial has begun")
         return
+    ranked = ranking(trials, given)
+    _print_table(given, trials, ranked)
     rows = [_row(place, trial, given) for place, trial in trials.items()]
     write_rows(folder / "sweep.csv", rows)
     logarithmic = {name for name, parameter in given.parameters.items() if parameter.log}
@@ -73,9 +76,7 @@ def write_results(given: Sweep, trials: Mapping[int, FrozenTrial], folder: Path)
         logarithmic=logarithmic,
         maximises=given.maximises,
     )
-    figure.savefig(folder / "sweep.png")
-    ranked = ranking(trials, given)
-    _print_table(given, trials, ranked)
+    save_png(figure, folder / "sweep.png")
     print(f"results: {folder / 'sweep.csv'}, {folder / 'sweep.png'}")
     if ranked:
         logger = {

@@ -24,6 +24,7 @@ from mermaide_pl.skipped_steps import DivergedError
 from mermaide_pl.sweeps.progress import SweepProgress
 from mermaide_pl.sweeps.settings import Configure, Sweep, options
 from mermaide_pl.sweeps.study import ERROR, WORKER, this_worker
+from mermaide_pl.whole_files import write_whole
 
 
 class TrainingError(Exception):
@@ -107,9 +108,8 @@ def _failures_noted(
         if ours and not isinstance(error, DivergedError):
             raise
         reason = one_line(f"{type(error).__name__}: {error}")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc())
         trial.set_user_attr(ERROR, reason)
+        write_whole(folder / "error.txt", traceback.format_exc())
         progress.say(f"trial {place} failed: {reason} ({folder / 'error.txt'})")
         raise TrainingError(reason) from None
 

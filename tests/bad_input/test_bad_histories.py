@@ -22,13 +22,13 @@ ROWS = [
     for step in range(4)
 ]
 NOT_WHOLE = TEXT | st.sampled_from(
-    ["1.5", "0x1", "1e0", "٣", "1_0", "-0.0", "nan", "+-1", "1" * 25]
+    ["1.5", "0x1", "1e-1", "٣", "1_0", "-0.5", "nan", "+-1", "1" * 25]
 )
 WRONG = {
     "episode": NOT_WHOLE,
     "step": NOT_WHOLE | st.sampled_from(["-1", "4", "99", "1000000000000"]),
     "arm": NOT_WHOLE | st.sampled_from(["-1", "3", "99"]),
-    "intervention": NOT_WHOLE | st.sampled_from(["-1", "2", "99", "true"]),
+    "intervention": NOT_WHOLE | st.sampled_from(["-1", "2", "99", "2.0", "yes"]),
     "agent_reward": TEXT | st.sampled_from(["nan", "inf", "-inf", "1e400", "1e39", "--1", "1.2.3"]),
     "propensity": TEXT
     | st.sampled_from(["0", "0.0", "-0.1", "1.0001", "nan", "inf", "1e-400", "-1e-300"]),

@@ -1,0 +1,121 @@
+"""Agents that are met one episode after another: all that the environments of Gymnasium share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mermaide_pl.agents import UCB
+from mermaide_pl.game import Game
+from mermaide_pl.population_files import load_population
+from mermaide_pl.principal import Past, Tallies
+from mermaide_pl.stepwise_rollout import Episodes
+from mermaide_pl.tasks import AgentFamily, Population, Split
+
+NUM_TASKS = 2**40
+"""Agents of a split."""
+_ENCODING = Tallies()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Which agents are met, and under which rules."""
+
+    population: Population
+    game: Game
+    split: Split
+
+    @classmethod
+    def of(
+        cls, population: Population | str | Path | None, game: Game | None, split: Split
+    ) -> Setting:
+        """The setting that is asked for.
+
+        Args:
+            population: agents, or the path of their YAML file; by default UCB agents with moderate
+                exploration.
+            game: the rules; by default those of `Game` with the arms of the population.
+            split: which of the population's agents.
+
+        Raises:
+            ValueError: one line that says which input is wrong.
+        """
+        if population is None:
+            population = Population([AgentFamily(UCB, {"beta": [0.17, 0.27, 0.42, 0.5, 0.67]})])
+        elif not isinstance(population, Population):
+            population = load_population(population)
+        game = game or Game(num_arms=population.num_arms)
+        if population.num_arms != game.num_arms:
+            raise ValueError(
+                f"the agents have {population.num_arms} arms, the game has {game.num_arms}"
+            )
+        population.sample(range(1), split=split)  # refuses an unknown split
+        return cls(population, game, split)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest features, float32 [F]."""
+        low, high = _ENCODING.bounds(self.game)
+        return low.numpy(), high.numpy()
+
+
+class Encounter:
+    """One episode with each of M agents, side by side.
+
+    Args:
+        setting: the rules.
+        numbers: of the agents in their split, M of them.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, setting: Setting, numbers: Sequence[int]) -> None:
+        self._game, self._numbers = setting.game, np.array(numbers)
+        self._tasks = setting.population.sample(list(numbers), split=setting.split)
+        self._episodes = Episodes(self._tasks, self._game, stream="query", num_episodes=1)
+        self._episodes.start()
+        self._past = Past.empty(self._tasks.base_rewards, self._game, len(numbers), 1)
+
+    @property
+    def num_agents(self) -> int:
+        """M."""
+        return len(self._numbers)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that were played."""
+        return int(self._past.step)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps of the game were played."""
+        return self.num_steps == self._game.num_steps
+
+    @torch.inference_mode()
+    def features(self) -> np.ndarray:
+        """What the principal sees, float32 [M, F]."""
+        return _ENCODING.features(self._past, self._game)[:, 0].numpy()
+
+    def infos(self) -> dict[str, np.ndarray]:
+        """The numbers of the agents, ``task`` [M]."""
+        return {"task": self._numbers.copy()}
+
+    @torch.inference_mode()
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Play a step.
+
+        Args:
+            actions: levels, integers [M].
+
+        Returns:
+            Rewards, float64 [M], and infos [M].
+        """
+        levels, game = torch.as_tensor(actions).long().unsqueeze(1), self._game
+        played = self._episodes.play_step(self.num_steps, levels)
+        self._past.add(played.observed_arms, levels, played.observed_agent_rewards, game)
+        aligned = played.arms == self._tasks.target_arm.unsqueeze(1)
+        rewards = game.principal_rewards(aligned, game.bonus_of(levels, self._tasks.base_rewards))
+        seen = {"arm": played.arms[:, 0].numpy(), "aligned": aligned[:, 0].numpy()}
+        return rewards[:, 0].double().numpy(), self.infos() | seen

@@ -1,0 +1,86 @@
+"""Files that are replaced whole or not at all; all that the package writes goes through here."""
+
+from __future__ import annotations
+
+import glob
+import os
+import platform
+import stat
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from mermaide_pl.checks import one_line
+from mermaide_pl.processes import is_alive
+
+
+def write_whole(path: str | Path, content: str | bytes | memoryview) -> None:
+    """Write a file whole or not at all: neither a reader nor a crash meets half of it.
+
+    The content goes to a file beside it, which then takes its place with the permissions of the old
+    one. A link stays, and what it leads to is replaced. What is no regular file (``/dev/stdout``, a
+    pipe) is written to as it is.
+
+    Args:
+        path: the file; its folder is made if need be.
+        content: bytes, or a text, which is written in UTF-8.
+
+    Raises:
+        ValueError: one line that names the file and says why it cannot be written.
+    """
+    path = Path(path)
+    if isinstance(content, str):  # names of files may hold what no text can
+        content = content.encode("utf-8", "backslashreplace")
+    try:
+        _write(path, content)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ValueError(one_line(f"{path} cannot be written: {reason}")) from None
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    try:
+        old = os.stat(path)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(Path(os.path.realpath(path)), content, None)
+        return
+    stream = _standard_stream(old)
+    if stream is None and stat.S_ISREG(old.st_mode):
+        os.close(os.open(path, os.O_WRONLY))  # one that must not be written is not replaced
+        _replace(Path(os.path.realpath(path)), content, stat.S_IMODE(old.st_mode))
+        return
+    with open(path if stream is None else os.dup(stream), "wb") as file:
+        file.write(content)
+
+
+def _replace(path: Path, content: bytes | memoryview, mode: int | None) -> None:
+    ours = f".mermaide.{platform.node()}."
+    for left in path.parent.glob(f"{glob.escape(ours)}*.tmp"):
+        process = left.name.removeprefix(ours).split(".")[0]
+        if not (process.isdecimal() and is_alive(int(process))):
+            left.unlink(missing_ok=True)  # by a process that was killed
+    beside = path.with_name(f"{ours}{os.getpid()}.{threading.get_native_id()}.tmp")
+    try:
+        beside.unlink(missing_ok=True)
+        with beside.open("xb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)  # after os.replace there is none
+
+
+def _standard_stream(file: os.stat_result) -> int | None:
+    """The descriptor of standard output or error, if that is this file: it must stay in place."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # there may be none
+            if os.path.samestat(os.fstat(stream.fileno()), file):
+                stream.flush()
+                return stream.fileno()
+    return None
