@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
 import logging
 import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
+
+from mermaide_pl.checks import one_line
+from mermaide_pl.native import trial
+from mermaide_pl.native.library_cache import LibraryCache
 
 Kernel: TypeAlias = Literal["auto", "torch", "native"]
 """Which code runs the hot loops: ``native`` C++, ``torch``, or ``auto``, native where it can be."""
 
 _SOURCE = Path(__file__).with_name("kernel.cpp")
 _LOGGER = logging.getLogger(__name__)
+_LONGEST = 600.0  # s, for a command, so that one that hangs is no reason to
 
 # The vector width that torch chose for this processor, and what the compiler needs for it;
 # `ATEN_CPU_CAPABILITY` changes both. Nothing here relaxes IEEE arithmetic: NaN stays NaN.
@@ -41,30 +47,45 @@ def library() -> ctypes.CDLL | str:
     The cache is ``$XDG_CACHE_HOME/mermaide_pl`` (by default ``~/.cache/mermaide_pl``).
     """
     try:
-        return ctypes.CDLL(str(_built()))
+        return _library()
     except Exception as error:  # whatever a compiler or a file system may come up with
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200] or type(error).__name__
         _LOGGER.warning("no native kernel, PyTorch runs instead: %s", reason)
         return reason
 
 
-def _built() -> Path:
-    """The kernel's file, built if it is not there."""
+def _library() -> ctypes.CDLL:
+    """The kernel, from the cache or a folder of this process."""
+    name, flags = _name_and_flags()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mermaide_pl"
+    build = cache(lambda: _build(flags))
+    try:
+        with LibraryCache(home) as kept:
+            return kept.kernel(name, build, _try_out)
+    except OSError as error:
+        reason = one_line(f"{home}: {error}")
+    _LOGGER.warning(
+        "the kernel is built for this process alone, XDG_CACHE_HOME may name another folder"
+        " to keep it in: %s",
+        reason,
+    )
+    # some file systems do not remove what is loaded
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        LibraryCache(Path(folder)) as own,
+    ):
+        return own.kernel(name, build, _try_out)
+
+
+def _name_and_flags() -> tuple[str, list[str]]:
+    """The kernel's file, which tells it from all others, and options of the compiler."""
     capability = torch.backends.cpu.get_cpu_capability()
     flags = ["-O3", *_FLAGS.get(capability, [])]
     flags += [f"-DCPU_CAPABILITY={capability}", f"-DCPU_CAPABILITY_{capability}"]
     key = repr((torch.__version__, platform.machine(), flags)).encode() + b"".join(
         path.read_bytes() for path in (_SOURCE, *sorted(_SOURCE.parent.glob("*.h")))
     )
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mermaide_pl"
-    built = home / f"kernel-{hashlib.sha256(key).hexdigest()[:16]}.so"
-    if not built.is_file():
-        home.mkdir(parents=True, exist_ok=True)
-        with (home / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # one process builds, the others wait
-            if not built.is_file():
-                _build(built, flags)
-    return built
+    return f"kernel-{hashlib.sha256(key).hexdigest()[:16]}.so", flags
 
 
 def check_kernel(kernel: Kernel) -> None:
@@ -86,23 +107,57 @@ def uses_native(kernel: Kernel, like: Tensor) -> bool:
     return kernel != "torch" and computable and not isinstance(library(), str)
 
 
-def _build(built: Path, flags: list[str]) -> None:
+def _build(flags: list[str]) -> bytes:
+    """A fresh kernel."""
     from torch.utils import cpp_extension  # slow to import, needed once
 
-    compiler = shlex.split(os.environ.get("CXX") or "c++")
+    compiler = shlex.split(os.environ.get("CXX") or "c++") or ["c++"]
     if shutil.which(compiler[0]) is None:
         raise RuntimeError(f"no C++ compiler '{compiler[0]}', set CXX to one")
     _LOGGER.info("building the native kernel, once, in about 15 seconds ...")
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-        output = Path(folder) / built.name
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "kernel.so"
         command = [*compiler, "-std=c++20", "-shared", "-fPIC", "-pthread", *flags, str(_SOURCE)]
         command += [f"-isystem{path}" for path in cpp_extension.include_paths()]
         command += [f"-L{path}" for path in cpp_extension.library_paths()]
         command += ["-ltorch_cpu", "-lc10", "-o", str(output)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line]
-            raise RuntimeError(f"{compiler[0]} failed: {(lines or ['no message'])[0]}")
-        os.replace(output, built)  # whole or not at all
-    _LOGGER.info("built %s in %.0f s", built, time.perf_counter() - started)
+        _run(command, f"{compiler[0]} failed")
+        if not output.is_file():
+            raise RuntimeError(f"{compiler[0]} wrote no library")
+        _LOGGER.info("built the kernel in %.0f s", time.perf_counter() - started)
+        return output.read_bytes()
+
+
+def _try_out(path: str, file: int) -> None:
+    """Refuse a kernel that does not load or compute, in a process of its own.
+
+    Args:
+        path: leads to it.
+        file: the open file that the path may be of.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-P", trial.__file__, path]
+    _run(command, "the library that was built does not work", env=environment, pass_fds=(file,))
+
+
+def _run(command: list[str], complaint: str, **options: Any) -> None:
+    """Run a command, and if it fails say why in one line."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LONGEST,
+            **options,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{complaint}: no end after {_LONGEST:.0f} s") from None
+    except OSError as error:
+        raise RuntimeError(f"{complaint}: {error}") from None
+    if done.returncode:
+        ended = signal.strsignal(-done.returncode) if done.returncode < 0 else "no message"
+        lines = [line for line in done.stderr.splitlines() if "error" in line]
+        raise RuntimeError(f"{complaint}: {(lines or [ended])[0]}")
