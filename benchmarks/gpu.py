@@ -67,7 +67,7 @@ def main() -> None:
         print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
         del ours
     if rows:
-        with given.out.open("w", newline="") as file:
+        with given.out.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)

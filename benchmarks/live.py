@@ -78,7 +78,7 @@ def main() -> None:
         "calls": rows,
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(written, indent=2) + "\n")
+    given.out.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     print(f"written: {given.out}")
 
 

@@ -70,7 +70,7 @@ def main() -> None:
         table.add_row(PHASES[name], f"{seconds * 1e3:.1f}", f"{seconds / total:.0%}")
     Console().print(table)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    with given.out.open("w", newline="") as file:
+    with given.out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["phase", "milliseconds", "share"])
         for name, seconds in medians.items():

@@ -77,7 +77,7 @@ def _peak_mib() -> float:
 
 def _in_a_process(*given: object) -> dict[str, float]:
     command = [sys.executable, __file__, "--point", *map(str, given)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
@@ -168,7 +168,7 @@ def main() -> None:
     rows.append({"experiment": "first step", "num_tasks": 16, "num_steps": 200, "seconds": cold})
     given.out.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with (given.out / "scaling.csv").open("w", newline="") as file:
+    with (given.out / "scaling.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -37,7 +37,7 @@ CONFIG, POPULATION = Path("conf/quickstart.yaml"), Path("conf/population/unseen_
 
 def resident() -> float:
     """Memory of this process that is not swapped out, MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2.0**20
 
 
@@ -137,7 +137,7 @@ def main() -> None:
         "slope_mib_per_minute": round(slope(rows, given.warm_up), 3),
         "open_files": [min(files), max(files)],
     }
-    (given.out / "soak.json").write_text(json.dumps(written, indent=2) + "\n")
+    (given.out / "soak.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(written, indent=2))
 
 

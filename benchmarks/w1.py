@@ -156,7 +156,7 @@ def machine(threads: int) -> dict[str, Any]:
     """What the numbers were measured on."""
     model = platform.processor()
     if Path("/proc/cpuinfo").exists():
-        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         model = found[1] if found else model
     facts: dict[str, Any] = {"cpu": model, "cores": os.cpu_count(), "cores_used": threads}
     for package in ("torch", "jax", "higher", "torchopt", "numpy"):
@@ -230,7 +230,7 @@ def compare(given: argparse.Namespace) -> None:
         "floor": {"flops": counted, "flops_per_s": rate, "seconds": floor_s},
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(written, indent=2) + "\n")
+    given.out.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     console.print(f"written: {given.out}", highlight=False)
 
 

@@ -20,6 +20,7 @@ from mermaide_pl.principal import Player
 from mermaide_pl.processes import processes
 from mermaide_pl.score_table import LEARNED, Row, print_table
 from mermaide_pl.tasks import Population
+from mermaide_pl.text_out import console as literal_console
 from mermaide_pl.trained import check_arms, read_principals
 from mermaide_pl.yardsticks import schedule_grids
 
@@ -84,7 +85,7 @@ def evaluate(
     _check_names("ckpt_path", modules, taken)
     _check_names("others", others, [*taken, *modules])
     with processes(devices, num_nodes) as share:
-        console = Console(quiet=share.rank > 0)
+        console = literal_console(quiet=share.rank > 0)
         with Progress(console=console, transient=True) as progress:
             contest = Contest(
                 game,
@@ -101,7 +102,7 @@ def evaluate(
         rows = [row for name, each in scores.items() for row in _rows(name, each, fixed)]
         if share.rank == 0:
             if out is not None:
-                Path(out).write_text(json.dumps(rows, indent=1) + "\n")
+                Path(out).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
             print_table(rows, console, learned=modules)
             _print_places(console, list(schedules.values()), paths, out)
     return rows

@@ -9,6 +9,7 @@ from mermaide_pl.checks import check_number
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.evaluation import make_folder
 from mermaide_pl.experiments import EXPERIMENTS
+from mermaide_pl.text_out import say
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -25,5 +26,5 @@ def run(arguments: Sequence[str]) -> None:
     check_number("--seed", given.seed, low=0, high=2**22 - 1)
     out = Path(f"results/{given.name}" if given.out is None else given.out)
     make_folder(out, given.out)
-    print(EXPERIMENTS[given.name](out, given.quick, given.seed))
-    print(f"results: {out}")
+    say(EXPERIMENTS[given.name](out, given.quick, given.seed))
+    say(f"results: {out}")

@@ -152,13 +152,13 @@ class _Runs:
         path = self._out / _SETTINGS
         beside = path.with_suffix(".tmp")
         text = json.dumps({**self._kept_settings(), **self._shared}, indent=1)
-        beside.write_text(text + "\n")
+        beside.write_text(text + "\n", encoding="utf-8")
         beside.replace(path)  # whole or not at all
 
     def _kept_settings(self) -> dict[str, Any]:
         path = self._out / _SETTINGS
         try:
-            found = json.loads(path.read_text()) if path.is_file() else {}
+            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             return dict(found)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}") from None
@@ -166,7 +166,7 @@ class _Runs:
     def _is_of(self, run: _Run) -> bool:
         """Whether the principal kept of a run is of this configuration."""
         module, data = self._set_up(run)
-        steps = json.loads((run.folder / _TRAINING).read_text())["agent_steps"]
+        steps = json.loads((run.folder / _TRAINING).read_text(encoding="utf-8"))["agent_steps"]
         same_length = steps == agent_steps(module, data, self._given.num_validations)
         return same_length and is_made_by(read_checkpoint(run.folder / _PRINCIPAL), module, data)
 

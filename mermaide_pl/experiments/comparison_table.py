@@ -29,6 +29,7 @@ from mermaide_pl.intervals import (
     student_mean,
 )
 from mermaide_pl.score_table import ALL, MEAN, SUMMARIES
+from mermaide_pl.text_out import console as literal_console
 
 _LOGGER = logging.getLogger(__name__)
 SCORES = "scores.csv"
@@ -203,7 +204,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         methods: learned ones in the order in which they are shown, ours first.
         console: where to print.
     """
-    found, console = read_scores(out, methods), console or Console()
+    found, console = read_scores(out, methods), console or literal_console()
     if not found:
         return
     write_rows(out / SCORES, found)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+_NAMES = ("method", "observation", "over", "population", "trained_on")
 Row = dict[str, Any]
 """Column name to number or text."""
 
@@ -22,16 +23,19 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         if list(row) != columns:
             raise ValueError(f"{path}: a row has the columns {list(row)}, the first has {columns}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_text(value) for value in row.values()] for row in rows)
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read what `write_rows` wrote; what looks like a number becomes one."""
-    with path.open(newline="") as file:
-        return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
+    """Read what `write_rows` wrote; what looks like a number becomes one, unless it is a name."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {name: text if name in _NAMES else _value(text) for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
 
 def _text(value: Any) -> str:

@@ -47,13 +47,13 @@ def train(
     best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
     begun, settings = folder / _BEGUN, json.dumps(_settings(module, data, num_epochs, seed))
     is_there = last.is_file() or (folder / _DONE).is_file()
-    if is_there and not (begun.is_file() and begun.read_text() == settings):
+    if is_there and not (begun.is_file() and begun.read_text(encoding="utf-8") == settings):
         _LOGGER.warning("%s: a training of other settings is deleted", folder)
         shutil.rmtree(folder)
     if (folder / _DONE).is_file() and best.is_file():
         return best
     folder.mkdir(parents=True, exist_ok=True)
-    begun.write_text(settings)
+    begun.write_text(settings, encoding="utf-8")
     started = time.perf_counter()
     trainer = pl.Trainer(
         max_epochs=num_epochs,
@@ -75,7 +75,7 @@ def train(
         "agent_steps": agent_steps(module, data, num_epochs),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    (folder / _DONE).write_text(json.dumps(record) + "\n")
+    (folder / _DONE).write_text(json.dumps(record) + "\n", encoding="utf-8")
     return best
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+
+from mermaide_pl.checks import printable
 
 COLUMN_WIDTH = 3.4  # inches
 DOTS_PER_INCH = 200
@@ -34,6 +37,25 @@ def series_style(index: int) -> dict[str, Any]:
 def shots_label(shots: int) -> str:
     """How a line for `shots` support episodes is named."""
     return "1 shot" if shots == 1 else f"{shots} shots"
+
+
+def literal(name: str) -> str:
+    """A name as matplotlib draws it sign by sign.
+
+    It is no formula, nothing that the font lacks, and no name of a line to be left out of legends.
+    """
+    font = get_font(findfont(FontProperties()))
+    signs = [
+        sign if font.get_char_index(ord(sign)) else sign.encode("unicode_escape").decode()
+        for sign in printable(name)
+    ]
+    before = "\u200b" if name.startswith("_") else ""  # without width
+    return before + "".join(signs).replace("$", r"\$")
+
+
+def name_panel(axes: Axes, name: str) -> None:
+    """Write the name of a population above its panel."""
+    axes.set_title(literal(name).replace("_", " "), fontsize=SMALL_FONT_SIZE, pad=3)
 
 
 def new_figure(height: float, panel_heights: Sequence[float] = (1.0,)) -> tuple[Figure, list[Axes]]:

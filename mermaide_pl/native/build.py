@@ -60,7 +60,7 @@ def _built() -> Path:
     built = home / f"kernel-{hashlib.sha256(key).hexdigest()[:16]}.so"
     if not built.is_file():
         home.mkdir(parents=True, exist_ok=True)
-        with (home / "lock").open("w") as lock:
+        with (home / "lock").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # one process builds, the others wait
             if not built.is_file():
                 _build(built, flags)
@@ -100,7 +100,7 @@ def _build(built: Path, flags: list[str]) -> None:
         command += [f"-isystem{path}" for path in cpp_extension.include_paths()]
         command += [f"-L{path}" for path in cpp_extension.library_paths()]
         command += ["-ltorch_cpu", "-lc10", "-o", str(output)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line]
             raise RuntimeError(f"{compiler[0]} failed: {(lines or ['no message'])[0]}")

@@ -88,7 +88,7 @@ class RunFiles:
         if not path.is_file():
             return None
         try:
-            rows = json.loads(path.read_text())
+            rows = json.loads(path.read_text(encoding="utf-8"))
             check_rows(rows)
         except (ValueError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -107,7 +107,9 @@ def _failures_noted(
             raise
         reason = one_line(f"{type(error).__name__}: {error}")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc())
+        (folder / "error.txt").write_text(
+            traceback.format_exc(), encoding="utf-8", errors="backslashreplace"
+        )
         trial.set_user_attr(ERROR, reason)
         progress.say(f"trial {place} failed: {reason} ({folder / 'error.txt'})")
         raise TrainingError(reason) from None
