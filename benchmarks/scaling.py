@@ -76,7 +76,7 @@ def _peak_mib() -> float:
 
 def _in_a_process(*given: object) -> dict[str, float]:
     command = [sys.executable, __file__, "--point", *map(str, given)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])

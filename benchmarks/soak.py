@@ -38,7 +38,7 @@ CONFIG, POPULATION = Path("conf/quickstart.yaml"), Path("conf/population/unseen_
 
 def resident() -> float:
     """Memory of this process that is not swapped out, MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2.0**20
 
 

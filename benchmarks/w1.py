@@ -158,7 +158,7 @@ def machine(threads: int) -> dict[str, Any]:
     """What the numbers were measured on."""
     model = platform.processor()
     if Path("/proc/cpuinfo").exists():
-        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         model = found[1] if found else model
     facts: dict[str, Any] = {"cpu": model, "cores": os.cpu_count(), "cores_used": threads}
     for package in ("torch", "jax", "higher", "torchopt", "numpy"):

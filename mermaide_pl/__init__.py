@@ -7,6 +7,7 @@ from mermaide_pl.live import LivePrincipal
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.tasks import AgentFamily, Population
 
+__version__ = "0.1.0"
 load_pretrained = MermaideModule.pretrained
 
 __all__ = [

@@ -161,7 +161,7 @@ class GradientAdaptation(Adaptation):
     carries_state: bool = False
 
     def __post_init__(self) -> None:
-        check_number("GradientAdaptation.inner_lr", self.inner_lr, above=0.0)
+        check_number("GradientAdaptation.inner_lr", self.inner_lr, above=0.0, high=1e6)
         check_count("GradientAdaptation.num_shots", self.num_shots, low=1)
         check_count("GradientAdaptation.num_inner_steps", self.num_inner_steps, low=1)
         given: Any = self.adapted  # a list from YAML, or a single name

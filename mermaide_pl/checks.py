@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 import operator
+import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 MAX_COUNT = 10_000_000
 """Of anything that is counted in settings; more fit into no memory."""
+LARGEST_REWARD = 1e18
+"""Reward units of a step; float32 sums and products of larger ones would overflow."""
+_MOST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 _OURS = ("mermaide_pl", "pytorch_lightning", "lightning_fabric")
 _LONGEST = 1200  # signs of a message
+_BYTES = re.compile(r"[\udc80-\udcff]+")
 
 
 def check_number(
@@ -24,6 +30,9 @@ def check_number(
 ) -> None:
     """Refuse a number that is not finite or lies outside ``[low, high]`` or not above `above`.
 
+    So does one that float32, in which agents and principals compute, does not hold, or that is no
+    longer above `above` in it.
+
     Raises:
         ValueError: naming the value, its place and the allowed range.
     """
@@ -31,14 +40,29 @@ def check_number(
         is_finite = math.isfinite(value)
     except OverflowError:  # a whole number beyond all floating-point ones
         is_finite = False
-    if is_finite and low <= value <= high and value > above:
+    is_inside = is_finite and low <= value <= high and value > above
+    if is_inside and -_MOST <= value <= _MOST and _held(value) > _held(above):
         return
     lower = (
         f"above {above:.10g}" if above > low else f"at least {low:.10g}" if low > -math.inf else ""
     )
     upper = f"at most {high:.10g}" if high < math.inf else ""
-    allowed = " and ".join(part for part in ("a finite number", lower, upper) if part)
+    in_float32 = ""
+    if is_inside and abs(value) > _MOST:
+        in_float32 = f"no larger than float32 holds, {_MOST:.4g}"
+    elif is_inside:
+        least = f", {_LEAST:.4g} or more" if above == 0.0 else ""
+        in_float32 = f"above it in float32 too{least}"
+    parts = ("a finite number", lower, upper, in_float32)
+    allowed = " and ".join(part for part in parts if part)
     raise ValueError(f"{name} must be {allowed}, got {value!r:.60}")
+
+
+def _held(value: float) -> float:
+    """The number as float32 holds it; where subnormal numbers are lost, these are zero."""
+    if abs(value) > _MOST:
+        return math.copysign(math.inf, value)
+    return 0.0 if abs(value) < _LEAST else float(np.float32(value))
 
 
 def whole_number(name: str, value: Any, *, low: int, high: int | None = None) -> int:
@@ -105,13 +129,48 @@ def check_precision(precision: str | int | None) -> None:
         )
 
 
+def try_all(*attempts: Callable[[], Any]) -> list[Any]:
+    """What each of them returns.
+
+    Raises:
+        ValueError: one line with what is wrong with all that fail.
+    """
+    found, wrong = [], []
+    for attempt in attempts:
+        try:
+            found.append(attempt())
+        except ValueError as error:
+            if not raised_by_us(error):
+                raise
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; and ".join(wrong))
+    return found
+
+
+def printable(text: str) -> str:
+    """Text with escapes in place of what has no sign of its own.
+
+    These are line breaks, control characters, which command a terminal, and bytes of a file's name
+    that are no UTF-8.
+    """
+    if text.isprintable():
+        return text
+    text = _BYTES.sub(_decoded, text)
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in text
+    )
+
+
+def _decoded(found: re.Match[str]) -> str:
+    """Bytes in the place of which Python has put surrogates, as UTF-8 where they are."""
+    return found[0].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def one_line(message: object) -> str:
     """A message without line breaks, escapes for the terminal, or more than can be read."""
-    words = " ".join(str(message).split())
-    shown = "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
-        for sign in words
-    )
+    shown = printable(" ".join(str(message).split()))
     half = _LONGEST // 2
     return shown if len(shown) <= _LONGEST else f"{shown[:half]} [...] {shown[-half:]}"
 

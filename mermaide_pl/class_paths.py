@@ -25,7 +25,9 @@ def import_on_purpose(module: str) -> None:
     """
     try:
         importlib.import_module(module)
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
         raise ValueError(
             f"--import {module}: no such module can be imported (they are looked for in the current"
             f" folder and on the Python path): {type(error).__name__}: {one_line(error)}"

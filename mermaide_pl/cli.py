@@ -16,11 +16,13 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.distributed import DistError
 
+from mermaide_pl import __version__
 from mermaide_pl.checks import one_line, raised_by_us
 from mermaide_pl.class_paths import import_on_purpose
 from mermaide_pl.commands import COMMANDS
 from mermaide_pl.commands.parser import fail
 from mermaide_pl.processes import lost_another
+from mermaide_pl.text_out import let_streams_replace, say
 
 _USAGE = """usage: mermaide COMMAND [options]
 
@@ -39,7 +41,7 @@ commands:
   replay    why was a step skipped?:      mermaide replay logs/quickstart/skipped/step7.pt
   check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
 
-`mermaide COMMAND --help` lists the options of a command.
+`mermaide COMMAND --help` lists the options of a command, `mermaide --version` says which this is.
 With `--import MODULE`, files may name classes of that module too, whose code then runs."""
 
 
@@ -48,9 +50,13 @@ _NO_MEMORY = re.compile("can't allocate memory|out of memory|not enough memory|o
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a user's mistake ends with one line and exit code 2."""
+    let_streams_replace()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE)
+        return
+    if arguments[0] == "--version":
+        print(f"mermaide_pl {__version__}")
         return
     _keep_quiet()
     if "" not in sys.path and os.getcwd() not in sys.path:
@@ -114,7 +120,7 @@ class _Said(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """To wherever standard output goes now."""
-        print(f"mermaide: {record.getMessage()}", flush=True)
+        say(f"mermaide: {record.getMessage()}")
 
 
 def _keep_quiet() -> None:

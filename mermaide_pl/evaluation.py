@@ -22,6 +22,7 @@ from mermaide_pl.principal import Player
 from mermaide_pl.processes import processes
 from mermaide_pl.score_table import LEARNED, REASON, Row, print_table
 from mermaide_pl.tasks import Population
+from mermaide_pl.text_out import console as literal_console
 from mermaide_pl.trained import check_arms, read_principals
 from mermaide_pl.whole_files import write_whole
 from mermaide_pl.yardsticks import schedule_grids
@@ -88,7 +89,7 @@ def evaluate(
     _check_names("ckpt_path", modules, taken)
     _check_names("others", others, [*taken, *modules])
     with processes(devices, num_nodes) as share:
-        console = Console(quiet=share.rank > 0)
+        console = literal_console(quiet=share.rank > 0)
         with Progress(console=console, transient=True) as progress:
             contest = Contest(
                 game,

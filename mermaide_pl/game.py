@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from mermaide_pl.checks import check_count, check_number, check_probability
+from mermaide_pl.checks import LARGEST_REWARD, check_count, check_number, check_probability
 
 TIE_TOLERANCE = 1e-6
 """Reward units within which two values tie, so that rounding does not decide who wins a tie."""
@@ -71,7 +71,9 @@ class FullInformation(Observation):
 
     def __post_init__(self) -> None:
         check_probability("FullInformation.arm_flip", self.arm_flip)
-        check_number("FullInformation.reward_noise", self.reward_noise, low=0.0)
+        check_number(
+            "FullInformation.reward_noise", self.reward_noise, low=0.0, high=LARGEST_REWARD
+        )
 
     def agent_rewards(self, rewards: Tensor, uniforms: Tensor) -> Tensor:
         """Add the observation noise."""
@@ -105,7 +107,9 @@ class Game:
     def __post_init__(self) -> None:
         check_count("Game.num_arms", self.num_arms, low=2)
         check_count("Game.num_steps", self.num_steps, low=1)
-        check_number("Game.cost", self.cost, low=0.0)
+        check_number("Game.cost", self.cost, low=0.0, high=LARGEST_REWARD)
+        for bonus in self.bonuses:
+            check_number("Game.bonuses", bonus, low=-LARGEST_REWARD, high=LARGEST_REWARD)
         object.__setattr__(self, "bonuses", tuple(float(bonus) for bonus in self.bonuses))
         if len(self.bonuses) < 2 or self.bonuses[0] != 0.0:
             raise ValueError(

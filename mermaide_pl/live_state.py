@@ -8,13 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mermaide_pl.checks import check_number, whole_number
+from mermaide_pl.checks import LARGEST_REWARD, check_number, whole_number
 from mermaide_pl.episodes import Episode
 from mermaide_pl.game import Game
 from mermaide_pl.principal import Past
-
-LARGEST_REWARD = 1e18
-"""Reward units of a step; float32 sums and products of larger ones would overflow."""
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from inspect import isabstract, signature
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from jsonargparse.typing import register_type
 
 from mermaide_pl import agents
 from mermaide_pl.agents.python_agent import import_named
+from mermaide_pl.checks import printable, try_all
 from mermaide_pl.class_paths import explained, only_trusted
 from mermaide_pl.spec import import_path
 from mermaide_pl.tasks import AgentFamily, Population
@@ -73,15 +75,16 @@ def load_populations(paths: Sequence[str | Path]) -> dict[str, Population]:
     """Read populations from YAML files, by the names of the files.
 
     Raises:
-        ValueError: one line that says what is wrong with which file.
+        ValueError: one line that says what is wrong with which files.
     """
-    populations: dict[str, Population] = {}
+    named: dict[str, str | Path] = {}
     for path in paths:
-        name = Path(path).stem
-        if name in populations:
+        name = printable(Path(path).stem)
+        if name in named:
             raise ValueError(f"two populations are named {name}, the second is {path}")
-        populations[name] = load_population(path)
-    return populations
+        named[name] = path
+    loaded = try_all(*(partial(load_population, path) for path in named.values()))
+    return dict(zip(named, loaded, strict=True))
 
 
 def load_from_yaml(

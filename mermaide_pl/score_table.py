@@ -10,6 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from mermaide_pl.text_out import console as literal_console
+
 Row = dict[str, Any]
 LEARNED = "mermaide"
 """Name of the learned principal in the rows."""
@@ -29,7 +31,7 @@ def print_table(
     rows: Sequence[Row], console: Console | None = None, *, learned: Collection[str] = (LEARNED,)
 ) -> None:
     """Print rows of `evaluate`, one table per population; `learned` methods have shots."""
-    console = console or Console()
+    console = console or literal_console()
     for population in dict.fromkeys(row["population"] for row in rows):
         chosen = [row for row in rows if row["population"] == population]
         title = (

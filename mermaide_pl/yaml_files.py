@@ -13,6 +13,7 @@ from mermaide_pl.checks import one_line
 
 PARSER_MODE = "mermaide_yaml"
 """Mode of a jsonargparse parser that reads with `load_yaml`."""
+_NO_SIGN = re.compile(r"[\0\ud800-\udfff]")
 _MOST_NODES, _MOST_LEVELS = 100_000, 50
 _FILE_NAME = re.compile(r"(--[\w.]+=)?(\w+(?:\.\w+)*\.ya?ml)")
 
@@ -67,8 +68,9 @@ def _num_nodes(node: yaml.Node, known: dict[int, int], within: tuple[int, ...]) 
         raise yaml.YAMLError(f"{place}: it is nested more than {_MOST_LEVELS} levels deep")
     if id(node) in known:
         return known[id(node)]
-    if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
-        raise yaml.YAMLError(f"{place}: a text must not hold the null character")
+    if isinstance(node, yaml.ScalarNode) and (sign := _NO_SIGN.search(node.value)):
+        what = "the null character" if sign[0] == "\0" else "half a character, a surrogate"
+        raise yaml.YAMLError(f"{place}: a text must not hold {what}")
     children: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         keys = set()

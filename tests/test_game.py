@@ -88,7 +88,7 @@ def test_full_information_shows_the_rewards_with_gaussian_noise():
     [
         (lambda: Game(num_arms=1), r"Game\.num_arms .*at least 2, got 1"),
         (lambda: Game(num_steps=0), r"Game\.num_steps .*at least 1, got 0"),
-        (lambda: Game(cost=-0.1), r"Game\.cost .*at least 0, got -0\.1"),
+        (lambda: Game(cost=-0.1), r"Game\.cost .*at least 0 and .*, got -0\.1"),
         (lambda: Game(cost=float("nan")), r"Game\.cost .*finite number"),
         (lambda: Game(bonuses=(0.0,)), r"Game\.bonuses must start with 0 .*at least 2 levels"),
         (lambda: Game(bonuses=()), r"Game\.bonuses must start with 0 .*at least 2 levels"),

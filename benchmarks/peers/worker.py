@@ -68,7 +68,7 @@ def serve(contestant: Contestant, num_cores: int, seed: int) -> None:
 def _peak_mib() -> float:
     status = Path("/proc/self/status")
     if status.exists():  # getrusage would count what the parent held when it started us
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+        return int(status.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -86,7 +86,7 @@ class Worker:
             env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         self.status = self._read()
 

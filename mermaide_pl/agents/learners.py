@@ -11,6 +11,9 @@ from typing import Any, NoReturn, Protocol
 
 from mermaide_pl.checks import one_line
 
+PASSED_ON = (KeyboardInterrupt, GeneratorExit)
+"""What a learner raises without being wrong; all else is its mistake, a panic in Rust too."""
+
 
 class Learner(Protocol):
     """What a learner must be able to do."""
@@ -51,11 +54,15 @@ class Learners:
         for number, (maker, seed) in enumerate(zip(makers, seeds, strict=True)):
             try:
                 learner = maker.factory(num_arms, seed, **maker.hyper_parameters)
-            except (Exception, SystemExit) as error:
+                missing = [
+                    name for name in ("act", "learn") if not callable(getattr(learner, name, None))
+                ]
+            except PASSED_ON:
+                raise
+            except BaseException as error:
                 self._fail(number, error, f"cannot be made by factory({num_arms}, {seed})")
-            for method in ("act", "learn"):
-                if not callable(getattr(learner, method, None)):
-                    raise ValueError(f"{maker.label}: {learner!r} has no method {method}()")
+            if missing:
+                raise ValueError(f"{maker.label}: {learner!r} has no method {missing[0]}()")
             self._learners.append(learner)
 
     def act(self) -> list[int]:
@@ -65,7 +72,9 @@ class Learners:
     def _act(self, number: int, learner: Learner) -> int:
         try:
             chosen: Any = learner.act()
-        except (Exception, SystemExit) as error:
+        except PASSED_ON:
+            raise
+        except BaseException as error:
             self._fail(number, error, "act() failed")
         try:
             arm = operator.index(chosen)
@@ -83,7 +92,9 @@ class Learners:
         for number, learner in enumerate(self._learners):
             try:
                 learner.learn(arms[number], rewards[number])
-            except (Exception, SystemExit) as error:
+            except PASSED_ON:
+                raise
+            except BaseException as error:
                 self._fail(number, error, f"learn({arms[number]}, {rewards[number]:.6g}) failed")
         self._step += 1
 

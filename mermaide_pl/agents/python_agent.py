@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents.base import LearningRule
-from mermaide_pl.agents.learners import Learner, Learners, Maker
+from mermaide_pl.agents.learners import PASSED_ON, Learner, Learners, Maker
 from mermaide_pl.agents.workers import in_workers
 from mermaide_pl.checks import check_count, one_line
 from mermaide_pl.spec import name_callable
@@ -119,7 +119,9 @@ def import_named(what: str, path: str) -> Any:
         raise ValueError(f"{what} '{path}' must be an import path such as my_module.MyLearner")
     try:
         return getattr(importlib.import_module(module), name)
-    except (Exception, SystemExit) as error:
+    except PASSED_ON:
+        raise
+    except BaseException as error:
         raise ValueError(
             f"{what} '{path}' cannot be imported (modules are looked for in the current folder and"
             f" on the Python path): {type(error).__name__}: {one_line(error)}"

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.checks import LARGEST_REWARD, check_number
 
 
 class RewardModel(ABC):
     """Distribution of an agent's own reward around the base reward of the arm it pulled."""
 
     def check(self, base_rewards: Tensor) -> None:
-        """Refuse base rewards this distribution cannot have; by default all finite ones will do.
+        """Refuse base rewards this distribution cannot have; by default all sensible ones will do.
 
         Raises:
             ValueError: saying which values are not allowed.
         """
-        if not base_rewards.isfinite().all():
-            raise ValueError("base rewards must be finite numbers")
+        for extreme in (base_rewards.min().item(), base_rewards.max().item()):
+            check_number("base rewards", extreme, low=-LARGEST_REWARD, high=LARGEST_REWARD)
 
     @abstractmethod
     def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class GaussianReward(RewardModel):
     scale: float = 0.1
 
     def __post_init__(self) -> None:
-        check_number("GaussianReward.scale", self.scale, low=0.0)
+        check_number("GaussianReward.scale", self.scale, low=0.0, high=LARGEST_REWARD)
 
     def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:
         """Add the noise."""

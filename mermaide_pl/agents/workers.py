@@ -6,18 +6,24 @@ import atexit
 import itertools
 import multiprocessing
 import os
+import pickle
 import signal
+import sys
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from mermaide_pl.agents.learners import Learners, Maker
+from mermaide_pl.agents.learners import PASSED_ON, Learners, Maker
 from mermaide_pl.checks import one_line
+from mermaide_pl.text_out import let_streams_replace
 
 _NUMBERS = itertools.count()
+_PATIENCE = 5.0  # seconds
+_UNGUARDED = 78  # exit code
 
 
 def in_workers(
@@ -32,6 +38,29 @@ def in_workers(
     return _RemoteLearners(_workers(num_workers, os.getpid()), makers, num_arms, seeds)
 
 
+class _DiedError(Exception):
+    """Worker number `worker` has died, and how."""
+
+    def __init__(self, worker: int, ending: str) -> None:
+        super().__init__(ending)
+        self.worker = worker
+
+
+def _ending(process: BaseProcess) -> str:
+    """How a process ended."""
+    process.join(_PATIENCE)
+    code = process.exitcode
+    if code is None:
+        return "no longer answers"
+    if code == _UNGUARDED:
+        return 'cannot run a script that starts without `if __name__ == "__main__":`'
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = next((one.name for one in signal.Signals if one == -code), f"signal {-code}")
+    why = " (by somebody, or by the system when memory ran out)" if name == "SIGKILL" else ""
+    return f"was ended by {name}{why}"
+
+
 class _Workers:
     """Processes that are started once, and end with this one, or when one of them fails."""
 
@@ -44,7 +73,10 @@ class _Workers:
         for _ in range(number):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs,), daemon=True)
-            process.start()
+            try:
+                process.start()
+            except RuntimeError:  # this process is a worker that is itself still being started
+                sys.exit(_UNGUARDED)
             theirs.close()
             self._connections.append(ours)
             self._processes.append(process)
@@ -57,26 +89,28 @@ class _Workers:
         """Ask one worker for each of the arguments, all at once, then wait for them.
 
         Raises:
-            ValueError: what a learner raised, or that a worker has died.
+            ValueError: what a learner raised.
+            _DiedError: if a worker has died.
         """
         forgotten = self.forgotten.copy()
         asked = [*arguments, *[None] * (len(self) - len(arguments))]
+        worker, answers = 0, list[Any]()
         try:
-            for worker, given in zip(self._connections, asked, strict=True):
-                worker.send((forgotten, method, number, given))
-            answers = [worker.recv() for worker in self._connections]
+            for worker, given in enumerate(asked):
+                self._connections[worker].send((forgotten, method, number, given))
+            for worker in range(len(self)):
+                answers.append(self._connections[worker].recv())
         except BaseException as error:  # an answer left in a pipe would be taken for the next one
+            has_died = isinstance(error, (EOFError, OSError))
+            ending = _ending(self._processes[worker]) if has_died else ""
             self.close()
-            if not isinstance(error, (EOFError, OSError)):
+            if not has_died:
                 raise
-            raise ValueError(
-                "a worker process of the learners has died: out of memory, killed, crashed, or made"
-                ' by a script without `if __name__ == "__main__":`; num_workers = 0 shows more'
-            ) from None
+            raise _DiedError(worker, ending) from None
         del self.forgotten[: len(forgotten)]
         for answer in answers:
-            if isinstance(answer, ValueError):
-                raise ValueError(str(answer))
+            if isinstance(answer, BaseException):
+                raise answer
         return answers[: len(arguments)]
 
     def close(self) -> None:
@@ -103,6 +137,7 @@ class _RemoteLearners(Learners):
         size = -(-len(makers) // len(workers))
         self._slices = [slice(at, at + size) for at in range(0, len(makers), size)]
         self._workers, self._number = workers, next(_NUMBERS)
+        self._makers, self._step = makers, 0
         weakref.finalize(self, workers.forgotten.append, self._number)
         self._ask("make", [(list(makers[part]), num_arms, seeds[part]) for part in self._slices])
 
@@ -113,32 +148,55 @@ class _RemoteLearners(Learners):
     def learn(self, arms: Sequence[int], rewards: Sequence[float]) -> None:
         """See the base class."""
         self._ask("learn", [(arms[part], rewards[part]) for part in self._slices])
+        self._step += 1
 
     def _ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        return self._workers.ask(method, self._number, arguments)
+        try:
+            return self._workers.ask(method, self._number, arguments)
+        except _DiedError as died:
+            # a worker may have none of them
+            mine = self._makers[self._slices[died.worker]] if died.worker < len(arguments) else []
+            labels = list(dict.fromkeys(maker.label for maker in mine or self._makers))
+            others = f" or one of {len(labels) - 1} beside it" if len(labels) > 1 else ""
+            raise ValueError(
+                f"{labels[0]}{others}, step {self._step}: the worker process {died} in {method}();"
+                " num_workers = 0 shows more"
+            ) from None
 
 
 def _serve(connection: Connection) -> None:
     """Answer until the other side closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that we serve
+    let_streams_replace()
     held: dict[int, Learners] = {}
     while True:
-        answer: Any = None
         try:
-            forgotten, method, number, given = connection.recv()
-            for gone in forgotten:
-                held.pop(gone, None)
-            if given is not None and method == "make":
-                held[number] = Learners(*given)
-            elif given is not None:
-                answer = getattr(held[number], method)(*given)
+            asked = connection.recv_bytes()
         except (EOFError, OSError):
             return
-        except ValueError as error:
-            answer = error
-        except Exception as error:  # while unpickling: this process cannot import the learners
-            answer = ValueError(
-                f"a worker process cannot make the learners: {type(error).__name__}:"
-                f" {one_line(error)}; define them in a module, or set num_workers = 0"
-            )
-        connection.send(answer)
+        answer = _answer(held, asked)
+        with suppress(OSError):  # the other side may have closed
+            connection.send(answer)
+
+
+def _answer(held: dict[int, Learners], asked: bytes) -> Any:
+    """What the learners answer, or what they raise."""
+    try:
+        forgotten, method, number, given = pickle.loads(asked)
+    except BaseException as error:  # this process cannot import the learners
+        return ValueError(
+            f"a worker process cannot make the learners: {type(error).__name__}:"
+            f" {one_line(error)}; define them in a module, or set num_workers = 0"
+        )
+    for gone in forgotten:
+        held.pop(gone, None)
+    try:
+        if given is not None and method == "make":
+            held[number] = Learners(*given)
+        elif given is not None:
+            return getattr(held[number], method)(*given)
+    except ValueError as error:
+        return ValueError(str(error))
+    except PASSED_ON as error:
+        return type(error)()
+    return None

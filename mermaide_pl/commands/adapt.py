@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checks import try_all
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.evaluation import make_place
 from mermaide_pl.experiments.one_agent import adapt_by_playing, adapt_from_histories
 from mermaide_pl.population_files import load_populations
+from mermaide_pl.text_out import say
 
 _PLAYING, _LOGS = ("agent", "shots", "num_episodes", "seed"), ("target_arm",)
 
@@ -30,7 +33,12 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--num_episodes", type=int, help="scored episodes, 500 by default")
     parser.add_argument("--seed", type=int, help="which agents are drawn, 0 by default")
     parser.add_argument("--logs", type=str, help="history of the agent, .csv or .parquet")
-    parser.add_argument("--target_arm", type=int, help="target, as labelled in --logs, 0 if absent")
+    parser.add_argument(
+        "--target_arm",
+        type=int,
+        allowed="a whole number from 0 to A-1",
+        help="target, as labelled in --logs, 0 if absent",
+    )
     given = parser.parse_args(list(arguments))
     if (given.population is None) == (given.logs is None):
         raise ValueError("give either --population, to play with an agent, or --logs")
@@ -42,12 +50,16 @@ def run(arguments: Sequence[str]) -> None:
             raise ValueError(f"--{name} does not go with {mode}, allowed: {allowed}")
     settings = {name: given[name] for name in options if given[name] is not None}
     if given.logs is None:
-        make_place(Path(given.out), [given.population])
-        ((name, population),) = load_populations([given.population]).items()
+        _, _, populations = try_all(
+            lambda: make_place(Path(given.out), [given.population]),
+            lambda: read_checkpoint(given.ckpt_path),
+            lambda: load_populations([given.population]),
+        )
+        ((name, population),) = populations.items()
         adapt_by_playing(given.ckpt_path, name, population, given.out, **settings)
         return
     held_out = adapt_from_histories(given.ckpt_path, given.logs, given.out, **settings)
-    print(
+    say(
         f"forecast of {held_out.num_steps} held-out steps: log-loss"
         f" {held_out.log_loss_before:.4f} before, {held_out.log_loss_after:.4f} after, in nats per"
         f" step   target arm: {settings.get('target_arm', 0)}   principal: {given.out}"

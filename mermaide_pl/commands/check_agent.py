@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mermaide_pl.agents import PythonAgent
-from mermaide_pl.checks import check_count
+from mermaide_pl.checks import check_count, check_number
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.conformance import conformance
+from mermaide_pl.text_out import console
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -31,19 +31,20 @@ def run(arguments: Sequence[str]) -> None:
     check_count("--num_arms", given.num_arms, low=2)
     agent = PythonAgent(given.factory)
     allowed = agent.hyper_parameters()
-    for name in given.hyper_parameters:
+    for name, value in given.hyper_parameters.items():
+        check_number(f"--hyper_parameters {name}", value)
         if allowed is not None and name not in allowed:
             raise ValueError(
                 f"{given.factory} has no hyper-parameter '{name}',"
                 f" allowed: {', '.join(allowed) or 'none'}"
             )
     table = Table("check", "", "what was seen", box=SIMPLE_HEAD, title=given.factory)
-    failed, console = 0, Console()
-    with console.status("playing"):
+    failed, out = 0, console()
+    with out.status("playing", spinner="line"):
         for finding in conformance(agent, given.hyper_parameters, given.num_arms):
-            verdict = "[green]ok[/green]" if finding.passed else "[red bold]FAILED[/red bold]"
-            table.add_row(finding.check, verdict, escape(finding.seen))
+            verdict = Text("ok", "green") if finding.passed else Text("FAILED", "red bold")
+            table.add_row(finding.check, verdict, finding.seen)
             failed += not finding.passed
-    console.print(table)
+    out.print(table)
     if failed:
         sys.exit(1)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checks import try_all
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.native.build import Kernel
@@ -46,10 +48,14 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--num_nodes", type=int, default=1, help="machines that share the work")
     given = parser.parse_args(list(arguments))
-    make_place(Path(given.out), given.population)
+    _, _, populations = try_all(
+        lambda: make_place(Path(given.out), given.population),
+        lambda: read_checkpoint(given.ckpt_path),
+        lambda: load_populations(given.population),
+    )
     evaluate(
         given.ckpt_path,
-        load_populations(given.population),
+        populations,
         shots=given.shots,
         num_agents=given.num_agents,
         num_tuning_agents=given.num_tuning_agents,

@@ -10,6 +10,7 @@ from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.evaluation import make_folder
 from mermaide_pl.experiments import EXPERIMENTS
 from mermaide_pl.run_folders import occupied
+from mermaide_pl.text_out import say
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -27,5 +28,5 @@ def run(arguments: Sequence[str]) -> None:
     out = Path(f"results/{given.name}" if given.out is None else given.out)
     make_folder(out, given.out)
     with occupied(out):
-        print(EXPERIMENTS[given.name](out, given.quick, given.seed))
-    print(f"results: {out}")
+        say(EXPERIMENTS[given.name](out, given.quick, given.seed))
+    say(f"results: {out}")

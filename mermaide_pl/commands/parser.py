@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -12,14 +13,54 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from mermaide_pl.checks import one_line
 
 _PATIENCE = 3.0  # seconds
+_KINDS: dict[Any, str] = {
+    int: "a whole number",
+    int | None: "a whole number",
+    float: "a number",
+    dict[str, float]: "names with numbers, such as '{epsilon: 0.1}'",
+}
+# as jsonargparse and argparse say it
+_WRONG_VALUE = re.compile(
+    r"Parser key \"(?P<key>\w+)\".*(?:Got|Given) value: (?P<value>.*)"
+    r"|argument (?P<option>[\w-]+): invalid choice: (?P<choice>.*) \(choose from",
+    re.DOTALL,
+)
+_NO_VALUE = re.compile(r"argument (?P<option>--\w+): expected (?:one|at least one) argument")
+_QUOTES = "'\""
 
 
 class PlainParser(ArgumentParser):
     """A parser whose mistakes are one line each."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._allowed: dict[str, str] = {}
+        super().__init__(*args, **options)
+
+    def add_argument(self, *names: Any, allowed: str = "", **options: Any) -> Any:
+        """As argparse does.
+
+        Args:
+            names: of the option.
+            allowed: what its value must be, for messages; by default its type.
+            options: what argparse takes besides.
+        """
+        words = _KINDS.get(options.get("type"), "a text")
+        if "choices" in options:
+            words = f"one of {', '.join(options['choices'])}"
+        self._allowed[names[0]] = allowed or words
+        return super().add_argument(*names, **options)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong, and leave with exit code 2."""
-        sys.exit(fail(f"{message}; `{self.prog} --help` lists all options"))
+        if found := _WRONG_VALUE.search(message):
+            key, value = found["key"] or found["option"], found["value"] or found["choice"]
+            name = key if key in self._allowed else f"--{key}"
+            message = f"{name} must be {self._allowed[name]}, got {value.strip(_QUOTES)!r:.60}"
+        elif found := _NO_VALUE.search(message):
+            message = f"{found['option']} needs a value, {self._allowed[found['option']]}"
+        else:
+            message += f"; `{self.prog} --help` lists all options"
+        sys.exit(fail(message))
 
 
 def fail(message: object) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import get_args
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.experiments.replay import Replayed, SkippedStep
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.population_files import load_populations
+from mermaide_pl.text_out import console
 
 _FEW = 3
 
@@ -43,13 +43,13 @@ def run(arguments: Sequence[str]) -> None:
     given = parser.parse_args(list(arguments))
     load_populations(given.population)
     step = SkippedStep.load(given.file, given.kernel)
-    console = Console()
+    out = console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name, width in (("task seed", 20), ("loss", 8), ("gradient\nnorm", 8)):
         table.add_column(name, min_width=width, no_wrap=True)  # numbers are never cut
     table.add_column("not finite", min_width=10)
     table.add_column("agent")
-    played = list(track(step.play(), "playing", len(step.tasks), console=console, transient=True))
+    played = list(track(step.play(), "playing", len(step.tasks), console=out, transient=True))
     for task in sorted(played, key=lambda task: task.is_finite):
         table.add_row(
             str(task.seed),
@@ -59,9 +59,9 @@ def run(arguments: Sequence[str]) -> None:
             task.agent,
             style=None if task.is_finite else "red",
         )
-    console.print(table)
+    out.print(table)
     number = sum(not task.is_finite for task in played)
-    console.print(f"step {step.number}: {number} of {len(played)} tasks are not finite alone")
+    out.print(f"step {step.number}: {number} of {len(played)} tasks are not finite alone")
 
 
 def _what(task: Replayed) -> str:

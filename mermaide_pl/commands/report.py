@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mermaide_pl.checkpoints import read_checkpoint
+from mermaide_pl.checks import try_all
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.evaluation import make_place
 from mermaide_pl.population_files import load_populations
 from mermaide_pl.report import write_report
+from mermaide_pl.report.run_files import RunFiles
+from mermaide_pl.text_out import say
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -29,12 +33,16 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--num_agents", type=int, default=250, help="agents per population")
     parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
     given = parser.parse_args(list(arguments))
-    make_place(Path(given.out), given.population)
+    _, _, populations = try_all(
+        lambda: make_place(Path(given.out), given.population),
+        lambda: read_checkpoint(RunFiles.find(given.logdir).checkpoint),
+        lambda: load_populations(given.population),
+    )
     path = write_report(
         given.logdir,
         given.out,
-        populations=load_populations(given.population),
+        populations=populations,
         num_agents=given.num_agents,
         seed=given.seed,
     )
-    print(f"report: {path}")
+    say(f"report: {path}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
-from mermaide_pl.checks import check_count, check_number
+from mermaide_pl.checks import LARGEST_REWARD, check_count, check_number
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.population_files import load_from_yaml
@@ -44,7 +44,7 @@ class Method:
     def __post_init__(self) -> None:
         check_count("num_query_episodes", self.num_query_episodes)
         check_count("num_zero_shot_episodes", self.num_zero_shot_episodes, low=0)
-        check_number("meta_lr", self.meta_lr, above=0.0)
+        check_number("meta_lr", self.meta_lr, above=0.0, high=1e6)
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ class Comparison:
         for seed in self.seeds:
             check_number("seeds", seed, low=0, high=2**22 - 1)
         for cost in self.costs:
-            check_number("costs", cost, low=0.0)
+            check_number("costs", cost, low=0.0, high=LARGEST_REWARD)
         for rate in self.fine_tuning_rates:
-            check_number("fine_tuning_rates", rate, low=0.0)
+            check_number("fine_tuning_rates", rate, low=0.0, high=1e6)
         for weight in self.fine_tuning_policy_weights:
             check_number("fine_tuning_policy_weights", weight, low=0.0)
 

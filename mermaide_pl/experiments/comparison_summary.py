@@ -14,6 +14,8 @@ from rich.table import Table as RichTable
 from mermaide_pl.experiments.records import Row
 from mermaide_pl.normalised_return import LEAST_GAIN
 from mermaide_pl.score_table import ALL, MEAN, SUMMARIES, interval_text
+from mermaide_pl.text_out import console as literal_console
+from mermaide_pl.text_out import markdown, markdown_code
 
 CONDITION = ("trained_on", "observation", "cost")
 QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")
@@ -152,25 +154,27 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
         " intervals, *by t* with disjoint intervals of Student's t, *run by run*, on the same"
         f" agents, with the interval of the gain above zero. A dash: {_UNDEFINED}.",
     ]
-    for (trained_on, observation), rows in _by_observation(table).items():
-        lines += ["", f"## {_title(trained_on, observation)}: return, mean over populations", ""]
+    for condition, rows in _by_observation(table).items():
+        title = markdown(_title(*condition))
+        lines += ["", f"## {title}: return, mean over populations", ""]
         lines += _markdown(rows, "cost", "return", ours)
-    comparisons = by_condition(improvement)
-    for condition, rows in by_condition(table).items():
+    comparisons, name = by_condition(improvement), markdown(ours)
+    for (trained_on, observation, cost), rows in by_condition(table).items():
         runs = min(row["num_runs"] for row in rows)
-        lines += ["", f"## {_title(*condition)} ({runs} run{'s' if runs > 1 else ''})"]
-        compared = comparisons.get(condition, [])
+        title = markdown(_title(trained_on, observation, cost))
+        lines += ["", f"## {title} ({runs} run{'s' if runs > 1 else ''})"]
+        compared = comparisons.get((trained_on, observation, cost), [])
         if compared:
-            lines += ["", *(f"- {line}" for line in findings(rows, compared, ours))]
+            lines += ["", *(f"- {markdown(line)}" for line in findings(rows, compared, ours))]
         for quantity in QUANTITIES:
             lines += ["", f"### {quantity.replace('_', ' ').capitalize()}", ""]
             lines += _markdown(rows, "population", quantity, ours)
         for shots in sorted({row["shots"] for row in compared}):
-            lines += ["", f"### Gain of {ours} in return at {shots} shots, run by run", ""]
+            lines += ["", f"### Gain of {name} in return at {shots} shots, run by run", ""]
             here = [row for row in compared if row["shots"] == shots and row["population"] != ALL]
             lines += _markdown_of_gain(here)
         if compared:
-            lines += ["", f"### Probability that a run of {ours} has the higher return", ""]
+            lines += ["", f"### Probability that a run of {name} has the higher return", ""]
             lines += _markdown_of_improvement(compared)
     return "\n".join(lines) + "\n"
 
@@ -198,10 +202,10 @@ def _markdown(rows: Sequence[Row], across: str, quantity: str, ours: str) -> lis
     with_shots = {row["method"] for row in rows if row["shots"]}
     lines = []
     for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
-        name = f"{method}, {shots}" if method in with_shots else method
+        name = markdown(f"{method}, {shots}" if method in with_shots else method)
         name = f"**{name}**" if method == ours else name
         lines.append([name, *(cells.get((method, shots, column), "") for column in columns)])
-    headings = [f"cost {name:g}" if across == "cost" else f"`{name}`" for name in columns]
+    headings = [f"cost {name:g}" if across == "cost" else markdown_code(name) for name in columns]
     return _rendered(["method, shots", *headings], lines)
 
 
@@ -210,10 +214,10 @@ def _markdown_of_gain(rows: Sequence[Row]) -> list[str]:
     columns = list(dict.fromkeys(row["population"] for row in rows))
     cells = {(row["over"], row["population"]): _interval(row, "gain", "mean") for row in rows}
     lines = [
-        [method, *(cells[method, column] for column in columns)]
+        [markdown(method), *(cells[method, column] for column in columns)]
         for method in dict.fromkeys(row["over"] for row in rows)
     ]
-    return _rendered(["over", *(f"`{name}`" for name in columns)], lines)
+    return _rendered(["over", *map(markdown_code, columns)], lines)
 
 
 def _markdown_of_improvement(rows: Sequence[Row]) -> list[str]:
@@ -225,7 +229,7 @@ def _markdown_of_improvement(rows: Sequence[Row]) -> list[str]:
         if row["population"] == ALL
     }
     lines = [
-        [method, *(cells[method, shots] for shots in columns)]
+        [markdown(method), *(cells[method, shots] for shots in columns)]
         for method in dict.fromkeys(method for method, _ in cells)
     ]
     return _rendered(["over", *(f"at {shots} shots" for shots in columns)], lines)
@@ -239,7 +243,7 @@ def _rendered(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[s
     for line in lines:
         table.add_row(*line)
     text = StringIO()
-    Console(file=text, width=10_000, color_system=None).print(table)
+    literal_console(file=text, width=10_000, color_system=None).print(table)
     return text.getvalue().strip().splitlines()
 
 

@@ -31,6 +31,7 @@ from mermaide_pl.intervals import (
 )
 from mermaide_pl.normalised_return import undefined_because
 from mermaide_pl.score_table import ALL, MEAN, SUMMARIES
+from mermaide_pl.text_out import console as literal_console
 from mermaide_pl.whole_files import write_whole
 
 _LOGGER = logging.getLogger(__name__)
@@ -217,7 +218,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         methods: learned ones in the order in which they are shown, ours first.
         console: where to print.
     """
-    found, console = read_scores(out, methods), console or Console()
+    found, console = read_scores(out, methods), console or literal_console()
     if not found:
         return
     write_rows(out / SCORES, found)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mermaide_pl.whole_files import write_whole
 
+_NAMES = ("method", "observation", "over", "population", "trained_on")
 Row = dict[str, Any]
 """Column name to number or text."""
 
@@ -32,9 +33,12 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read what `write_rows` wrote; what looks like a number becomes one."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
+    """Read what `write_rows` wrote; what looks like a number becomes one, unless it is a name."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {name: text if name in _NAMES else _value(text) for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from mermaide_pl.figures.style import (
     DOTS_PER_INCH,
     FONT_SIZE,
     SMALL_FONT_SIZE,
+    literal,
     shots_label,
 )
 from mermaide_pl.score_table import SUMMARIES
@@ -33,6 +34,7 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]], method: str) -> Figure
     """
     chosen = [row for row in rows if row["method"] == method and row["population"] not in SUMMARIES]
     trained_on = list(dict.fromkeys(row["trained_on"] for row in chosen))
+    names = [literal(name) for name in trained_on]
     populations = list(dict.fromkeys(row["population"] for row in chosen))
     shots = sorted({row["shots"] for row in chosen})
     values = {
@@ -50,10 +52,14 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]], method: str) -> Figure
         picture = axes.imshow(matrix, vmin=0.0, vmax=1.0, cmap="viridis", aspect="auto")
         _write_numbers(axes, matrix)
         axes.set_title(shots_label(number), fontsize=FONT_SIZE)
-        axes.set_yticks(range(len(trained_on)), trained_on, fontsize=SMALL_FONT_SIZE)
+        axes.set_yticks(range(len(trained_on)), names, fontsize=SMALL_FONT_SIZE)
         axes.set_ylabel("trained on", fontsize=FONT_SIZE)
     panels[-1].set_xticks(
-        range(len(populations)), populations, rotation=40, ha="right", fontsize=SMALL_FONT_SIZE
+        range(len(populations)),
+        [*map(literal, populations)],
+        rotation=40,
+        ha="right",
+        fontsize=SMALL_FONT_SIZE,
     )
     panels[-1].set_xlabel("scored on", fontsize=FONT_SIZE)
     bar = figure.colorbar(picture, ax=list(panels), shrink=0.8)

@@ -16,6 +16,8 @@ from mermaide_pl.figures.style import (
     SMALL_FONT_SIZE,
     label_axes,
     legend_above,
+    literal,
+    name_panel,
     new_figure,
     new_grid,
     series_style,
@@ -60,7 +62,7 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
         if len(shown) > 1:
             trained_on, observation = name
             axes.set_title(
-                f"trained on {trained_on}, {observation} information",
+                literal(f"trained on {trained_on}, {observation} information"),
                 fontsize=SMALL_FONT_SIZE,
                 pad=3,
             )
@@ -85,7 +87,8 @@ def _draw_methods(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             style["color"] = _FIXED[method]
         else:
             colours += 1
-        _draw_crosses(axes, line, "iqm", marker=_MARKERS.get(method, "o"), label=method, **style)
+        marker, label = _MARKERS.get(method, "o"), literal(method)
+        _draw_crosses(axes, line, "iqm", marker=marker, label=label, **style)
         if method == "oracle":
             for row in line:
                 axes.annotate(
@@ -124,9 +127,9 @@ def draw_trade_off(rows: Sequence[Mapping[str, Any]], price: float | None = None
             if row["method"] == LEARNED:
                 style = series_style(colours)
                 colours += 1
-            marker, label = _MARKERS.get(row["method"], "o"), method_label(row)
+            marker, label = _MARKERS.get(row["method"], "o"), literal(method_label(row))
             _draw_crosses(axes, [row], "mean", marker=marker, label=label, **style)
-        axes.set_title(population.replace("_", " "), fontsize=SMALL_FONT_SIZE, pad=3)
+        name_panel(axes, population)
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)
     figure.supxlabel("intervention rate (share of steps)", fontsize=FONT_SIZE)

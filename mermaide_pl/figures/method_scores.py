@@ -16,9 +16,10 @@ from mermaide_pl.figures.style import (
     FONT_SIZE,
     GREY,
     LINE_WIDTH,
-    SMALL_FONT_SIZE,
     VERMILLION,
     legend_above,
+    literal,
+    name_panel,
     new_grid,
     shots_label,
 )
@@ -52,8 +53,8 @@ def draw_method_scores(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]
             _draw_schedule(axes, max(schedules, key=lambda row: row["normalised_return_iqm"]))
         axes.axvline(1.0, color=BLACK, linewidth=LINE_WIDTH, label="oracle")
         _draw_methods(axes, [row for row in here if row["method"] in methods], methods)
-        axes.set_title(population.replace("_", " "), fontsize=SMALL_FONT_SIZE, pad=3)
-        axes.set_yticks(range(len(methods)), [name.replace("_", " ") for name in methods])
+        name_panel(axes, population)
+        axes.set_yticks(range(len(methods)), [literal(name).replace("_", " ") for name in methods])
         axes.set_ylim(len(methods) - 0.4, -0.6)
         axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     figure.supxlabel("normalised return", fontsize=FONT_SIZE)

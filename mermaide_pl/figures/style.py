@@ -13,7 +13,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
+from mermaide_pl.checks import printable
 from mermaide_pl.whole_files import write_whole
 
 COLUMN_WIDTH = 3.4  # inches
@@ -50,6 +52,25 @@ def png(figure: Figure, *, dots_per_inch: int | None = None) -> bytes:
 def save_png(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG file, see `write_whole`."""
     write_whole(path, png(figure))
+
+
+def literal(name: str) -> str:
+    """A name as matplotlib draws it sign by sign.
+
+    It is no formula, nothing that the font lacks, and no name of a line to be left out of legends.
+    """
+    font = get_font(findfont(FontProperties()))
+    signs = [
+        sign if font.get_char_index(ord(sign)) else sign.encode("unicode_escape").decode()
+        for sign in printable(name)
+    ]
+    before = "\u200b" if name.startswith("_") else ""  # without width
+    return before + "".join(signs).replace("$", r"\$")
+
+
+def name_panel(axes: Axes, name: str) -> None:
+    """Write the name of a population above its panel."""
+    axes.set_title(literal(name).replace("_", " "), fontsize=SMALL_FONT_SIZE, pad=3)
 
 
 def new_figure(height: float, panel_heights: Sequence[float] = (1.0,)) -> tuple[Figure, list[Axes]]:

@@ -19,6 +19,7 @@ from mermaide_pl.figures.style import (
     SMALL_FONT_SIZE,
     label_axes,
     legend_above,
+    literal,
     new_grid,
 )
 
@@ -78,7 +79,7 @@ def draw_sweep(
             values = [_category(value) for value in values]
             axes.margins(x=0.3)  # for the names
         _scatter(axes, drawn, values, objective)
-        label_axes(axes, x=heading, y="" if index % 2 else objective)
+        label_axes(axes, x=literal(heading), y="" if index % 2 else objective)
     legend_above(figure, panels[0], ncols=3)
     for axes in panels:
         axes.tick_params(which="both", labelsize=SMALL_FONT_SIZE - 1.0)
@@ -97,7 +98,7 @@ def _label_the_few(axes: Axes, values: Sequence[float], is_logarithmic: bool) ->
 
 def _category(value: Any) -> str:
     """A class without its module, its words one below the other."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", str(value).rpartition(".")[2])
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", literal(str(value)).rpartition(".")[2])
 
 
 def _scatter(

@@ -19,6 +19,7 @@ from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.style import shots_label
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.tasks import TaskBatch
+from mermaide_pl.text_out import markdown
 
 
 class SettingsLogger(pl.Callback):
@@ -158,12 +159,13 @@ def _population_tables(data: TaskDataModule) -> str:
     populations = {"Training": data.train_population, "Validation": data.val_population}
     head = ("learning rule", "hyper-parameters", "share")
     return "\n\n".join(
-        f"### {name} agents\n\n{surroundings(population)}\n\n"
+        f"### {name} agents\n\n{markdown(surroundings(population))}\n\n"
         + _markdown(head, family_rows(population))
         for name, population in populations.items()
     )
 
 
 def _markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = (head, ["---"] * len(head), *rows)
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    cells = [[markdown(str(cell)) for cell in line] for line in (head, *rows)]
+    lines = (cells[0], ["---"] * len(head), *cells[1:])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -12,9 +12,9 @@ from mermaide_pl.figures.style import (
     FONT_SIZE,
     GREEN,
     LINE_WIDTH,
-    SMALL_FONT_SIZE,
     VERMILLION,
     legend_above,
+    name_panel,
     new_grid,
 )
 
@@ -46,7 +46,7 @@ def draw_timing(rows: Sequence[Mapping[str, Any]]) -> Figure:
             )
             axes.plot(steps, mean, label=name, color=colour, linewidth=width)
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-        axes.set_title(population.replace("_", " "), fontsize=SMALL_FONT_SIZE, pad=3)
+        name_panel(axes, population)
         axes.margins(x=0.02)
         axes.set_ylim(-0.03, 1.03)
     panels[0].xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))

@@ -12,12 +12,11 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.progress import Progress
 
 from mermaide_pl.cards import family_rows, setting_rows, surroundings
 from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import check_count, check_number
+from mermaide_pl.checks import check_count, check_number, printable
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.experiments.intervention_timing import (
     episode_of,
@@ -44,6 +43,7 @@ from mermaide_pl.score_table import (
     undefined,
 )
 from mermaide_pl.tasks import Population
+from mermaide_pl.text_out import console
 from mermaide_pl.trained import training_population
 from mermaide_pl.whole_files import write_whole
 
@@ -155,7 +155,7 @@ def _pictures(
     if curves:
         draw["curves"] = lambda: draw_training_curves(curves)
     pictures = {}
-    with Progress(console=Console(), transient=True) as progress:
+    with Progress(console=console(), transient=True) as progress:
         drawing = progress.add_task("playing and drawing", total=len(draw))
         for name, function in draw.items():
             pictures[name] = _data_uri(function())
@@ -256,6 +256,15 @@ def _settings(spec: Mapping[str, Any]) -> dict[str, list[tuple[str, Any]]]:
 
 def _render(**content: Any) -> str:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        finalize=_signs,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(content)
+
+
+def _signs(value: Any) -> Any:
+    """A value as a page can hold it; what is HTML already stays so."""
+    return value if hasattr(value, "__html__") else printable(str(value))

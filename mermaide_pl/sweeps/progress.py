@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mermaide_pl.sweeps.settings import Sweep
 from mermaide_pl.sweeps.study import attempts
 from mermaide_pl.sweeps.table import headings, ranking, shown
+from mermaide_pl.text_out import console
 
 
 class SweepProgress:
@@ -32,6 +33,7 @@ class SweepProgress:
             TextColumn("{task.fields[best]}"),
             TextColumn("{task.fields[now]}"),
             TimeElapsedColumn(),
+            console=console(),
             disable=not num_trials,
         )
         self._task = self._bar.add_task("", total=num_trials, best="", now="")
@@ -47,7 +49,7 @@ class SweepProgress:
 
     def say(self, line: str) -> None:
         """Print one line above the bar."""
-        self._bar.console.print(f"mermaide: {line}", markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(f"mermaide: {line}", highlight=False, soft_wrap=True)
 
     def begin(self, place: int, values: Mapping[str, Any]) -> None:
         """A trial of this worker begins."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from mermaide_pl.class_paths import imports
@@ -18,6 +17,7 @@ from mermaide_pl.figures.style import save_png
 from mermaide_pl.figures.sweep_trials import draw_sweep
 from mermaide_pl.sweeps.settings import Sweep, options
 from mermaide_pl.sweeps.study import ERROR
+from mermaide_pl.text_out import console, say
 
 _ROWS_SHOWN = 10
 STATES = {
@@ -62,7 +62,7 @@ def write_results(given: Sweep, trials: Mapping[int, FrozenTrial], folder: Path)
         folder: of the sweep.
     """
     if not trials:
-        print("no trial has begun")
+        say("no trial has begun")
         return
     ranked = ranking(trials, given)
     _print_table(given, trials, ranked)
@@ -77,7 +77,7 @@ def write_results(given: Sweep, trials: Mapping[int, FrozenTrial], folder: Path)
         maximises=given.maximises,
     )
     save_png(figure, folder / "sweep.png")
-    print(f"results: {folder / 'sweep.csv'}, {folder / 'sweep.png'}")
+    say(f"results: {folder / 'sweep.csv'}, {folder / 'sweep.png'}")
     if ranked:
         logger = {
             "trainer.logger": "TensorBoardLogger",
@@ -89,9 +89,9 @@ def write_results(given: Sweep, trials: Mapping[int, FrozenTrial], folder: Path)
             name: value for name, value in given.settings.items() if name.startswith("model.")
         }
         best = [*imports(), *options(lasting | trials[ranked[0]].params | logger)]
-        print(f"checkpoint of the best: {folder}/trial{ranked[0]}/checkpoints/best.ckpt")
-        print("to train the best in full:")
-        print(shlex.join(["mermaide", "fit", "--config", given.base, *best]))
+        say(f"checkpoint of the best: {folder}/trial{ranked[0]}/checkpoints/best.ckpt")
+        say("to train the best in full:")
+        say(shlex.join(["mermaide", "fit", "--config", given.base, *best]))
 
 
 def _row(place: int, trial: FrozenTrial, given: Sweep) -> Row:
@@ -128,4 +128,4 @@ def _print_table(given: Sweep, trials: Mapping[int, FrozenTrial], ranked: list[i
         values = [shown(trial.params.get(name, "")) for name in given.parameters]
         style = "bold" if ranked and place == ranked[0] else None
         table.add_row(str(place), value, STATES[trial.state], *values, style=style)
-    Console().print(table)
+    console().print(table)

@@ -65,9 +65,9 @@ class FixedRewards(BaseRewards):
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(float(value) for value in self.values))
         for value in self.values:
             check_number("FixedRewards.values", value)
+        object.__setattr__(self, "values", tuple(float(value) for value in self.values))
 
     def draw(self, uniforms: Tensor) -> Tensor:
         """The values, for every task."""

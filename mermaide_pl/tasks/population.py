@@ -22,6 +22,7 @@ from mermaide_pl.tasks.batch import TaskBatch
 from mermaide_pl.tasks.targets import TargetRule, UniformTarget
 
 Split: TypeAlias = Literal["train", "val", "test", "tune"]
+_MOST_WEIGHT = 1e9  # float32 adds the weights up
 _SPLITS: tuple[Split, ...] = ("train", "val", "test", "tune")
 
 
@@ -78,7 +79,9 @@ class AgentFamily:
             object.__setattr__(self, "rule", PythonAgent(factory, num_workers))
         elif num_workers:
             raise ValueError("num_workers goes with a factory only")
-        check_number(f"weight of the {self.rule.__name__} family", self.weight, above=0.0)
+        check_number(
+            f"weight of the {self.rule.__name__} family", self.weight, above=0.0, high=_MOST_WEIGHT
+        )
         allowed = _hyper_parameters(self.rule)
         for name, values in self.hyper_parameters.items():
             if allowed is not None and name not in allowed:
@@ -88,6 +91,8 @@ class AgentFamily:
                 )
             if isinstance(values, list) and not values:
                 raise ValueError(f"{self.rule.__name__}.{name}: the list of values is empty")
+            for value in _corners(values):
+                check_number(f"{self.rule.__name__}.{name}", value)
         if isinstance(self.rule, PythonAgent):
             return
         corners = {name: _corners(values) for name, values in self.hyper_parameters.items()}

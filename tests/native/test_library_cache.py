@@ -170,7 +170,9 @@ def test_a_library_without_our_functions_is_built_again(cache, shared_library, c
 def test_a_folder_that_others_may_write_to_is_refused(cache, mode):
     cache.plant(cache.hostile)
     cache.path.chmod(mode)
-    with pytest.raises(PermissionError, match=r"^others may write to /.*/mermaide_pl \(chmod -R go"):
+    with pytest.raises(
+        PermissionError, match=r"^others may write to /.*/mermaide_pl \(chmod -R go"
+    ):
         cache.kernel()
     assert not cache.mark.exists()
     cache.path.chmod(0o755)  # readers do no harm
