@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -123,8 +124,17 @@ class _Said(logging.Handler):
         say(f"mermaide: {record.getMessage()}")
 
 
+def _of_a_thread(ended: threading.ExceptHookArgs) -> None:
+    """Leave out what TensorBoard's thread cannot write: its logger raises that again."""
+    is_of_a_logger = type(ended.thread).__module__.startswith("tensorboard.")
+    if not (is_of_a_logger and isinstance(ended.exc_value, OSError)):
+        threading.__excepthook__(ended)
+
+
 def _keep_quiet() -> None:
     """Drop Lightning's advertisements and what it says of itself; keep its warnings to the user."""
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _of_a_thread
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", category=FutureWarning, module=name)

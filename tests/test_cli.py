@@ -5,11 +5,13 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from mermaide_pl import commands, evaluation
 from mermaide_pl.agents import UCB, EpsilonGreedy
@@ -537,6 +539,24 @@ def test_a_file_that_cannot_be_written_is_named(command, printed, workplace, cap
     (line,) = said.err.splitlines()
     assert line == "mermaide: error: /dev/full cannot be written: No space left on device"
     assert printed in said.out
+
+
+def test_curves_that_cannot_be_written_are_named(workplace, monkeypatch, capfd):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    settings = yaml.safe_load(FILES["fit.yaml"])
+    del settings["trainer"]["logger"]
+    Path("plain.yaml").write_text(yaml.safe_dump(settings))
+    monkeypatch.setattr(RecordWriter, "write", full)
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # not pytest's
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", "plain.yaml"])
+    assert stopped.value.code == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert re.search(
+        r"error: the curves in logs/version_0 cannot be written: No space left on device$", line
+    )
 
 
 def test_a_configuration_that_cannot_be_written_is_named(workplace, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 import warnings
@@ -33,6 +34,7 @@ from mermaide_pl.yaml_files import PARSER_MODE, file_names, read_yaml
 
 SUBCOMMANDS = ("fit", "validate", "test")
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # as every configuration in conf/ does, one folder for each run under logs; there without a name
 _LOGGER = {
     "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
@@ -106,7 +108,16 @@ class _CLI(LightningCLI):
         check_world(trainer.strategy, trainer.num_devices, trainer.num_nodes)
         sys.argv += imports()
         with one_fate(trainer.strategy):
-            super()._run_subcommand(subcommand)
+            try:
+                super()._run_subcommand(subcommand)
+            except OSError as error:
+                if error.filename is not None or error.errno not in _DISK_ERRORS:
+                    raise
+                # TensorBoard, which alone writes in its own way, does not say where
+                folder = getattr(trainer.logger, "log_dir", None) or trainer.default_root_dir
+                raise ValueError(
+                    f"the curves in {Path(folder)} cannot be written: {error.strerror}"
+                ) from None
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer; what Lightning refuses is a user's mistake too."""
