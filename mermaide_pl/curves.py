@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+from mermaide_pl.whole_files import write_whole
 
 
 def keep_curves(logger: Logger) -> None:
@@ -53,7 +55,7 @@ class _Rows(ExperimentWriter):
 
     def _read(self) -> tuple[list[str], list[dict[str, str]]]:
         """Names of the columns, and the rows without one that a killed run has not finished."""
-        with open(self.metrics_file_path, newline="", errors="replace") as file:
+        with open(self.metrics_file_path, encoding="utf-8", newline="", errors="replace") as file:
             lines = file.read().splitlines(keepends=True)
         if lines and not lines[-1].endswith("\n"):
             lines.pop()
@@ -65,12 +67,11 @@ class _Rows(ExperimentWriter):
         if not rows:
             path.unlink()
             return
-        beside = path.with_suffix(".tmp")
-        with beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(beside, path)  # whole or not at all
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_whole(path, text.getvalue())
 
 
 def _step(row: dict[str, str]) -> float:
