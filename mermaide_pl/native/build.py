@@ -30,7 +30,7 @@ Kernel: TypeAlias = Literal["auto", "torch", "native"]
 
 _SOURCE = Path(__file__).with_name("kernel.cpp")
 _LOGGER = logging.getLogger(__name__)
-_LONGEST = 600.0  # s, for a command, so that one that hangs is no reason to
+_LONGEST = 600.0  # s, for a command: none holds us up for ever
 
 # The vector width that torch chose for this processor, and what the compiler needs for it;
 # `ATEN_CPU_CAPABILITY` changes both. Nothing here relaxes IEEE arithmetic: NaN stays NaN.

@@ -41,7 +41,7 @@ class LibraryCache:
         self._path = path
         self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _check_own(os.fstat(self._folder), path)
+            _check_own(os.fstat(self._folder), "the folder")
         except OSError:
             os.close(self._folder)
             raise
@@ -82,7 +82,7 @@ class LibraryCache:
         with self._open(name) as library, self._open(f"{name}.sha256") as digest:
             if digest.read() != _digest(library.read(), name):
                 raise OSError(f"{name}.sha256 is the digest of another file")
-            # left open: the loader takes two files for one that had the same path
+            # left open: the loader takes a second file by the same path for the first
             return load(self._leads_to(os.dup(library.fileno()), name))
 
     def _store(self, name: str, content: bytes, try_out: Callable[[str, int], None]) -> None:
@@ -146,7 +146,7 @@ class LibraryCache:
         return path if os.path.exists(path) else str(self._path / name)
 
 
-def _check_own(status: os.stat_result, name: str | Path) -> None:
+def _check_own(status: os.stat_result, name: str) -> None:
     """Refuse what belongs to somebody else, or may be written by others."""
     if status.st_uid != os.geteuid():
         raise PermissionError(f"{name} belongs to user {status.st_uid}, not to {os.geteuid()}")

@@ -1,15 +1,17 @@
 import ctypes
 import logging
 import os
+import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from mermaide_pl import MermaideModule
-from mermaide_pl.native import build
+from mermaide_pl.native import build, trial
 from mermaide_pl.native.build import check_kernel, library, uses_native
 
 
@@ -20,6 +22,25 @@ def fresh(monkeypatch, tmp_path):
     library.cache_clear()
     yield tmp_path / "mermaide_pl"
     library.cache_clear()
+
+
+@pytest.fixture
+def compiler(monkeypatch, tmp_path, good):
+    """Sets a compiler: lines of shell, which know $result and $good; lists its runs in `runs`."""
+    (tmp_path / "good.so").write_bytes(good)
+
+    def set_compiler(lines='cp "$good" "$result"'):
+        script = tmp_path / "compiler.sh"
+        script.write_text(
+            f"echo x >> {tmp_path}/runs; good={tmp_path}/good.so\nfor result; do :; done\n{lines}\n"
+        )
+        monkeypatch.setenv("CXX", f"sh {script}")
+
+    return set_compiler
+
+
+def files_in(folder):
+    return sorted(re.sub("kernel-[0-9a-f]{16}", "K", path.name) for path in folder.iterdir())
 
 
 def test_without_a_compiler_pytorch_runs(fresh, monkeypatch, caplog):
@@ -39,21 +60,135 @@ def test_a_compiler_that_fails_is_quoted(fresh, monkeypatch, tmp_path):
     source.write_text("int f() { return; }")
     monkeypatch.setattr(build, "_SOURCE", source)
     assert "return-statement with no value" in str(library())
-    assert [path.name for path in fresh.iterdir()] == ["lock"]
+    assert files_in(fresh) == ["lock"]
 
 
-def test_a_cache_that_cannot_be_written_is_no_disaster(monkeypatch, tmp_path, fresh):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert "file" in str(library())
+def test_it_is_built_once_and_again_if_it_is_cut_short(fresh, compiler, monkeypatch, caplog):
+    compiler()
+    caplog.set_level(logging.INFO)
+    for begin in (["building", "built"], [], ["/", "building", "built"]):
+        kernel = library()
+        assert isinstance(kernel, ctypes.CDLL)
+        assert trial.seen_at_step_1(kernel) == [0, 1, 0.5, 1, 0]
+        messages = [record.getMessage() for record in caplog.records]
+        assert all(map(str.startswith, messages, begin))
+        assert len(messages) == len(begin)
+        if not begin:
+            (path,) = fresh.glob("*.so")
+            os.truncate(path, 4096)
+            monkeypatch.setattr(build, "_try_out", lambda path, file: None)  # once is enough
+        library.cache_clear()
+        caplog.clear()
+    assert files_in(fresh) == ["K.so", "K.so.sha256", "lock"]
 
 
-def test_the_compiler_may_be_a_command_with_arguments(fresh, monkeypatch, tmp_path):
-    source = tmp_path / "kernel.cpp"
-    source.write_text('extern "C" long answer() { return 42; }')
-    monkeypatch.setattr(build, "_SOURCE", source)
-    monkeypatch.setenv("CXX", "env c++")
-    assert library().answer() == 42
+BAD = {
+    "nothing": (":", "sh wrote no library"),
+    "a folder": ('mkdir "$result"', "sh wrote no library"),
+    "an empty file": (': > "$result"', "file too short"),
+    "the first page": ('head -c 4096 "$good" > "$result"', ""),
+    "no message": ("exit 3", "sh failed: no message"),
+    "its own end": ("kill -9 $$", "sh failed: Killed"),
+    "bytes of no encoding": (r"printf 'error: \351\n' >&2; exit 1", "sh failed: error: \ufffd"),
+}
+
+
+@pytest.mark.parametrize(("lines", "reason"), BAD.values(), ids=BAD)
+def test_what_a_compiler_leaves_is_tried_before_it_is_kept(fresh, compiler, caplog, lines, reason):
+    compiler(lines)
+    assert reason in str(library())
+    (record,) = caplog.records
+    assert record.getMessage() == f"no native kernel, PyTorch runs instead: {library()}"
+    assert "\n" not in record.getMessage()
+    assert files_in(fresh) == ["lock"]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ('extern "C" void think_float32() {}', "error: the library has no function think_float64"),
+        (
+            "#include <cstdlib>\n__attribute__((constructor)) static void f() { abort(); }",
+            "Aborted",
+        ),
+        (
+            "".join(f'extern "C" void {name}() {{}}\n' for name in trial.FUNCTIONS),
+            "error: it computes [0.0, 0.0, 0.0, 0.0, 0.0]",
+        ),
+    ],
+    ids=["no function", "aborts", "computes something else"],
+)
+def test_a_library_that_is_no_kernel_is_not_kept(
+    fresh, compiler, shared_library, tmp_path, source, reason
+):
+    (tmp_path / "other.so").write_bytes(shared_library(source))
+    compiler(f'cp {tmp_path}/other.so "$result"')
+    assert library() == f"the library that was built does not work: {reason}"
+    assert files_in(fresh) == ["lock"]
+
+
+@pytest.mark.parametrize("command", ["'", " ", "/", "/dev/null", "sh /no/such/file"])
+def test_any_compiler_ends_in_a_line(fresh, compiler, monkeypatch, command):
+    compiler()
+    monkeypatch.setenv("CXX", command)
+    monkeypatch.setenv("PATH", os.environ["PATH"] if command != " " else "")
+    assert isinstance(library(), str)
+    assert library()
+
+
+def test_a_compiler_does_not_hang_for_ever(fresh, compiler, monkeypatch):
+    compiler("sleep 30")
+    monkeypatch.setattr(build, "_LONGEST", 0.3)
+    assert library() == "sh failed: no end after 0 s"
+
+
+def open_to_all(folder):
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+def taken(folder):
+    """A folder in the place of the library."""
+    folder.mkdir(mode=0o700)
+    (folder / build._name_and_flags()[0]).mkdir()
+    (folder / build._name_and_flags()[0] / "kept").touch()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason", "left"),
+    [
+        (open_to_all, "others may write to the folder (chmod -R go-w ends that)", []),
+        (Path.touch, "[Errno 17] File exists: '{}'", None),
+        (taken, "[Errno 21] Is a directory: ", ["K.so", "lock"]),
+    ],
+)
+def test_a_cache_that_does_not_do_is_done_without(
+    fresh, compiler, monkeypatch, caplog, spoil, reason, left
+):
+    monkeypatch.setattr(build, "_try_out", lambda path, file: None)  # tried above
+    spoil(fresh)
+    compiler()
+    assert trial.seen_at_step_1(library()) == [0, 1, 0.5, 1, 0]
+    message = caplog.records[-1].getMessage()
+    assert message.startswith(
+        "the kernel is built for this process alone, XDG_CACHE_HOME may name another folder to keep"
+        f" it in: {fresh}: {reason.format(fresh)}"
+    )
+    assert (fresh.parent / "runs").read_text() == "x\n"
+    assert left is None or files_in(fresh) == left
+
+
+@pytest.mark.slow  # starts Python with the whole package
+def test_a_builder_that_is_killed_holds_nobody_up(fresh, compiler, tmp_path):
+    compiler("exec sleep 60")
+    code = "from mermaide_pl.native import build; build.library()"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        while not (tmp_path / "runs").exists():
+            time.sleep(0.05)
+            assert process.poll() is None
+        process.kill()
+    compiler()
+    assert isinstance(library(), ctypes.CDLL)
 
 
 def test_without_a_home_pytorch_runs(monkeypatch, fresh):
@@ -63,32 +198,6 @@ def test_without_a_home_pytorch_runs(monkeypatch, fresh):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(build.Path, "home", no_home)
     assert library() == "Could not determine home directory."
-
-
-def test_it_is_built_once(fresh, monkeypatch, tmp_path, caplog):
-    source = tmp_path / "kernel.cpp"
-    source.write_text('extern "C" long answer() { return 42; }')
-    monkeypatch.setattr(build, "_SOURCE", source)
-    caplog.set_level(logging.INFO)
-    for _ in range(2):
-        kernel = library()
-        assert isinstance(kernel, ctypes.CDLL)
-        assert kernel.answer() == 42
-        library.cache_clear()
-    assert [record.getMessage().split()[0] for record in caplog.records] == ["building", "built"]
-
-
-def test_of_several_that_start_at_once_one_builds(fresh, monkeypatch, tmp_path):
-    source, calls = tmp_path / "kernel.cpp", tmp_path / "calls"
-    source.write_text('extern "C" long answer() { return 42; }')
-    monkeypatch.setattr(build, "_SOURCE", source)
-    # the lock is of the open file, so threads stand for processes
-    monkeypatch.setenv("CXX", f"sh -c 'echo x >> {calls}; sleep 0.3; exec c++ \"$@\"' sh")
-    with ThreadPoolExecutor(3) as pool:
-        built = {call.result() for call in [pool.submit(build._built) for _ in range(3)]}
-    assert calls.read_text() == "x\n"
-    (path,) = built
-    assert ctypes.CDLL(str(path)).answer() == 42
 
 
 def test_an_unknown_kernel_is_refused():
@@ -114,3 +223,9 @@ def test_older_processors_compute_the_same(capability):
         text=True,
     )
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_trial_knows_what_the_kernel_exports():
+    exported = re.findall(r'extern "C" void (\w+)_##SUFFIX', build._SOURCE.read_text())
+    names = {f"{name}_{dtype}" for name in exported for dtype in ("float32", "float64")}
+    assert set(trial.FUNCTIONS) == names
