@@ -34,9 +34,9 @@ def seen_at_step_1(kernel: ctypes.CDLL) -> list[float]:
     arms, levels = (ctypes.c_int64 * 2)(0, 0), (ctypes.c_int64 * 2)(1, 1)
     rewards, features = (ctypes.c_double * 2)(), (ctypes.c_double * 10)()
     sizes = (1, 1, 2, 2, 2, 1, 1, 3, 1, 0, 0, 0)
-    history = (0, 0, ctypes.addressof(rewards))
+    history = (0, 0, ctypes.addressof(rewards), 0x3FF0_0000_0000_0000)  # the bits of 1.0
     arrays = [ctypes.addressof(array) for array in (arms, levels, rewards, features)]
-    call = (ctypes.c_int64 * 19)(*sizes, *history, *arrays)  # `FeatureCall` in game.h
+    call = (ctypes.c_int64 * 20)(*sizes, *history, *arrays)  # `FeatureCall` in game.h
     kernel.encode_float64(call, ctypes.c_int64(1))
     return features[5:]
 
