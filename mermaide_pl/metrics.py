@@ -89,7 +89,8 @@ class NormalisedReturn(Metric):
 
     def compute(self) -> Tensor:
         """The share, float []; nan where it is undefined."""
-        played, none, *oracles = (self.sums / self.count).tolist()
+        # a module that was converted has its states in another type
+        played, none, *oracles = (self.sums.double() / self.count).tolist()
         best = max(range(len(oracles)), key=lambda number: oracles[number])
         oracle, gain = oracles[best], oracles[best] - none
         self.yardsticks = {"no intervention": none, "oracle": oracle}

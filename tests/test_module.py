@@ -55,6 +55,7 @@ class Setting:
             "game": Game(num_arms=3, num_steps=8),
             "architecture": SMALL,
             "adaptation": STRONG,
+            "objective": Objective(inner_policy_weight=1.0),
             "num_query_episodes": 2,
         }
         return MermaideModule(**settings | self.settings)
@@ -148,7 +149,7 @@ def test_a_fit_writes_a_checkpoint_that_scores_the_same(name, tmp_path):
     data = SETTINGS[name].data()
     before = scores(quiet_trainer(tmp_path).validate, module, data)
     after = scores(quiet_trainer(tmp_path).validate, loaded, data)
-    assert before == after
+    assert before == pytest.approx(after, rel=0.0, abs=0.0, nan_ok=True)
     assert 0.0 <= before["val/alignment_0shot"] <= 1.0
 
 
@@ -360,8 +361,8 @@ def test_scores_do_not_depend_on_the_batches(tmp_path, monkeypatch):
             lambda: make(population, "val", 6, batch_size),  # noqa: B023
         )
         found.append(scores(quiet_trainer(tmp_path).validate, setting.module(), data))
-    assert found[1] == pytest.approx(found[0], abs=1e-6)
-    assert found[2] == pytest.approx(found[0], abs=1e-6)
+    assert found[1] == pytest.approx(found[0], abs=1e-6, nan_ok=True)
+    assert found[2] == pytest.approx(found[0], abs=1e-6, nan_ok=True)
 
 
 def test_what_is_logged_of_a_step_is_of_its_whole_meta_batch(tmp_path):
@@ -493,7 +494,7 @@ ANOTHER = {
     "arms": ({"game": Game(4, 8)}, r"game\.num_arms = 3, the configuration has 4"),
     "levels": (
         {"game": Game(3, 8, (0.0, 0.5, 1.0))},
-        r"game\.bonuses = \[0\.0, 1\.0\], the configuration has \[0\.0, 0\.5, 1\.0\]",
+        r"game\.number of bonuses = 2, the configuration has 3",
     ),
     "size": (
         {"architecture": Architecture(9, 8)},
