@@ -33,8 +33,6 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from mermaide_pl.whole_files import write_whole
-
 SLOW = 3.0  # seconds per step above which a contestant gets fewer rounds
 # eight episodes are too little work to share: the loops over tasks are faster on one thread
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -231,6 +229,8 @@ def compare(given: argparse.Namespace) -> None:
         "ratios": ratios(steps, rollouts, floor_s),
         "floor": {"flops": counted, "flops_per_s": rate, "seconds": floor_s},
     }
+    from mermaide_pl.whole_files import write_whole  # brings torch, which workers do without
+
     write_whole(given.out, json.dumps(written, indent=2) + "\n")
     console.print(f"written: {given.out}", highlight=False)
 

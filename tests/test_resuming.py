@@ -309,7 +309,7 @@ FAMILIES = "data.{}_population.families differs"
         ),
         (
             {"model": {"meta_lr": 0.5}},
-            "model.meta_lr = 0.5 (there 0.002); the outer rates go on as they were there",
+            "model.meta_lr = 0.5 (there 0.005); the outer rates go on as they were there",
         ),
         (
             {"train_population": OTHERS},

@@ -36,9 +36,14 @@ class Poisoned(Objective):
     in_gradient_only: bool = False
 
     def outer_loss(
-        self, output: PrincipalOutput, trajectory: Trajectory, game: Game, progress: float
+        self,
+        output: PrincipalOutput,
+        trajectory: Trajectory,
+        game: Game,
+        sees_bonus: Tensor,
+        progress: float,
     ) -> Tensor:
-        loss = super().outer_loss(output, trajectory, game, progress)
+        loss = super().outer_loss(output, trajectory, game, sees_bonus, progress)
         if round(progress * TOTAL) not in self.steps:
             return loss
         poisoned = first_pulls_target(trajectory).to(loss)

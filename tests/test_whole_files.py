@@ -205,7 +205,7 @@ def test_threads_that_write_the_same_file_leave_one_of_theirs(tmp_path):
 
 
 def test_nothing_is_written_in_another_way():
-    """But for the kernel, which a compiler writes, and checkpoints that are no local files."""
+    """But for the kernel, whose folder is not to be trusted, and checkpoints that are no files."""
     writes = re.compile(
         r"\.write_(text|bytes)\(|\bopen\([^)]*['\"][wax]|\.savefig\((?!file)|torch\.save\((?!.*content)"
         r"|json\.dump\(|os\.replace\(|\.to_csv\(|np\.save"
@@ -214,7 +214,7 @@ def test_nothing_is_written_in_another_way():
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for folder in ("mermaide_pl", "benchmarks", "examples")
         for path in sorted((ROOT / folder).rglob("*.py"))
-        if path.relative_to(ROOT / folder) not in (Path("native/build.py"), Path("whole_files.py"))
+        if path.name not in ("library_cache.py", "whole_files.py")
         for line in path.read_text(encoding="utf-8").splitlines()
         if writes.search(line)
     ]

@@ -28,7 +28,7 @@ def test_the_return_of_a_candidate_is_that_after_its_step():
     module = build(SharedForecast(size=4))
     tried = choose_inner_loop(module, AGENTS, rates=[0.0, 0.5], policy_weights=[1.0, 0.05])
     assert [(row["inner_lr"], row["inner_policy_weight"]) for row in tried] == [
-        (0.0, 1.0),
+        (0.0, 0.0),
         (0.5, 1.0),
         (0.5, 0.05),
     ]
@@ -56,7 +56,7 @@ def test_the_best_is_taken(monkeypatch, best):
     module = build(SharedForecast(size=4))
     choose_inner_loop(module, AGENTS, rates=[0.0, 0.5], policy_weights=[1.0, 0.05])
     assert module.inner_loop.num_shots == (1 if best else 0)
-    assert module.objective.inner_policy_weight == [1.0, 1.0, 0.05][best]
+    assert module.objective.inner_policy_weight == [0.0, 1.0, 0.05][best]
 
 
 def test_without_a_world_model_only_the_rate_is_chosen():

@@ -178,7 +178,8 @@ def test_adapting_from_a_history_is_adapting_on_its_episodes(name, game, tmp_pat
 
 
 def test_the_policy_adapts_where_propensities_are_recorded(tmp_path):
-    before, after = checkpoint(tmp_path), tmp_path / "after.ckpt"
+    policy_too = {"objective": Objective(inner_policy_weight=1.0)}
+    before, after = checkpoint(tmp_path, **policy_too), tmp_path / "after.ckpt"
     module = load(before)
     support = play(module, num_episodes=2)
     chances = module.principal(module.principal.weights(), support).log_levels.detach().exp()

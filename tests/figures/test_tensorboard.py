@@ -19,8 +19,8 @@ from mermaide_pl.principal import Architecture, NoWorldModel
 from mermaide_pl.tasks import AgentFamily, Population
 
 TAGS = ["figures/episode", "figures/intervention_rate", "figures/learning_curves"]
-# 2 batches of 3 agents, 1 support and 2 query episodes, 8 steps
-AGENT_STEPS_PER_EPOCH = 2 * 3 * (1 + 2) * 8
+# 2 batches of 3 agents, 1 support, 4 zero-shot and 2 query episodes, 8 steps
+AGENT_STEPS_PER_EPOCH = 2 * 3 * (1 + 4 + 2) * 8
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
 

@@ -30,6 +30,14 @@ FIT = {
     "model": {
         "game": {"num_arms": 3, "num_steps": 12},
         "architecture": {"hidden_size": 8, "policy_size": 8},
+        "objective": {
+            "advantages": {"class_path": "mermaide_pl.advantages.GeneralisedAdvantages"},
+            "inner_policy_weight": 1.0,
+            "logit_penalty": 0.0,
+            "zero_shot_weight": 0.1,
+        },
+        "num_query_episodes": 8,
+        "num_zero_shot_episodes": 0,
     },
     "data": {
         "train_population": "population.yaml",
