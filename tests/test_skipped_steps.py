@@ -90,6 +90,7 @@ def train(
         Architecture(8, 8),
         objective=Poisoned(steps=steps, **poison),
         num_query_episodes=2,
+        num_zero_shot_episodes=0,
         max_skipped_steps=most,
     )
     data = TaskDataModule(

@@ -305,7 +305,7 @@ def test_an_unknown_argument_is_refused():
 def test_arguments_are_checked_again():
     spec = describe(Game())
     spec["init_args"]["cost"] = -1.0
-    with pytest.raises(ValueError, match=r"Game\.cost .*at least 0, got -1\.0"):
+    with pytest.raises(ValueError, match=r"Game\.cost .*at least 0 .*got -1\.0"):
         rebuild(spec)
 
 

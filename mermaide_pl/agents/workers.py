@@ -6,7 +6,6 @@ import atexit
 import itertools
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import weakref
@@ -15,6 +14,7 @@ from contextlib import suppress
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from mermaide_pl.agents.learners import PASSED_ON, Learners, Maker
@@ -182,7 +182,7 @@ def _serve(connection: Connection) -> None:
 def _answer(held: dict[int, Learners], asked: bytes) -> Any:
     """What the learners answer, or what they raise."""
     try:
-        forgotten, method, number, given = pickle.loads(asked)
+        forgotten, method, number, given = ForkingPickler.loads(asked)  # as `connection.recv` does
     except BaseException as error:  # this process cannot import the learners
         return ValueError(
             f"a worker process cannot make the learners: {type(error).__name__}:"
