@@ -42,6 +42,9 @@ class InnerLoop(nn.Module, ABC):
     num_shots: int
     """K, support episodes per task."""
 
+    adapted: tuple[Part, ...] = ()
+    """Parts that take gradient steps."""
+
     carries_state: bool = False
     """Whether episodes begin in the recurrent state in which the support episodes ended."""
 
@@ -50,8 +53,8 @@ class InnerLoop(nn.Module, ABC):
         """Support episodes of which each begins in the recurrent state where the one before ended.
 
         As many as in training. Of more episodes there are several chains, each from the initial
-        state, and the mean of the states at their ends is carried: a chain longer than those of
-        training does worse. Where no state is carried, episodes stand alone.
+        state, and the mean of the states at their ends is carried: on validation agents a chain
+        longer than those of training does worse. Where no state is carried, episodes stand alone.
         """
         return self.num_shots if self.carries_state else 1
 
@@ -90,10 +93,10 @@ class _NoInnerLoop(InnerLoop):
 class RecurrentAdaptation(Adaptation):
     """No gradient: the recurrent state is carried from the support episodes to the next ones.
 
-    The recurrence itself learns to adapt. Several support episodes are played one after the other,
-    each from the state in which the one before ended (`InnerLoop.chain_length`). Unlike in the
-    source, what an episode finds out for the next is not credited to it: each is played for its own
-    return.
+    The recurrence itself learns to adapt. The K support episodes of training are played one after
+    the other, each from the state in which the one before ended; of more at test, see
+    `InnerLoop.chain_length`. Unlike in the source, what an episode finds out for the next is not
+    credited to it: each is played for its own return.
 
     Source: Duan et al., "RL^2: fast reinforcement learning via slow reinforcement learning", 2016;
     Wang et al., "Learning to reinforcement learn", 2016.
@@ -240,6 +243,7 @@ class GradientInnerLoop(InnerLoop):
         super().__init__()
         self.num_shots = settings.num_shots
         self.carries_state = settings.carries_state
+        self.adapted = settings.adapted
         self._settings = settings
         self._names = list(names)
         log_rates = torch.full((len(self._names),), settings.inner_lr).log()

@@ -185,8 +185,12 @@ def prices_differ(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> str | No
     )
     if theirs == mine:
         return None
-    then, now = (f"bonuses {each['bonuses']} at cost {each['cost']:g}" for each in (theirs, mine))
+    then, now = (f"bonuses {each['bonuses']} at cost {each['cost']}" for each in (theirs, mine))
+    said = f"was trained for {then} and meets {now}"
+    history = saved.get("architecture", {}).get("init_args", {}).get("history", {})
+    if history.get("init_args", {}).get("reward_unit") is not None:
+        return f"{said}, which it measures in the units that it was trained in"
     return (
-        f"was trained for {then} and meets {now}: it is as good only if this is the same game in"
-        " other units, the agents' rewards included"
+        f"{said}: it is as good only if this is the same game in other units, the agents' rewards"
+        " and their own scales included"
     )

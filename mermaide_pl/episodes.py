@@ -45,25 +45,33 @@ class Episode:
 
 
 def support_of(
-    episodes: Sequence[Episode], target_arm: int, game: Game, like: torch.Tensor
+    episodes: Sequence[Episode],
+    target_arm: int,
+    game: Game,
+    like: torch.Tensor,
+    *,
+    in_order: bool,
 ) -> list[Support]:
-    """Recorded episodes of one agent as support episodes, neighbours of equal length together.
+    """Recorded episodes of one agent as support episodes, those of equal length together.
 
     Args:
         episodes: at least one; all or none with propensities.
         target_arm: the principal's target, as the agent labels its arms.
         game: the rules.
         like: gives device and floating-point type.
+        in_order: whether the order of the episodes counts, as for a principal that carries its
+            state; then only neighbours are together.
 
     Returns:
-        Groups with M = 1, in the order of the episodes. Without propensities, the levels count as
+        Groups with M = 1. Without propensities, the levels count as
         played by the principal itself.
 
     Raises:
         ValueError: if there is no such arm.
     """
     check_number("target_arm", target_arm, low=0, high=game.num_arms - 1)
-    runs = [list(run) for _, run in groupby(episodes, key=len)]
+    kept = episodes if in_order else sorted(episodes, key=len)
+    runs = [list(run) for _, run in groupby(kept, key=len)]
     return [_support(run, target_arm, game, like) for run in runs]
 
 

@@ -259,7 +259,8 @@ class LivePrincipal:
         if not state.ended:
             raise ValueError("adapt: no episode has ended yet")
         module, like = self.module, state.weights["weight_hh"]
-        support = support_of(state.ended, self.target_arm, self.game, like)
+        in_order = module.inner_loop.chain_length > 1
+        support = support_of(state.ended, self.target_arm, self.game, like, in_order=in_order)
         principal, inner_loop, objective = module.principal, module.inner_loop, module.objective
         if self.sampling_seed is None:
             objective = objective.forecast_alone()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from mermaide_pl.adaptation import Adaptation, GradientAdaptation, InnerLoop
+from mermaide_pl.adaptation import InnerLoop
 from mermaide_pl.advantages import Advantages, HindsightAdvantages, Outcome
 from mermaide_pl.checks import check_number
 from mermaide_pl.game import Game
@@ -33,13 +33,14 @@ class Objective:
     """What the inner and the outer loop minimise.
 
     Inner loss of a task: ``inner_policy_weight * surrogate + forecast_weight * cross-entropy`` on
-    its support episodes, with what the principal observed; without a world model the surrogate
-    alone. Outer loss: ``surrogate +
-    forecast_weight * cross-entropy`` on the query episodes with the adapted weights and the rewards
-    that truly came, plus critic error and logit penalty, minus the entropy bonus; plus
-    `zero_shot_weight` times the same with the meta weights, on the support episodes or on some of
-    its own, so that the principal is trained for its first episode with an agent too. No loss
-    rewards a support episode for what adaptation makes of it.
+    its support episodes, with what the principal observed. Without a world model it is the
+    surrogate, and a weight of 0 counts as 1.
+
+    Outer loss: ``surrogate + forecast_weight * cross-entropy`` on the query episodes with the
+    adapted weights and the rewards that truly came, plus critic error and logit penalty, minus the
+    entropy bonus; plus `zero_shot_weight` times the same with the meta weights, on the support
+    episodes or on some of its own, so that the principal is trained for its first episode with an
+    agent too. No loss rewards a support episode for what adaptation makes of it.
 
     Args:
         surrogate: policy-gradient estimator.
@@ -79,7 +80,8 @@ class Objective:
     def inner_loss(self, output: PrincipalOutput, behaviour: Tensor, advantages: Tensor) -> Tensor:
         """Loss of each task on its support episodes, float [M]."""
         if output.log_arms is None:
-            return self.surrogate(output.log_levels, behaviour, advantages)
+            weight = self.inner_policy_weight or 1.0
+            return weight * self.surrogate(output.log_levels, behaviour, advantages)
         forecast = self._forecast_loss(output)
         if not self.inner_policy_weight:
             return forecast
@@ -126,18 +128,20 @@ class Objective:
         )
 
 
-def check_reached(adaptation: Adaptation, objective: Objective, has_forecast: bool) -> None:
-    """Refuse a gradient step on nothing: the forecast's loss says nothing about the policy.
+def check_reached(inner_loop: InnerLoop, objective: Objective, has_forecast: bool) -> None:
+    """Refuse gradient steps on nothing: the forecast's loss says nothing about the policy.
 
     Raises:
-        ValueError: if the policy alone adapts, and its weight in the inner loss is zero.
+        ValueError: if the inner loss reaches no part that adapts.
     """
-    weighs = not has_forecast or objective.inner_policy_weight > 0.0
-    adapted = adaptation.adapted if isinstance(adaptation, GradientAdaptation) else ()
-    if adapted == ("policy",) and not weighs:
+    if not inner_loop.adapted or not has_forecast or objective.inner_policy_weight > 0.0:
+        return
+    if objective.forecast_weight == 0.0 or inner_loop.adapted == ("policy",):
         raise ValueError(
-            "GradientAdaptation.adapted is policy alone, which the inner loss does not reach:"
-            " Objective.inner_policy_weight must be above 0, got 0.0"
+            f"nothing would adapt: with Objective.inner_policy_weight 0 and forecast_weight"
+            f" {objective.forecast_weight:g} the inner loss reaches no part of"
+            f" GradientAdaptation.adapted = {', '.join(inner_loop.adapted)}; one of the weights"
+            " must be above 0, that of the policy where it adapts alone"
         )
 
 
@@ -179,11 +183,11 @@ class Support:
         """The same, one episode at a time."""
         numbers = range(self.episodes.arms.shape[1])
         chosen = [slice(number, number + 1) for number in numbers]
-        return [Support(self.episodes.episodes(one), _some(self.behaviour, one)) for one in chosen]
-
-
-def _some(behaviour: Tensor | None, chosen: slice) -> Tensor | None:
-    return None if behaviour is None else behaviour[:, chosen]
+        behaviour = self.behaviour
+        return [
+            Support(self.episodes.episodes(one), None if behaviour is None else behaviour[:, one])
+            for one in chosen
+        ]
 
 
 def adapt(
@@ -234,6 +238,7 @@ def adapt_to_groups(
     Returns:
         As `adapt`, with the outputs in each group, or in each episode if there are chains.
     """
+    check_reached(inner_loop, objective, principal.world_model is not None)
     chain = inner_loop.chain_length
     if chain > 1:
         groups = [episode for group in groups for episode in group.one_by_one()]

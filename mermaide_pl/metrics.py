@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+from mermaide_pl.intervals import NORMAL_QUANTILE
 from mermaide_pl.normalised_return import undefined_because
 from mermaide_pl.objectives import factual_arm_logits
 from mermaide_pl.trajectory import Trajectory
@@ -89,15 +90,17 @@ class NormalisedReturn(Metric):
 
     def compute(self) -> Tensor:
         """The share, float []; nan where it is undefined."""
+        agents = float(self.count)
+        if not agents:
+            return torch.tensor(math.nan, device=self.sums.device)
         # a module that was converted has its states in another type
         played, none, *oracles = (self.sums.double() / self.count).tolist()
         best = max(range(len(oracles)), key=lambda number: oracles[number])
         oracle, gain = oracles[best], oracles[best] - none
         self.yardsticks = {"no intervention": none, "oracle": oracle}
-        agents = float(self.count)
         spread = max(0.0, float(self.squares[best]) / agents - gain**2)
         error = math.sqrt(spread / (agents - 1.0)) if agents > 1.0 else math.nan
-        self.undefined = undefined_because(gain, error)
+        self.undefined = undefined_because(gain, NORMAL_QUANTILE * error)
         share = math.nan if self.undefined else (played - none) / gain
         return torch.tensor(share, dtype=torch.float32, device=self.sums.device)
 

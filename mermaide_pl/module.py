@@ -102,7 +102,7 @@ class MermaideModule(SelfDescribingModule):
         self.inner_loop = adaptation.build(self.principal.weights())
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
-        check_reached(adaptation, objective, has_forecast)
+        check_reached(self.inner_loop, objective, has_forecast)
         num_oracles = len(oracle_grid(game))
         self.metrics = EvaluationMetrics(self.eval_shots, game.num_arms, has_forecast, num_oracles)
         self.last_evaluation: dict[int, Trajectory] = {}
@@ -291,6 +291,7 @@ class MermaideModule(SelfDescribingModule):
     def _say_undefined(self, stage: str) -> None:
         """Say once why curves of the normalised return have no points."""
         reason = self.metrics.undefined
-        if reason and not self._said_undefined and self.trainer.is_global_zero:
+        says = self.trainer.is_global_zero and not self.trainer.sanity_checking
+        if reason and says and not self._said_undefined:
             self._said_undefined = True
-            _LOGGER.warning("%s/normalised_return is undefined, nan: %s", stage, reason)
+            _LOGGER.warning("%s/normalised_return_... is undefined, nan: %s", stage, reason)

@@ -20,17 +20,16 @@ LEAST_GAIN = 0.05
 """Reward units per step that the oracle must gain over no intervention."""
 
 
-def undefined_because(gain: float, standard_error: float = 0.0) -> str | None:
+def undefined_because(gain: float, half: float = 0.0) -> str | None:
     """Why the normalised return is undefined, or None if it is not.
 
     Args:
         gain: mean return of the oracle minus that of no intervention, reward units per step.
-        standard_error: of the gain; nan if it is not known.
+        half: half of the 95% interval of the gain; nan if it is not known.
     """
     if not gain >= LEAST_GAIN:
-        return f"the oracle gains {gain:.3f} over no intervention, less than {LEAST_GAIN:g}"
-    if gain <= NORMAL_QUANTILE * standard_error:
-        half = NORMAL_QUANTILE * standard_error
+        return f"the oracle gains {gain:.4f} over no intervention, less than {LEAST_GAIN:g}"
+    if gain <= half:
         return (
             f"the oracle's gain over no intervention, {gain:.3f} ± {half:.3f}, is within its noise"
         )
@@ -61,8 +60,8 @@ def normalised_return(
         seed: of the resampling.
     """
     gain, possible = returns - none, oracle - none
-    standard_error = possible.std(ddof=1) / len(possible) ** 0.5 if len(possible) > 1 else math.nan
-    reason = undefined_because(float(possible.mean()), float(standard_error))
+    error = possible.std(ddof=1) / len(possible) ** 0.5 if len(possible) > 1 else math.nan
+    reason = undefined_because(float(possible.mean()), NORMAL_QUANTILE * float(error))
     if reason is not None:
         return NormalisedReturn(math.nan, math.nan, math.nan, reason)
     weights = resample(len(returns), seed)

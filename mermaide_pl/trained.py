@@ -43,10 +43,8 @@ def read_principals(
     }
     last = list(paths)[-1]
     for name, module in modules.items():
-        theirs, ours = (
-            {"game": checkpoints[each][CHECKPOINT_KEY]["game"]} for each in (name, last)
-        )
-        check_same_shape(theirs, ours)
+        theirs, ours = (checkpoints[each][CHECKPOINT_KEY] for each in (name, last))
+        check_same_shape({"game": theirs["game"]}, {"game": ours["game"]})
         if difference := prices_differ(theirs, ours):
             _LOGGER.warning("%s %s", paths[name], difference)
         module.game = module.principal.game = modules[last].game

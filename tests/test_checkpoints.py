@@ -372,7 +372,7 @@ def test_training_may_begin_in_a_game_of_other_prices(caplog):
     says = (
         "init_from pretrained:ucb-partial was trained for bonuses [0.0, 1.0] at cost 0.5 and meets"
         " bonuses [0.0, 1.0] at cost 0.2: it is as good only if this is the same game in other"
-        " units, the agents' rewards included"
+        " units, the agents' rewards and their own scales included"
     )
     assert [record.message for record in caplog.records] == [says]
     caplog.clear()

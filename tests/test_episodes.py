@@ -18,7 +18,7 @@ def test_support_by_hand():
         Episode([1], [1], [0.0], [0.5]),
     ]
     like = torch.zeros((), dtype=torch.float64)
-    longer, shorter = support_of(episodes, 2, GAME, like)
+    longer, shorter = support_of(episodes, 2, GAME, like, in_order=True)
     played = longer.episodes
     assert played.arms.tolist() == [[[2, 0], [0, 1]]]
     assert played.observed_arms.tolist() == [[[0, 2], [2, 1]]]  # the target and arm 0 swap labels
@@ -34,7 +34,7 @@ def test_support_by_hand():
     assert shorter.episodes.observed_arms.tolist() == [[[1]]]
     assert (longer.num_steps, shorter.num_steps) == (4, 1)
     full = Game(num_arms=3, num_steps=4, bonuses=GAME.bonuses, observation=FullInformation())
-    (seen, _) = support_of(episodes, 2, full, like)
+    (seen, _) = support_of(episodes, 2, full, like, in_order=True)
     assert torch.equal(seen.episodes.observed_agent_rewards, played.agent_rewards)
     for field in fields(Trajectory):
         value = getattr(played, field.name)
@@ -44,19 +44,21 @@ def test_support_by_hand():
 def test_the_order_of_the_episodes_is_kept():
     lengths = [3, 3, 1, 3, 2, 2]
     episodes = [Episode([0] * length, [1] * length, None, None) for length in lengths]
-    groups = support_of(episodes, 0, GAME, torch.zeros(()))
+    groups = support_of(episodes, 0, GAME, torch.zeros(()), in_order=True)
     assert [tuple(group.episodes.arms.shape[1:]) for group in groups] == [
         (2, 3),
         (1, 1),
         (1, 3),
         (2, 2),
     ]
+    groups = support_of(episodes, 0, GAME, torch.zeros(()), in_order=False)
+    assert [tuple(group.episodes.arms.shape[1:]) for group in groups] == [(1, 1), (2, 2), (3, 3)]
 
 
 @pytest.mark.parametrize("target", [-1, 3])
 def test_a_target_that_the_agent_does_not_have(target):
     with pytest.raises(ValueError, match=r"target_arm .*at most 2, got"):
-        support_of([Episode([0], [0], None, None)], target, GAME, torch.zeros(()))
+        support_of([Episode([0], [0], None, None)], target, GAME, torch.zeros(()), in_order=True)
 
 
 def test_steps_are_added_and_left_out():

@@ -230,11 +230,12 @@ def test_a_normalised_return_that_says_nothing_is_a_dash_null_and_a_reason(
         bounds = [row[f"normalised_return_{bound}"] for bound in ("mean", "low", "high")]
         assert bounds == [None, None, None]
         assert (
-            "gains 0.000 over no intervention, less than 0.05" in row["normalised_return_undefined"]
+            "gains 0.0000 over no intervention, less than 0.05"
+            in row["normalised_return_undefined"]
         )
     assert "NaN" not in out.read_text() and json.loads(out.read_text()) == rows
     printed = capsys.readouterr().out
-    assert "- no normalised return: the oracle gains 0.000" in printed
+    assert "- no normalised return: the oracle gains 0.0000" in printed
     assert "nan" not in printed
 
 

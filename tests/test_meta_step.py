@@ -421,6 +421,9 @@ def test_inner_loss_has_neither_critic_nor_entropy():
     assert loss.item() == pytest.approx(surrogate + 0.7 * FORECAST_LOSS, abs=1e-12)
     without = replace(output, log_arms=None)  # without a world model there is nothing beside it
     loss = objective.inner_loss(without, behaviour, advantages)
+    assert loss.item() == pytest.approx(surrogate, abs=1e-12)
+    alone = replace(objective, inner_policy_weight=0.0)
+    loss = alone.inner_loss(without, behaviour, advantages)
     assert loss.item() == pytest.approx(surrogate / 0.4, abs=1e-12)
 
 
@@ -443,8 +446,17 @@ def test_objective_is_checked(name):
 
 def test_a_gradient_step_on_nothing_is_refused():
     heads = GradientAdaptation(adapted=("policy",))
-    with pytest.raises(ValueError, match=r"policy alone.*inner_policy_weight must be above 0"):
+    says = r"^nothing would adapt: with Objective\.inner_policy_weight 0 and forecast_weight"
+    with pytest.raises(
+        ValueError, match=says + r" 1 the inner loss reaches no part of .* = policy;"
+    ):
         MermaideModule(GAME, Architecture(4, 4), heads)
+    with pytest.raises(ValueError, match=says + r" 0 .* = recurrence, world_model, policy;"):
+        MermaideModule(GAME, Architecture(4, 4), objective=Objective(forecast_weight=0.0))
+    learner = Learner(heads)  # as a live principal that did not sample its levels
+    support = play_support(learner.principal, learner.inner_loop, sample(range(3)), 1)
+    with pytest.raises(ValueError, match=says):
+        adapt(learner.principal, learner.inner_loop, learner.objective.forecast_alone(), support)
     blind = Architecture(4, 4, world_model=NoWorldModel())
     for architecture, objective in (
         (blind, Objective()),

@@ -30,9 +30,9 @@ def test_a_fixed_share_has_no_width():
 @pytest.mark.parametrize(
     ("gain", "says"),
     [
-        (0.0, r"gains 0\.000 over no intervention, less than 0\.05"),
-        (-0.2, r"gains -0\.200 over no intervention, less than 0\.05"),
-        (0.0495, r"gains 0\.049 over no intervention, less than 0\.05"),
+        (0.0, r"gains 0\.0000 over no intervention, less than 0\.05"),
+        (-0.2, r"gains -0\.2000 over no intervention, less than 0\.05"),
+        (0.0495, r"gains 0\.0495 over no intervention, less than 0\.05"),
     ],
 )
 def test_it_is_undefined_where_the_oracle_gains_next_to_nothing(gain, says):
@@ -56,7 +56,7 @@ def test_it_is_undefined_within_the_noise_of_the_gain():
 
 def test_the_rule():
     assert undefined_because(0.05) is None
-    assert undefined_because(0.06, 0.03) is None  # 1.96 errors are 0.0588
-    assert undefined_because(0.06, 0.031) is not None
-    assert undefined_because(0.5, math.nan) is None  # no error known
+    assert undefined_because(0.06, 0.0599) is None
+    assert undefined_because(0.06, 0.06) is not None
+    assert undefined_because(0.5, math.nan) is None  # no interval known
     assert undefined_because(math.nan) is not None

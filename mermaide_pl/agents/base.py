@@ -77,7 +77,7 @@ class LearningRule(ABC):
 
         Args:
             state: from `init` or `update`.
-            bonus: bonus on the target arm in this step, float [M, B]; read only if `sees_bonus`.
+            bonus: bonus on the target arm in this step, float [M, B]; zero unless `sees_bonus`.
             uniforms: numbers in (0, 1), float [M, B, num_uniforms].
 
         Returns:

@@ -98,8 +98,9 @@ class AgentGroup:
 
         Changes nothing, so it also answers "what would it do if".
         """
+        hidden = torch.zeros_like(bonus)  # a rule that does not say so sees no bonus
         arms = [
-            rule.act(state, self._of(family, bonus), uniforms[step])
+            rule.act(state, self._of(family, bonus if rule.sees_bonus else hidden), uniforms[step])
             for family, rule, state, uniforms in zip(
                 self._families, self.rules, self._states, self._uniforms, strict=True
             )

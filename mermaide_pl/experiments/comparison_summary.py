@@ -21,7 +21,7 @@ CONDITION = ("trained_on", "observation", "cost")
 QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")
 _UNDEFINED = (
     f"no normalised return, for the oracle gains less than {LEAST_GAIN:g} over no intervention, or"
-    " no more than its noise"
+    " no more than half of its interval over runs"
 )
 
 

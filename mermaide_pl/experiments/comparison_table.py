@@ -43,7 +43,8 @@ def read_scores(out: Path, methods: Collection[str]) -> list[Row]:
 
     Normalised return of a run on a population: ``(return - none) / (oracle - none)``, with the
     returns of no intervention and of the oracle on the same agents; nan for a population where
-    that is undefined, in one run or over all.
+    that is undefined: the oracle gains too little in one run, or over the runs no more than half of
+    its Student's t interval.
     """
     paths = sorted(out.glob(f"*/seed*/*/{SCORES}"))
     kept = [path for path in paths if path.parent.name in (YARDSTICKS, *methods)]
@@ -75,8 +76,8 @@ def read_scores(out: Path, methods: Collection[str]) -> list[Row]:
 
 def _undefined(gains: Sequence[float]) -> bool:
     """Whether a population has no normalised return, by the oracle's gain in each run."""
-    error = float(np.std(gains, ddof=1)) / len(gains) ** 0.5 if len(gains) > 1 else math.nan
-    return bool(undefined_because(min(gains)) or undefined_because(float(np.mean(gains)), error))
+    mean, low, high = student_mean(gains)
+    return bool(undefined_because(min(gains)) or undefined_because(mean, (high - low) / 2.0))
 
 
 class Scores:

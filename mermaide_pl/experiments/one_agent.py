@@ -143,7 +143,7 @@ def adapt_from_histories(
         raise ValueError(f"{ckpt_path} has no world model that could learn from a history")
     check_number("--target_arm", target_arm, low=0, high=module.game.num_arms - 1)
     episodes = read_histories(logs, module.game)
-    supports = support_of(episodes, target_arm, module.game, module.principal.weight_hh)
+    supports = _supports(module, episodes, target_arm)
     surrogate = module.objective.surrogate
     if supports[0].behaviour is not None and not isinstance(surrogate, LowVarianceCurvature):
         raise ValueError(
@@ -172,6 +172,13 @@ def weights_from_histories(module: MermaideModule, supports: Sequence[Support]) 
     return weights
 
 
+def _supports(
+    module: MermaideModule, episodes: Sequence[Episode], target_arm: int
+) -> list[Support]:
+    like, in_order = module.principal.weight_hh, module.inner_loop.chain_length > 1
+    return support_of(episodes, target_arm, module.game, like, in_order=in_order)
+
+
 def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: int) -> HeldOut:
     if len(episodes) == 1:
         skipped = len(episodes[0]) // 2
@@ -183,7 +190,7 @@ def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: i
         skipped, seen, rest = 0, list(episodes[:first]), list(episodes[first:])
 
     def supports(chosen: Sequence[Episode]) -> list[Support]:
-        return support_of(chosen, target_arm, module.game, module.principal.weight_hh)
+        return _supports(module, chosen, target_arm)
 
     @torch.no_grad()
     def log_losses(weights: Weights) -> Tensor:
