@@ -260,7 +260,7 @@ MISTAKES = {
         f"{FIT_IT} {OBSERVATION}.PartialInformation --model.game.observation.arm_flip 1.5",
         r"PartialInformation\.arm_flip .*at least 0 and at most 1, got 1\.5",
     ),
-    "cost": (f"{FIT_IT} --model.game.cost -1", r"Game\.cost .*at least 0, got -1"),
+    "cost": (f"{FIT_IT} --model.game.cost -1", r"Game\.cost .*at least 0 and .*, got -1"),
     "arms of game and agents": (
         f"{FIT_IT} --model.game.num_arms 4",
         r"agents have 3 arms.*game has 4",
@@ -290,7 +290,10 @@ MISTAKES = {
         r"adapted.*recurrence.*world_model.*policy.*planner",
     ),
     "shots": (f"{evaluate_with()} --shots -1", r"shots .*at least 0, got -1"),
-    "word for shots": (f"{evaluate_with()} --shots few", r"shots.*int.*few"),
+    "word for shots": (
+        f"{evaluate_with()} --shots few",
+        r"--shots must be a whole number, got 'few'",
+    ),
     "num_agents": (
         "evaluate --ckpt_path whole.ckpt --population population.yaml --num_agents 1",
         r"num_agents .*at least 2, got 1",
@@ -319,7 +322,7 @@ MISTAKES = {
         r"data\.meta_batchsize'.*allowed.*meta_batch_size",
     ),
     "typo on top": ("fit --config fit_typo_on_top.yaml", r"trainers.*allowed.*trainer\b"),
-    "unknown figure": ("figure fig9", r"fig9.*fig4.*mermaide figure --help"),
+    "unknown figure": ("figure fig9", r"name must be one of fig2, .*, fig6, got 'fig9'"),
     "file for a figure's folder": (
         "figure fig4 --out fit.yaml",
         r"--out fit\.yaml is a file, it must be a folder",

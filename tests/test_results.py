@@ -91,3 +91,16 @@ def test_more_support_episodes_give_what_is_recorded(method):
         cells = [f"{mean:.3f} ± {(high - low) / 2:.3f}" for mean, low, high in intervals]
         assert len(cells) == 8
         assert f"| {method}, {shots} | {' | '.join(cells)} |" in readme
+
+
+def test_chains_of_support_episodes_have_the_recorded_returns():
+    returns: dict[tuple[str, int, int], list[float]] = {}
+    for row in read_rows(RESULTS / "tuning" / "chains.csv"):
+        key = row["method"], row["shots"], row["chain_length"]
+        returns.setdefault(key, []).append(row["val_return"])
+    readme = (RESULTS / "README.md").read_text().splitlines()
+    for method in ("mermaide", "rl2"):
+        for name, lengths in (("each alone", [1] * 6), ("one chain", [1, 2, 4, 8, 16, 40])):
+            keys = [(method, *pair) for pair in zip((1, 2, 4, 8, 16, 40), lengths, strict=True)]
+            cells = [f"{sum(returns[key]) / len(returns[key]):.3f}" for key in keys]
+            assert f"| {method}, {name} | {' | '.join(cells)} |" in readme
