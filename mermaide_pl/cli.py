@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import locale
 import logging
 import os
 import re
@@ -50,6 +52,8 @@ _NO_MEMORY = re.compile("can't allocate memory|out of memory|not enough memory|o
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a user's mistake ends with one line and exit code 2."""
+    if arguments is None:
+        _use_utf8()
     let_streams_replace()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -93,6 +97,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         advice = "fewer agents, episodes, steps or arms at once, or smaller layers, need less"
         sys.exit(fail(f"not enough memory: {advice} ({one_line(error)[:200]})"))
+
+
+def _use_utf8() -> None:
+    """Where the locale has another encoding, start again in Python's UTF-8 mode.
+
+    Libraries read and write files, and name them, by the locale. The terminal keeps its encoding.
+    """
+    if sys.flags.utf8_mode or codecs.lookup(locale.getpreferredencoding(False)).name == "utf-8":
+        return
+    os.environ["PYTHONUTF8"] = "1"  # for further processes
+    os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:replace")
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _import(arguments: list[str]) -> list[str]:

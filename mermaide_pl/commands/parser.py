@@ -53,7 +53,7 @@ class PlainParser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong, and leave with exit code 2."""
         if found := _WRONG_VALUE.search(message):
-            key, value = found["key"] or found["option"], found["value"] or found["choice"]
+            key, value = found["key"] or found["option"], found["value"] or found["choice"] or ""
             name = key if key in self._allowed else f"--{key}"
             message = f"{name} must be {self._allowed[name]}, got {value.strip(_QUOTES)!r:.60}"
         elif found := _NO_VALUE.search(message):

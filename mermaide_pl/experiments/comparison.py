@@ -33,6 +33,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
+from mermaide_pl.score_table import SUMMARIES
 from mermaide_pl.self_describing import CHECKPOINT_KEY
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
@@ -107,6 +108,8 @@ class _Runs:
             name: load_population(val) if val else train for name, train in self._train.items()
         }
         self._test = load_populations(comparison.test_populations)
+        if taken := [name for name in SUMMARIES if name in self._test]:
+            raise ValueError(f"a test population cannot be named {taken[0]}, as a mean over all is")
         self._shared = comparison.shared_settings(self._train, self._val, self._test)
         ours = comparison.game.num_arms
         for name, population in {**self._train, **self._val, **self._test}.items():

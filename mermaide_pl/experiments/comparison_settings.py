@@ -121,6 +121,9 @@ class Comparison:
                 raise ValueError(f"{name} is empty, it needs at least one entry")
         if YARDSTICKS in self.methods:
             raise ValueError(f"a method cannot be named {YARDSTICKS}")
+        for name in (*self.methods, *self.train_populations, *self.observations):
+            if name in ("", ".", "..") or "/" in name:
+                raise ValueError(f"{name!r} cannot name a folder, which holds its results")
         for name in ("num_validations", "num_val_tasks", "meta_batch_size"):
             check_count(name, getattr(self, name))
         check_number("agent_steps", self.agent_steps, above=0.0)
