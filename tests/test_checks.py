@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from mermaide_pl.checks import check_levels, check_number, check_probability, whole_number
+from mermaide_pl.checks import (
+    check_levels,
+    check_number,
+    check_probability,
+    printable,
+    try_all,
+    whole_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,3 +71,57 @@ def test_what_is_no_whole_number(value):
         whole_number("x", value, low=3, high=4)
     with pytest.raises(ValueError, match="x must be a whole number at least 6, got "):
         whole_number("x", value, low=6)
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "message"),
+    [
+        (1e39, {}, "x must be a finite number and no larger than float32 holds, 3.403e.38, got"),
+        (-1e39, {"high": 1.0}, "x must be .* no larger than float32 holds, 3.403e.38, got -1e.39"),
+        (
+            1e-46,
+            {"above": 0.0},
+            "x must be .*above it in float32 too, 1.175e-38 or more, got 1e-46",
+        ),
+        (
+            1e-40,
+            {"above": 0.0},
+            "x must be .*above it in float32 too, 1.175e-38 or more, got 1e-40",
+        ),
+        (0.1 + 1e-12, {"above": 0.1}, "x must be .*above 0.1 and above it in float32 too, got"),
+        (10**400, {}, "x must be a finite number, got 1000"),
+    ],
+)
+def test_what_float32_cannot_hold_is_refused(value, bounds, message):
+    with pytest.raises(ValueError, match=message):
+        check_number("x", value, **bounds)
+
+
+def test_what_float32_holds_is_allowed():
+    check_number("x", 3.4e38)
+    check_number("x", 1e-46)  # zero is allowed too
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    def refuse(what):
+        return lambda: check_number(what, 2.0, high=1.0)
+
+    assert try_all(lambda: 1, lambda: "a") == [1, "a"]
+    with pytest.raises(ValueError, match=r"^x must .* got 2\.0; and y must .* got 2\.0$"):
+        try_all(refuse("x"), lambda: 1, refuse("y"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        try_all(refuse("x"), lambda: int("a"))  # a mistake of ours
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a[/b] é 😀", "a[/b] é 😀"),
+        ("\x1b[31m\n\u202e", "\\x1b[31m\\n\\u202e"),
+        ("latin-\udce9", "latin-\\xe9"),
+        ("\udcc3\udca9", "é"),  # as an ASCII locale has it
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_has_no_sign_is_escaped(text, shown):
+    assert printable(text) == shown

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -386,6 +387,40 @@ MISTAKES = {
         f"{ADAPT_IT} --logs history.csv --target_arm 3",
         r"--target_arm .*at most 2, got 3",
     ),
+    "word for a target": (
+        f"{ADAPT_IT} --logs history.csv --target_arm red",
+        r"--target_arm must be a whole number from 0 to A-1, got 'red'$",
+    ),
+    "word for an optional number": (
+        f"{evaluate_with()} --num_tuning_agents red",
+        r"--num_tuning_agents must be a whole number, got 'red'$",
+    ),
+    "word for minutes": ("compare --config x --minutes red", r"--minutes must be a number, got 'r"),
+    "option without a value": (
+        f"{evaluate_with()} --seed",
+        r"--seed needs a value, a whole number$",
+    ),
+    "other kernel": (
+        f"{evaluate_with()} --kernel red",
+        r"--kernel must be one of auto, torch, native, got 'red'$",
+    ),
+    "several wrong files of evaluate": (
+        evaluate_with("none.yaml typo.yaml", "none.ckpt"),
+        r"none\.ckpt does not exist .*; and population none\.yaml .*; and population typo\.yaml: ",
+    ),
+    "several wrong files of adapt": (
+        "adapt --ckpt_path none.ckpt --out a.ckpt --population none.yaml",
+        r"checkpoint none\.ckpt does not exist .*; and population none\.yaml does not exist$",
+    ),
+    "several wrong files of report": (
+        "report --logdir void --population none.yaml",
+        r"--logdir void holds no checkpoint.*; and population none\.yaml does not exist$",
+    ),
+    "bonus beyond sense": (
+        f"{FIT_IT} --model.game.bonuses [0,1e39]",
+        r"Game\.bonuses must be .* and at most 1e\+18, got 1e\+39",
+    ),
+    "names with commands": ("evaluate --ckpt_path a\x1b[2J --population b", r"a\\x1b\[2J does not"),
     "missing history": (f"{ADAPT_IT} --logs none.csv", r"none\.csv cannot be read: No such file"),
     "history that is none": (f"{ADAPT_IT} --logs fit.yaml", r"fit\.yaml must end in \.csv or"),
     "cell of a history": (
@@ -459,6 +494,11 @@ def test_help_of_evaluate(capsys):
     printed = capsys.readouterr().out
     for option in ("--ckpt_path", "--population", "--shots", "--num_agents", "--seed", "--out"):
         assert option in printed
+
+
+def test_version(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"mermaide_pl {version('mermaide-pl')}\n"
 
 
 def test_the_installed_command():

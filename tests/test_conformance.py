@@ -118,3 +118,16 @@ def test_of_all_greedy_learners_those_without_a_defect_pass(num_arms, epsilon, o
     found = failures(Optimistic, num_arms)
     expected = {"none": set(), "global": {DETERMINISTIC}, "deaf": {LEARNS}}[defect]
     assert expected <= found if defect == "global" else found == expected
+
+
+def test_a_panic_is_a_finding():
+    class PanicError(BaseException):
+        pass
+
+    class Panics(Good):
+        def act(self) -> int:
+            raise PanicError("index out of bounds")
+
+    (finding,) = conformance(PythonAgent(Panics), {}, 10)
+    assert not finding.passed
+    assert "step 0: act() failed: PanicError: index out of bounds (test_conf" in finding.seen

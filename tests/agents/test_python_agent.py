@@ -1,5 +1,8 @@
 import itertools
+import multiprocessing
+import os
 import random
+import signal
 from multiprocessing.connection import Connection
 
 import pytest
@@ -7,7 +10,9 @@ import torch
 
 from mermaide_pl import spec
 from mermaide_pl.adaptation import GradientAdaptation
-from mermaide_pl.agents import UCB, PythonAgent
+from mermaide_pl.agents import UCB, PythonAgent, workers
+from mermaide_pl.agents.learners import Maker
+from mermaide_pl.agents.workers import in_workers
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, meta_step
 from mermaide_pl.principal import (
@@ -238,6 +243,7 @@ def test_an_error_names_the_learner_the_task_and_the_step(factory, message):
         (lambda: python_agents(3), r"factory 3 cannot be called"),
         (lambda: python_agents(Greedy, -1), "num_workers must be a whole number, at least 0"),
         (lambda: python_agents(lambda a, b: 1, 1), "cannot be imported, as num_workers = 1 needs"),
+        (lambda: python_agents(Greedy, epsilon=1e39), r"epsilon must be .*float32 holds"),
         (lambda: AgentFamily(), "needs either a rule or a factory"),
         (lambda: AgentFamily(UCB, factory=Greedy), "needs either a rule or a factory"),
         (lambda: AgentFamily(UCB, num_workers=1), "num_workers goes with a factory only"),
@@ -308,3 +314,82 @@ def test_an_interrupted_rollout_leaves_no_answers_behind(monkeypatch):
         patch.setattr(Connection, "recv", interrupted)
         play(tasks)
     torch.testing.assert_close(play(tasks).arms, expected, rtol=0, atol=0)
+
+
+class PanicError(BaseException):
+    """As a panic in Rust arrives."""
+
+
+@pytest.mark.parametrize("method", ["__init__", "act", "learn"])
+def test_a_panic_names_the_learner_the_task_and_the_step(method, monkeypatch):
+    class Panics(Greedy):
+        pass
+
+    tasks = Population([python_agents(Panics)], num_arms=3).sample([7], split="test")
+
+    def panic(*_):
+        raise PanicError("index out of\nbounds")
+
+    monkeypatch.setattr(Panics, method, panic)
+    said = r"Panics, test task 7, step 0: .* PanicError: index out of bounds \(test_python_agent.py"
+    with pytest.raises(ValueError, match=said):
+        play(tasks)
+
+
+@pytest.mark.parametrize("passed_on", [KeyboardInterrupt, GeneratorExit])
+def test_an_interruption_is_no_mistake_of_a_learner(passed_on, monkeypatch):
+    tasks = Population([python_agents(Fails)], num_arms=3).sample([7], split="test")
+
+    def interrupted(*_):
+        raise passed_on
+
+    monkeypatch.setattr(Fails, "act", interrupted)
+    with pytest.raises(passed_on):
+        play(tasks)
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (lambda: os._exit(7), "ended with exit code 7"),
+        (lambda: os._exit(0), "ended with exit code 0"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "was ended by SIGKILL (by somebody, or"),
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), "was ended by SIGSEGV"),
+        (lambda: os._exit(78), "cannot run a script that starts without `if __name__"),
+    ],
+)
+def test_how_a_worker_ended(end, said):
+    process = multiprocessing.get_context("fork").Process(target=end)
+    process.start()
+    assert workers._ending(process).startswith(said)
+
+
+class Dies(Greedy):
+    def learn(self, arm: int, reward: float) -> None:
+        super().learn(arm, reward)
+        if sum(self.counts) == 3:
+            os._exit(7)
+
+
+class Panicking(Greedy):
+    def learn(self, arm: int, reward: float) -> None:
+        raise PanicError("index out of bounds")
+
+
+@pytest.mark.slow
+def test_a_dead_worker_says_whose_and_how(capfd):
+    makers = [Maker(Greedy, {}, "task 0"), Maker(Dies, {}, "task 1"), Maker(Dies, {}, "task 2")]
+    learners = in_workers(2, makers, 3, [0, 1, 2])
+    said = (
+        r"^task 0 or one of 1 beside it, step 2: the worker process ended with exit code 7 in"
+        r" learn\(\); num_workers = 0 shows more$"
+    )
+    with pytest.raises(ValueError, match=said):
+        for _ in range(3):
+            learners.act()
+            learners.learn([0, 0, 0], [0.0, 0.0, 0.0])
+    learners = in_workers(1, [Maker(Panicking, {}, "task 0")], 3, [0])
+    learners.act()
+    with pytest.raises(ValueError, match=r"task 0, step 0: learn.* PanicError: index out"):
+        learners.learn([0], [0.0])
+    assert capfd.readouterr() == ("", "")

@@ -129,3 +129,21 @@ def test_page_by_hand():
         "|-------|---------------|",
         "| burst | 0.250 ± 0.125 |",
     ]
+
+
+def test_names_are_no_markup_of_the_page():
+    numbers = {f"{q}_{b}": 0.5 for q in QUANTITIES for b in ("iqm", "low", "high")}
+    numbers |= {"return_t_low": 0.5, "return_t_high": 0.5, "num_runs": 2}
+    condition = {"trained_on": "<b>$t$", "observation": "partial", "cost": 0.5}
+    table = [
+        {**condition, "method": method, "shots": 0, "population": population, **numbers}
+        for method in ("[/a]|b", "ours*")
+        for population in ("x`|[bold]", ":smile:")
+    ]
+    page = summary_page(table, [], "ours*")
+    assert "## trained on &#60;b&#62;&#36;t&#36;, partial information, cost 0.5 (2 runs)" in page
+    heading, rule, *lines = page.split("### Return\n\n")[1].split("\n\n")[0].splitlines()
+    assert heading.startswith("| method, shots ") and rule.count("|") == 4
+    assert "| `` x`\\|[bold] `` |" in heading and heading.endswith("`:smile:` |")
+    assert [line.split(" |")[0] for line in lines] == ["| &#91;/a&#93;&#124;b", "| **ours&#42;**"]
+    assert {line.count("|") for line in lines} == {4}

@@ -1,3 +1,4 @@
+import io
 from itertools import pairwise
 
 import matplotlib
@@ -7,6 +8,9 @@ from matplotlib.colors import to_rgb
 from mermaide_pl.figures.style import (
     SERIES_COLOURS,
     label_axes,
+    legend_above,
+    literal,
+    name_panel,
     new_figure,
     new_grid,
     series_style,
@@ -63,3 +67,26 @@ def test_colours_differ_and_start_again_after_the_last() -> None:
 @pytest.mark.parametrize(("shots", "label"), [(0, "0 shots"), (1, "1 shot"), (2, "2 shots")])
 def test_shots_label(shots: int, label: str) -> None:
     assert shots_label(shots) == label
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("$x$|y", "$x$|y"),
+        ("$\\frac$ of [b]", "$\\frac$ of [b]"),
+        ("a\nb", "a\\nb"),
+        ("文", "\\u6587"),
+        ("_hidden", "\u200b_hidden"),
+    ],
+)
+def test_names_are_drawn_literally(name: str, drawn: str) -> None:
+    figure, (axes,) = new_figure(2.0)
+    axes.plot([0, 1], label=literal(name))
+    name_panel(axes, name)
+    legend_above(figure, axes)
+    figure.savefig(io.BytesIO())
+    (text,) = figure.legends[0].get_texts()
+    assert text._preprocess_math(text.get_text()) == (drawn, False)
+    title = axes.title
+    assert title._preprocess_math(title.get_text()) == (drawn.replace("_", " "), False)

@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from mermaide_pl.agents import UCB
 from mermaide_pl.cards import setting_rows
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.figures import FigureLogger, SettingsLogger
+from mermaide_pl.figures import FigureLogger, SettingsLogger, tensorboard
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture, NoWorldModel
@@ -231,6 +231,11 @@ def test_settings_and_populations_are_tables(tmp_path: Path) -> None:
     assert train.startswith("### Training agents\n\n3 arms, UniformRewards")
     assert train.rstrip().endswith("| UCB | beta 0.5 | 100% |")
     assert val.endswith("| UCB | beta 0.25, 1 | 100% |")
+
+
+def test_what_stands_in_a_table_is_no_markup() -> None:
+    lines = tensorboard._markdown(("setting", "value"), [("a|b", "<i>*x*")]).splitlines()
+    assert lines[1:] == ["| --- | --- |", "| a&#124;b | &#60;i&#62;&#42;x&#42; |"]
 
 
 def test_a_run_on_loaders_of_its_own_has_its_settings(tmp_path: Path) -> None:

@@ -256,3 +256,15 @@ def test_a_browser_finds_every_section_and_picture(scored, tmp_path):
     assert [int(width) for width in widths.split()] == pytest.approx([1020] * 4, abs=1)
     (overflow,) = re.findall(r'data-overflow="(-?\d+)"', seen.stdout)
     assert int(overflow) <= 0  # no scrolling sideways but within a table
+
+
+def test_bytes_and_commands_in_names_are_shown_as_escapes(run, tmp_path, few_tuning_agents):
+    folder = tmp_path / "r\udce9\x1b[1m"
+    shutil.copytree(run, folder)
+    population = Population([AgentFamily(UCB)], num_arms=3)
+    written = write_report(
+        folder, tmp_path / "page.html", populations={"p\udcff|$x$<b>": population}, num_agents=2
+    )
+    text = Page(written.read_text(encoding="utf-8")).text
+    assert "r\\xe9\\x1b[1m" in text
+    assert "p\\xff|$x$<b>" in text
