@@ -148,7 +148,7 @@ def _run(command: list[str], complaint: str, **options: Any) -> None:
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=_LONGEST,
             **options,
