@@ -114,7 +114,8 @@ def test_every_text_file_has_its_encoding(folder):
             name = getattr(call.func, "attr", getattr(call.func, "id", ""))
             given = {word.arg: ast.unparse(word.value) for word in call.keywords}
             mode = "".join(ast.unparse(argument) for argument in call.args)
-            opens = name == "open" and "b'" not in mode and ast.unparse(call.func) != "os.open"
+            opens = name == "open" and ast.unparse(call.func) != "os.open" and "opener" not in given
+            opens &= "b'" not in mode
             is_text = name in ("read_text", "write_text") or opens
             if "encoding" not in given and (is_text or given.get("text") == "True"):
                 without.append(f"{path.name}, line {call.lineno}")
