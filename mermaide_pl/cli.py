@@ -81,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error.__context__, KeyboardInterrupt):  # Lightning has dealt with it
             sys.exit(_interrupted(signal.SIGINT))
         raise
+    except UnicodeEncodeError as error:  # of a library, for the name of a file
+        sys.exit(fail(f"{error.object}: must be {error.encoding.upper()}, {error.reason}"))
     except (ValueError, MisconfigurationException) as error:
         if isinstance(error, ValueError) and not raised_by_us(error):
             raise

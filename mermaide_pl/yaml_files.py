@@ -69,7 +69,7 @@ def _num_nodes(node: yaml.Node, known: dict[int, int], within: tuple[int, ...]) 
     if id(node) in known:
         return known[id(node)]
     if isinstance(node, yaml.ScalarNode) and (sign := _NO_SIGN.search(node.value)):
-        what = "the null character" if sign[0] == "\0" else "half a character, a surrogate"
+        what = "the null character" if sign[0] == "\0" else "bytes that are no UTF-8"
         raise yaml.YAMLError(f"{place}: a text must not hold {what}")
     children: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):

@@ -421,6 +421,11 @@ MISTAKES = {
         r"Game\.bonuses must be .* and at most 1e\+18, got 1e\+39",
     ),
     "names with commands": ("evaluate --ckpt_path a\x1b[2J --population b", r"a\\x1b\[2J does not"),
+    "name that is no UTF-8": (
+        f"{FIT_IT} --trainer.logger pytorch_lightning.loggers.TensorBoardLogger"
+        " --trainer.logger.save_dir r\udce9",
+        r"a text must not hold bytes that are no UTF-8",
+    ),
     "missing history": (f"{ADAPT_IT} --logs none.csv", r"none\.csv cannot be read: No such file"),
     "history that is none": (f"{ADAPT_IT} --logs fit.yaml", r"fit\.yaml must end in \.csv or"),
     "cell of a history": (

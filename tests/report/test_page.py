@@ -13,6 +13,7 @@ from matplotlib.image import imread
 
 from mermaide_pl import AgentFamily, MermaideModule, Population
 from mermaide_pl.agents import UCB, EpsilonGreedy, Softmax
+from mermaide_pl.cli import main
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.report import page, write_report
 from mermaide_pl.score_table import QUANTITIES
@@ -259,12 +260,23 @@ def test_a_browser_finds_every_section_and_picture(scored, tmp_path):
 
 
 def test_bytes_and_commands_in_names_are_shown_as_escapes(run, tmp_path, few_tuning_agents):
-    folder = tmp_path / "r\udce9\x1b[1m"
+    folder = tmp_path / "r\x1b[1m"
     shutil.copytree(run, folder)
     population = Population([AgentFamily(UCB)], num_arms=3)
     written = write_report(
         folder, tmp_path / "page.html", populations={"p\udcff|$x$<b>": population}, num_agents=2
     )
     text = Page(written.read_text(encoding="utf-8")).text
-    assert "r\\xe9\\x1b[1m" in text
+    assert "r\\x1b[1m" in text
     assert "p\\xff|$x$<b>" in text
+
+
+def test_a_name_that_tensorboard_cannot_take_is_refused_in_a_line(run, tmp_path, capsys):
+    folder = tmp_path / "r\udce9"
+    shutil.copytree(run, folder)
+    rows = [row for row in RESULTS if row["population"] == RESULTS[0]["population"]]
+    (folder / "results.json").write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["report", "--logdir", str(folder), "--out", str(tmp_path / "page.html")])
+    line = capsys.readouterr().err
+    assert re.search(r"^mermaide: error: .*/r\\xe9/events.*: must be UTF-8, surrogates not", line)
