@@ -354,7 +354,7 @@ def test_an_interruption_is_no_mistake_of_a_learner(passed_on, monkeypatch):
         (lambda: os._exit(7), "ended with exit code 7"),
         (lambda: os._exit(0), "ended with exit code 0"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "was ended by SIGKILL (by somebody, or"),
-        (lambda: os.kill(os.getpid(), signal.SIGSEGV), "was ended by SIGSEGV"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), "was ended by SIGTERM"),
         (lambda: os._exit(78), "cannot run a script that starts without `if __name__"),
     ],
 )
