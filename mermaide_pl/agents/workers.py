@@ -76,7 +76,7 @@ class _Workers:
             try:
                 process.start()
             except RuntimeError:
-                if multiprocessing.parent_process() is None:
+                if not getattr(multiprocessing.current_process(), "_inheriting", False):
                     raise
                 sys.exit(_UNGUARDED)  # a worker that is itself still being started
             theirs.close()
