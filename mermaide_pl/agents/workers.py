@@ -75,8 +75,10 @@ class _Workers:
             process = context.Process(target=_serve, args=(theirs,), daemon=True)
             try:
                 process.start()
-            except RuntimeError:  # this process is a worker that is itself still being started
-                sys.exit(_UNGUARDED)
+            except RuntimeError:
+                if not getattr(multiprocessing.current_process(), "_inheriting", False):
+                    raise
+                sys.exit(_UNGUARDED)  # a worker that is itself still being started
             theirs.close()
             self._connections.append(ours)
             self._processes.append(process)

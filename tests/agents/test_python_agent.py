@@ -3,7 +3,10 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 import torch
@@ -354,7 +357,7 @@ def test_an_interruption_is_no_mistake_of_a_learner(passed_on, monkeypatch):
         (lambda: os._exit(7), "ended with exit code 7"),
         (lambda: os._exit(0), "ended with exit code 0"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "was ended by SIGKILL (by somebody, or"),
-        (lambda: os.kill(os.getpid(), signal.SIGSEGV), "was ended by SIGSEGV"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), "was ended by SIGTERM"),
         (lambda: os._exit(78), "cannot run a script that starts without `if __name__"),
     ],
 )
@@ -393,3 +396,23 @@ def test_a_dead_worker_says_whose_and_how(capfd):
     with pytest.raises(ValueError, match=r"task 0, step 0: learn.* PanicError: index out"):
         learners.learn([0], [0.0])
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import random\n"
+        "from mermaide_pl.agents.learners import Maker\n"
+        "from mermaide_pl.agents.workers import in_workers\n"
+        "in_workers(1, [Maker(random.Random, {}, 'task 0')], 3, [0])\n",
+        encoding="utf-8",
+    )
+    command, root = [sys.executable, str(script)], Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    ran = subprocess.run(
+        command, env=environment, capture_output=True, encoding="utf-8", check=False
+    )
+    assert ran.stderr.count("Traceback") == 1  # the script's own
+    said = "the worker process cannot run a script that starts without `if __name__"
+    assert said in ran.stderr.splitlines()[-1]
