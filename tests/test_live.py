@@ -157,14 +157,9 @@ def test_sampled_levels_are_those_of_a_rollout_of_that_name(observation):
         assert drive(live, task, played) == played.levels[0, 0].tolist()
         recorded.append(played)
     assert len({tuple(played.levels.flatten().tolist()) for played in recorded}) > 1
-    together = {
-        name: torch.cat([getattr(played, name) for played in recorded], dim=1)
-        for name in vars(recorded[0])
-    }
     assert live.adapt() == 4
-    expected, _ = adapt(
-        module.principal, module.inner_loop, module.objective, Trajectory(**together)
-    )
+    together = Trajectory.joined(recorded)
+    expected, _ = adapt(module.principal, module.inner_loop, module.objective, together)
     assert_same_weights(live._state.weights, expected)
 
 

@@ -72,6 +72,8 @@ class AgentGroup:
         self._draws.append(draws)
         self._uniforms = [draws.expand(-1, -1, num_episodes, -1) for draws in self._draws[:-1]]
         self._reward_uniforms = self._draws[-1].expand(-1, -1, num_episodes)
+        # what a rule sees that does not say it sees the bonus
+        self._no_bonus = base_rewards.new_zeros(len(seeds), num_episodes)
         self._order = None if len(families) == 1 else torch.argsort(rows)
         self.start()
 
@@ -98,9 +100,12 @@ class AgentGroup:
 
         Changes nothing, so it also answers "what would it do if".
         """
-        hidden = torch.zeros_like(bonus)  # a rule that does not say so sees no bonus
         arms = [
-            rule.act(state, self._of(family, bonus if rule.sees_bonus else hidden), uniforms[step])
+            rule.act(
+                state,
+                self._of(family, bonus if rule.sees_bonus else self._no_bonus),
+                uniforms[step],
+            )
             for family, rule, state, uniforms in zip(
                 self._families, self.rules, self._states, self._uniforms, strict=True
             )

@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mermaide_pl.figures.style import label_axes, legend_above, new_figure, series_style
+from mermaide_pl.intervals import NORMAL_QUANTILE
 from mermaide_pl.trajectory import Trajectory
-
-_NORMAL_QUANTILE = 1.959964  # of 0.975
 
 
 def mean_and_interval(happened: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,7 +32,7 @@ def mean_and_interval(happened: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mean, num_agents = per_agent.mean(0), len(per_agent)
     if num_agents == 1:
         return mean, torch.full_like(mean, torch.nan), torch.full_like(mean, torch.nan)
-    half = _NORMAL_QUANTILE * per_agent.std(0) / num_agents**0.5
+    half = NORMAL_QUANTILE * per_agent.std(0) / num_agents**0.5
     return mean, (mean - half).clamp(min=0.0), (mean + half).clamp(max=1.0)
 
 
