@@ -12,13 +12,15 @@ from typing import Any
 import torch
 
 from mermaide_pl.checks import one_line
+from mermaide_pl.spec import current_paths
 from mermaide_pl.whole_files import write_whole
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 CHECKPOINT_KEY = "mermaide_pl"
 """Where a checkpoint has the settings of its module."""
 _PREFIX = "pretrained:"
-_HISTORIES = ("mermaide_pl.principal.history.Tallies", "mermaide_pl.principal.history.LastStep")
+_HISTORIES = ("mermaide_pl.principal.Tallies", "mermaide_pl.principal.LastStep")
+_OF_TORCH = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
 
 
 def pretrained_names() -> list[str]:
@@ -75,8 +77,9 @@ def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"checkpoint {path} holds no principal")
     try:
-        if CHECKPOINT_KEY in checkpoint:
-            checkpoint[CHECKPOINT_KEY] = upgraded(checkpoint[CHECKPOINT_KEY])
+        checkpoint |= {
+            key: upgraded(part) for key, part in checkpoint.items() if key not in _OF_TORCH
+        }
     except RecursionError:
         raise ValueError(f"checkpoint {path} cannot be read: its settings have no end") from None
     return checkpoint
@@ -85,12 +88,14 @@ def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 def upgraded(settings: Any) -> Any:
     """Settings of an earlier version as this one says them, with the same meaning.
 
-    Histories once measured in plain reward units. That is to measure in the largest bonus where
-    that is 1; elsewhere a principal plays on in the units that it was trained in.
+    Classes go by their public names. Histories once measured in plain reward units. That is to
+    measure in the largest bonus where that is 1; elsewhere a principal plays on in the units that
+    it was trained in.
 
     Args:
         settings: specs by name, with that of the game.
     """
+    settings = current_paths(settings)
     try:
         plain = max(settings["game"]["init_args"]["bonuses"]) == 1.0
     except (KeyError, TypeError, ValueError):  # no settings that were written here

@@ -1,7 +1,8 @@
 """Configured objects as plain data and back, so that checkpoints hold no code.
 
 A *spec* is what a YAML configuration says too: ``{class_path, init_args}`` with numbers, strings,
-lists and dicts inside.
+lists and dicts inside. A class of this package goes by its public name, which the package that
+exports it gives: no file of the package is named, so that classes can move between files.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from types import UnionType
 from typing import Any, get_origin, get_type_hints
 
 _TRUSTED = ("mermaide_pl.", "torch.optim.")
+_MOVED: dict[str, str] = {}
+"""Where the modules of earlier versions are now."""
 
 
 _NAMED: dict[str, Callable[..., Any]] = {}
@@ -125,13 +128,40 @@ def _recall(spec: Any) -> Callable[..., Any]:
 
 
 def import_path(named: Any) -> str:
-    """Where a class or function is found, such as ``mermaide_pl.game.Game``."""
+    """Where a class or function is found, by its public name: ``mermaide_pl.game.Game``."""
     name = getattr(named, "__qualname__", type(named).__qualname__)
-    return f"{getattr(named, '__module__', '')}.{name}"
+    module = str(getattr(named, "__module__", ""))
+    public = ".".join(module.split(".")[:2])
+    if module.startswith("mermaide_pl.") and getattr(sys.modules[public], name, None) is named:
+        return f"{public}.{name}"
+    return f"{module}.{name}"
+
+
+def current_path(path: str) -> str:
+    """The public name of what an earlier version of the package had at `path`."""
+    package, _, rest = path.partition(".")
+    if package != "mermaide_pl" or "." not in rest:
+        return path
+    module, name = rest.partition(".")[0], rest.rpartition(".")[2]
+    return f"{package}.{_MOVED.get(module, module)}.{name}"
+
+
+def current_paths(spec: Any) -> Any:
+    """A spec of an earlier version, or anything that holds some, with its classes' names of now."""
+    if isinstance(spec, list):
+        return [current_paths(item) for item in spec]
+    if not isinstance(spec, dict):
+        return spec
+    return {
+        key: current_path(value)
+        if key in ("class_path", "type") and isinstance(value, str)
+        else current_paths(value)
+        for key, value in spec.items()
+    }
 
 
 def _resolve(path: str) -> Any:
-    module, _, name = path.rpartition(".")
+    module, _, name = current_path(path).rpartition(".")
     if not path.startswith(_TRUSTED) and module not in sys.modules:
         raise ValueError(
             f"'{path}' is not part of mermaide_pl: import {module} before loading"

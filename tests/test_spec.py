@@ -45,7 +45,7 @@ from mermaide_pl.principal import (
     Tallies,
     WorldModel,
 )
-from mermaide_pl.spec import describe, rebuild
+from mermaide_pl.spec import current_path, current_paths, describe, import_path, rebuild
 from mermaide_pl.tasks import (
     AgentFamily,
     BaseRewards,
@@ -190,13 +190,50 @@ def test_a_spec_by_hand():
         },
     }
     assert describe(AgentFamily(UCB, {"beta": [0.1, 0.2]})) == {
-        "class_path": f"{AgentFamily.__module__}.AgentFamily",
+        "class_path": "mermaide_pl.tasks.AgentFamily",
         "init_args": {
-            "rule": {"type": "mermaide_pl.agents.ucb.UCB"},
+            "rule": {"type": "mermaide_pl.agents.UCB"},
             "hyper_parameters": {"beta": [0.1, 0.2]},
             "weight": 1.0,
         },
     }
+
+
+@pytest.mark.parametrize("configured", OBJECTS, ids=lambda configured: type(configured).__name__)
+def test_a_spec_names_no_file_of_the_package(configured):
+    def class_paths(spec):
+        if isinstance(spec, list):
+            return [path for item in spec for path in class_paths(item)]
+        if not isinstance(spec, dict):
+            return []
+        found = [spec[key] for key in ("class_path", "type") if key in spec]
+        return found + class_paths(list(spec.values()))
+
+    paths = class_paths(describe(configured))
+    assert paths
+    assert all(path.count(".") == 2 for path in paths if path.startswith("mermaide_pl."))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now"),
+    [
+        ("mermaide_pl.principal.history.Tallies", Tallies),
+        ("mermaide_pl.tasks.base_rewards.UniformRewards", UniformRewards),
+        ("mermaide_pl.tasks.population.Population", Population),
+        ("mermaide_pl.agents.ucb.UCB", UCB),
+        ("mermaide_pl.adaptation.GradientAdaptation", GradientAdaptation),
+        ("mermaide_pl.meta_step.Objective", Objective),
+        ("mermaide_pl.advantages.HindsightAdvantages", HindsightAdvantages),
+        ("mermaide_pl.objectives.LowVarianceCurvature", LowVarianceCurvature),
+        ("mermaide_pl.game.PartialInformation", PartialInformation),
+    ],
+)
+def test_names_of_earlier_versions_are_understood(earlier, now):
+    spec = {"class_path": earlier, "init_args": {"inside": [{"type": earlier}]}}
+    path = import_path(now)
+    assert current_paths(spec) == {"class_path": path, "init_args": {"inside": [{"type": path}]}}
+    assert rebuild({"type": earlier}) is now
+    assert current_path("elsewhere.of.Mine") == "elsewhere.of.Mine"
 
 
 def test_a_rebuilt_population_has_the_same_agents():

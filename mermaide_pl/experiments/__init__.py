@@ -16,6 +16,9 @@ from mermaide_pl.experiments import (
     multi_round,
     single_round,
 )
+from mermaide_pl.experiments.comparison_settings import Method
+
+__all__ = ["EXPERIMENTS", "Experiment", "Method"]
 
 Experiment: TypeAlias = Callable[[Path, bool, int], str]
 """Folder for the results, whether to be quick, and seed, to what came out."""

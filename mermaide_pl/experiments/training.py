@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from mermaide_pl.checkpoints import upgraded
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.run_folders import LOCK, occupied
@@ -57,14 +58,14 @@ def _train(
 ) -> Path:
     checkpoints = folder / "checkpoints"
     best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
-    begun, settings = folder / _BEGUN, json.dumps(_settings(module, data, num_epochs, seed))
+    begun, settings = folder / _BEGUN, _settings(module, data, num_epochs, seed)
     is_there = last.is_file() or (folder / _DONE).is_file()
-    if is_there and not (begun.is_file() and begun.read_text(encoding="utf-8") == settings):
+    if is_there and not (begun.is_file() and _kept_settings(begun) == settings):
         _LOGGER.warning("%s: a training of other settings is deleted", folder)
         _empty(folder)
     if (folder / _DONE).is_file() and best.is_file():
         return best
-    write_whole(begun, settings)
+    write_whole(begun, json.dumps(settings))
     started = time.perf_counter()
     trainer = pl.Trainer(
         max_epochs=num_epochs,
@@ -138,6 +139,13 @@ def _made_by(module: MermaideModule, data: TaskDataModule) -> dict[str, Any]:
     settings: dict[str, Any] = {type(data).__name__: data.state_dict()}
     module.on_save_checkpoint(settings)
     return settings
+
+
+def _kept_settings(path: Path) -> Any:
+    try:
+        return {name: upgraded(part) for name, part in json.loads(path.read_text("utf-8")).items()}
+    except (AttributeError, ValueError):  # damaged
+        return None
 
 
 def _settings(

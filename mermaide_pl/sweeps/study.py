@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from mermaide_pl.checks import one_line
 from mermaide_pl.processes import is_alive
 from mermaide_pl.randomness import mix
+from mermaide_pl.spec import current_paths
 from mermaide_pl.sweeps.settings import Sweep
 
 WORKER, SETTINGS, ERROR = "worker", "settings", "error"
@@ -134,7 +135,8 @@ def open_study(
                 reason = one_line(error.__cause__ or error)
                 raise ValueError(f"storage {_shown(url)} cannot be used: {reason}") from None
             time.sleep(0.2 + random.random())
-    known, settings = study.user_attrs.get(SETTINGS), json.loads(json.dumps(settings, default=str))
+    known = current_paths(study.user_attrs.get(SETTINGS))
+    settings = current_paths(json.loads(json.dumps(settings, default=str)))
     if known is None or not attempts(study):
         study.set_user_attr(SETTINGS, settings)
     elif known != settings:
