@@ -17,7 +17,7 @@ import higher
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.checks import check_count, check_number
+from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.principal import Weights
 
 InnerLoss = Callable[[Weights], Tensor]

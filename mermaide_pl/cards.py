@@ -18,7 +18,7 @@ def setting_rows(spec: Mapping[str, Any]) -> dict[str, Setting]:
     ``{"game": "Game", "game.cost": 0.5}``.
 
     Args:
-        spec: name to what `mermaide_pl.spec.describe` gives.
+        spec: name to what `mermaide_pl.config.serialization.describe` gives.
 
     Returns:
         Dotted name to number or text, in the order of the spec; a list is one text, and so are

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from mermaide_pl.checks import one_line
-from mermaide_pl.spec import current_paths
+from mermaide_pl.config.serialization import current_paths
+from mermaide_pl.config.validation import one_line
 from mermaide_pl.whole_files import write_whole
 
 PRETRAINED = Path(__file__).parent / "pretrained"

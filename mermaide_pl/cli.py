@@ -20,10 +20,10 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.distributed import DistError
 
 from mermaide_pl import __version__
-from mermaide_pl.checks import one_line, raised_by_us
-from mermaide_pl.class_paths import import_on_purpose
 from mermaide_pl.commands import COMMANDS
 from mermaide_pl.commands.parser import fail
+from mermaide_pl.config.trusted_imports import import_on_purpose
+from mermaide_pl.config.validation import one_line, raised_by_us
 from mermaide_pl.processes import lost_another
 from mermaide_pl.text_out import let_streams_replace, say
 

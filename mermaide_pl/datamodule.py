@@ -8,8 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from mermaide_pl.checks import check_count, check_number
-from mermaide_pl.spec import describe
+from mermaide_pl.config.serialization import describe
+from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.tasks import Population, Split, TaskBatch
 
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from mermaide_pl.checks import check_levels, whole_number
+from mermaide_pl.config.validation import check_levels, whole_number
 from mermaide_pl.encounters import NUM_TASKS, Encounter, Setting
 from mermaide_pl.game import Game
 from mermaide_pl.tasks import Population, Split

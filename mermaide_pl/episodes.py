@@ -8,7 +8,7 @@ from itertools import groupby
 
 import torch
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Support
 from mermaide_pl.trajectory import Trajectory, relabel_target_first

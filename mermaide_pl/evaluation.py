@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mermaide_pl.checkpoints import checkpoint_path
-from mermaide_pl.checks import check_count, check_number
+from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.contest import UNTUNED, Contest, PopulationScores
 from mermaide_pl.intervals import bootstrap_mean
 from mermaide_pl.module import MermaideModule

@@ -9,7 +9,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from mermaide_pl.checks import LARGEST_REWARD, check_count, check_number, check_probability
+from mermaide_pl.config.validation import (
+    LARGEST_REWARD,
+    check_count,
+    check_number,
+    check_probability,
+)
 
 TIE_TOLERANCE = 1e-6
 """Reward units within which two values tie, so that rounding does not decide who wins a tie."""

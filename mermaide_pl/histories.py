@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.validation import one_line
 from mermaide_pl.episodes import Episode
 from mermaide_pl.game import Game
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.checkpoints import read_checkpoint, write_checkpoint
-from mermaide_pl.checks import LARGEST_REWARD, check_number, one_line, whole_number
+from mermaide_pl.config.validation import LARGEST_REWARD, check_number, one_line, whole_number
 from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.live_state import LiveState
 from mermaide_pl.meta_step import adapt_to_groups

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mermaide_pl.adaptation import InnerLoop
 from mermaide_pl.advantages import Advantages, HindsightAdvantages, Outcome
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.objectives import (
     LowVarianceCurvature,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
-from mermaide_pl.checks import check_count, check_number, check_precision
+from mermaide_pl.config.validation import check_count, check_number, check_precision
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import (
     MetaStep,

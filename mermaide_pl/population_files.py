@@ -14,12 +14,12 @@ from jsonargparse.typing import register_type
 
 from mermaide_pl import agents
 from mermaide_pl.agents.python_agent import import_named
-from mermaide_pl.checks import printable, try_all
-from mermaide_pl.class_paths import explained, only_trusted
-from mermaide_pl.spec import import_path
+from mermaide_pl.config.serialization import import_path
+from mermaide_pl.config.trusted_imports import explained, only_trusted
+from mermaide_pl.config.validation import printable, try_all
+from mermaide_pl.config.yaml_files import PARSER_MODE, read_yaml
 from mermaide_pl.tasks import AgentFamily, Population
 from mermaide_pl.tasks.population import Rule
-from mermaide_pl.yaml_files import PARSER_MODE, read_yaml
 
 T = TypeVar("T")
 _RULES: dict[str, type[agents.LearningRule]] = {

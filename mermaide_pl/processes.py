@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from mermaide_pl.checks import check_number, one_line
+from mermaide_pl.config.validation import check_number, one_line
 
 
 def is_alive(process: int) -> bool:

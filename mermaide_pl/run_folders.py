@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.validation import one_line
 
 LOCK = ".mermaide.lock"
 """File in a folder that is written to; one that a killed run has left behind locks nothing."""

@@ -16,9 +16,9 @@ from mermaide_pl.checkpoints import (
     prices_differ,
     read_checkpoint,
 )
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.serialization import check_types, describe, rebuild
+from mermaide_pl.config.validation import one_line
 from mermaide_pl.run_settings import differences, run_settings, settings_in
-from mermaide_pl.spec import check_types, describe, rebuild
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from mermaide_pl.checks import printable
+from mermaide_pl.config.validation import printable
 
 _OF_MARKDOWN = re.compile(r"[\\`*~|<>&$#\[\]]|(?<!\w)_|_(?!\w)")
 

@@ -13,11 +13,11 @@ from mermaide_pl.checkpoints import (
     prices_differ,
     read_checkpoint,
 )
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.serialization import rebuild
+from mermaide_pl.config.validation import one_line
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel
-from mermaide_pl.spec import rebuild
 from mermaide_pl.tasks import Population
 
 _LOGGER = logging.getLogger(__name__)

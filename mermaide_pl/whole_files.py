@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.validation import one_line
 from mermaide_pl.processes import is_alive
 
 

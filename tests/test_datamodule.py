@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
+from mermaide_pl.config.serialization import rebuild
 from mermaide_pl.datamodule import TaskDataModule, TaskNumbers, TaskSampler
-from mermaide_pl.spec import rebuild
 from mermaide_pl.tasks import AgentFamily, Interval, Population, TaskBatch, task_seed
 
 POPULATION = Population(

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 import mermaide_pl
-from mermaide_pl import class_paths
 from mermaide_pl.cli import main
+from mermaide_pl.config import trusted_imports as class_paths
 from mermaide_pl.experiments.comparison_settings import load_comparison
 from mermaide_pl.population_files import load_population
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import torch
 from torch import Tensor
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 
 HyperParameter: TypeAlias = Any
 """Given as one number or one per task [M]; held by the rule as a tensor [M, 1, 1]."""

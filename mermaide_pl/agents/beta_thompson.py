@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents.base import HyperParameter, LearningRule, hyper_parameter
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 
 NUM_TRIES = 4
 """Proposals of the rejection sampler for one gamma number."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mermaide_pl.agents.base import HyperParameter, LearningRule, hyper_parameter
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.validation import one_line
 
 PASSED_ON = (KeyboardInterrupt, GeneratorExit)
 """What a learner raises without being wrong; all else is its mistake, a panic in Rust too."""

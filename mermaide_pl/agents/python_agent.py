@@ -14,8 +14,8 @@ from torch import Tensor
 from mermaide_pl.agents.base import LearningRule
 from mermaide_pl.agents.learners import PASSED_ON, Learner, Learners, Maker
 from mermaide_pl.agents.workers import in_workers
-from mermaide_pl.checks import check_count, one_line
-from mermaide_pl.spec import name_callable
+from mermaide_pl.config.serialization import name_callable
+from mermaide_pl.config.validation import check_count, one_line
 
 Factory: TypeAlias = Callable[..., Learner]
 """``factory(n_arms, seed, **hyper_parameters)`` makes a `Learner`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mermaide_pl.checks import LARGEST_REWARD, check_number
+from mermaide_pl.config.validation import LARGEST_REWARD, check_number
 
 
 class RewardModel(ABC):

@@ -18,7 +18,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from mermaide_pl.agents.learners import PASSED_ON, Learners, Maker
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.validation import one_line
 from mermaide_pl.text_out import let_streams_replace
 
 _NUMBERS = itertools.count()

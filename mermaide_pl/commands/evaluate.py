@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import try_all
 from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.config.validation import try_all
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.population_files import load_populations

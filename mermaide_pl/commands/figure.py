@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mermaide_pl.checks import check_number
 from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.config.validation import check_number
 from mermaide_pl.evaluation import make_folder
 from mermaide_pl.experiments import EXPERIMENTS
 from mermaide_pl.run_folders import occupied

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.validation import one_line
 
 _PATIENCE = 3.0  # seconds
 _KINDS: dict[Any, str] = {

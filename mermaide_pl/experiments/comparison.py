@@ -18,7 +18,7 @@ from mermaide_pl.checkpoints import (
     upgraded,
     write_checkpoint,
 )
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 from mermaide_pl.contest import Scores, adapted_player, play_unseen, the_same, unseen_agents
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import NUM_TUNING_AGENTS, make_folder

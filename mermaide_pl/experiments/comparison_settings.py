@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
-from mermaide_pl.checks import LARGEST_REWARD, check_count, check_number
+from mermaide_pl.config.serialization import describe
+from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.population_files import load_from_yaml
 from mermaide_pl.principal import Architecture
-from mermaide_pl.spec import describe
 from mermaide_pl.tasks import Population
 
 YARDSTICKS = "yardsticks"

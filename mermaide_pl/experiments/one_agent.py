@@ -16,7 +16,7 @@ from mermaide_pl.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from mermaide_pl.checks import check_count, check_number
+from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.game import Game

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 
 
 class ParameterPath(pl.Callback):

@@ -16,10 +16,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from mermaide_pl.checkpoints import upgraded
+from mermaide_pl.config.serialization import describe
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.run_folders import LOCK, occupied
-from mermaide_pl.spec import describe
 from mermaide_pl.whole_files import write_whole
 
 _LOGGER = logging.getLogger(__name__)

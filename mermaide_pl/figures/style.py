@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
-from mermaide_pl.checks import printable
+from mermaide_pl.config.validation import printable
 from mermaide_pl.whole_files import write_whole
 
 COLUMN_WIDTH = 3.4  # inches

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
 from mermaide_pl.cards import family_rows, setting_rows, surroundings
-from mermaide_pl.checks import check_count
+from mermaide_pl.config.validation import check_count
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.figures.episode import draw_episode
 from mermaide_pl.figures.intervention_rate import draw_intervention_rate

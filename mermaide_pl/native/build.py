@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.validation import one_line
 from mermaide_pl.native import trial
 from mermaide_pl.native.library_cache import LibraryCache
 

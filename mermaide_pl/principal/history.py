@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 from mermaide_pl.game import Game
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import AgentGroup
-from mermaide_pl.checks import check_levels
+from mermaide_pl.config.validation import check_levels
 from mermaide_pl.game import Game
 from mermaide_pl.principal.history import Past, Tallies
 from mermaide_pl.principal.layers import Weights

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.checks import check_count
+from mermaide_pl.config.validation import check_count
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel, uses_native
 from mermaide_pl.native.interface import Forecast, NetworkShape

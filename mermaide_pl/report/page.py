@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from mermaide_pl.cards import family_rows, setting_rows, surroundings
 from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import check_count, check_number, printable
+from mermaide_pl.config.validation import check_count, check_number, printable
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.experiments.intervention_timing import (
     episode_of,

@@ -17,7 +17,8 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from mermaide_pl.checks import check_number, one_line
+from mermaide_pl.config.validation import check_number, one_line
+from mermaide_pl.config.yaml_files import read_yaml
 from mermaide_pl.experiments.training import hushed
 from mermaide_pl.resuming import terminate
 from mermaide_pl.sweeps.progress import SweepProgress
@@ -32,7 +33,6 @@ from mermaide_pl.sweeps.study import (
 )
 from mermaide_pl.sweeps.table import write_results
 from mermaide_pl.sweeps.trial import TrainingError, train_trial
-from mermaide_pl.yaml_files import read_yaml
 
 _MOST_FAILURES = 3  # if no trial has come to an end before
 

@@ -18,7 +18,7 @@ from optuna.distributions import (
 )
 from optuna.pruners import BasePruner, MedianPruner
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_from_yaml

@@ -21,10 +21,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.serialization import current_paths
+from mermaide_pl.config.validation import one_line
 from mermaide_pl.processes import is_alive
 from mermaide_pl.randomness import mix
-from mermaide_pl.spec import current_paths
 from mermaide_pl.sweeps.settings import Sweep
 
 WORKER, SETTINGS, ERROR = "worker", "settings", "error"

@@ -17,7 +17,7 @@ from optuna.trial import Trial
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ModelSummary, ProgressBar
 
 from mermaide_pl.checkpoints import read_checkpoint
-from mermaide_pl.checks import one_line, raised_by_us
+from mermaide_pl.config.validation import one_line, raised_by_us
 from mermaide_pl.experiments.training import best_and_last
 from mermaide_pl.run_folders import occupied
 from mermaide_pl.skipped_steps import DivergedError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mermaide_pl.checks import check_number
+from mermaide_pl.config.validation import check_number
 
 
 class BaseRewards(ABC):

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mermaide_pl import spec
 from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.agents import UCB, PythonAgent, workers
 from mermaide_pl.agents.learners import Maker
 from mermaide_pl.agents.workers import in_workers
+from mermaide_pl.config import serialization as spec
+from mermaide_pl.config.serialization import describe, rebuild
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, meta_step
 from mermaide_pl.principal import (
@@ -27,7 +28,6 @@ from mermaide_pl.principal import (
     Weights,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.spec import describe, rebuild
 from mermaide_pl.stepwise_rollout import Replays
 from mermaide_pl.tasks import AgentFamily, Interval, Population, TaskBatch
 

@@ -32,6 +32,13 @@ from mermaide_pl.agents import (
     RewardModel,
     Softmax,
 )
+from mermaide_pl.config.serialization import (
+    current_path,
+    current_paths,
+    describe,
+    import_path,
+    rebuild,
+)
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, Surrogate
@@ -45,7 +52,6 @@ from mermaide_pl.principal import (
     Tallies,
     WorldModel,
 )
-from mermaide_pl.spec import current_path, current_paths, describe, import_path, rebuild
 from mermaide_pl.tasks import (
     AgentFamily,
     BaseRewards,
@@ -303,7 +309,7 @@ def test_a_spec_imports_no_foreign_module(tmp_path, monkeypatch):
         ("os.mkdir", {"path": "{target}"}),
         ("os.system", {"command": "mkdir {target}"}),
         ("subprocess.Popen", {"args": ["mkdir", "{target}"]}),
-        ("mermaide_pl.spec.importlib.import_module", {"name": "antigravity"}),
+        ("mermaide_pl.config.serialization.importlib.import_module", {"name": "antigravity"}),
         ("mermaide_pl.cli.main", {"arguments": ["--help"]}),
     ],
 )
@@ -317,7 +323,7 @@ def test_a_spec_calls_nothing_but_dataclasses(path, arguments, tmp_path, capsys)
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("path", ["os.system", "mermaide_pl.spec.rebuild"])
+@pytest.mark.parametrize("path", ["os.system", "mermaide_pl.config.serialization.rebuild"])
 def test_a_spec_names_types_only(path):
     with pytest.raises(ValueError, match=path.replace(".", r"\.")):
         rebuild({"type": path})

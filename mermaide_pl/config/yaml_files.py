@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader, set_loader
 
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.validation import one_line
 
 PARSER_MODE = "mermaide_yaml"
 """Mode of a jsonargparse parser that reads with `load_yaml`."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from jsonargparse import set_parsing_settings
 from jsonargparse._common import parsing_settings
 
-from mermaide_pl.checks import one_line
+from mermaide_pl.config.validation import one_line
 
 _PACKAGES = ("mermaide_pl", "torch.optim", "pytorch_lightning", "lightning_fabric", "lightning")
 _imported: dict[str, None] = {}  # in order

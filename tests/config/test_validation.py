@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mermaide_pl.checks import (
+from mermaide_pl.config.validation import (
     check_levels,
     check_number,
     check_probability,

@@ -1,0 +1,1 @@
+"""Configurations: checks of values, objects as plain data, and YAML files."""
