@@ -25,7 +25,7 @@ from rich.table import Table
 from w1 import machine
 
 from mermaide_pl import LivePrincipal
-from mermaide_pl.whole_files import write_whole
+from mermaide_pl.runtime.atomic_files import write_whole
 
 
 def microseconds(act: Callable[[], object]) -> float:

@@ -31,7 +31,7 @@ from mermaide_pl import LivePrincipal
 from mermaide_pl.cli import main as mermaide
 from mermaide_pl.experiments.records import Row, write_rows
 from mermaide_pl.figures.style import label_axes, new_figure, save_png, series_style
-from mermaide_pl.whole_files import write_whole
+from mermaide_pl.runtime.atomic_files import write_whole
 
 CONFIG, POPULATION = Path("conf/quickstart.yaml"), Path("conf/population/unseen_ucb.yaml")
 

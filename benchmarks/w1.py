@@ -229,7 +229,9 @@ def compare(given: argparse.Namespace) -> None:
         "ratios": ratios(steps, rollouts, floor_s),
         "floor": {"flops": counted, "flops_per_s": rate, "seconds": floor_s},
     }
-    from mermaide_pl.whole_files import write_whole  # brings torch, which workers do without
+    from mermaide_pl.runtime.atomic_files import (
+        write_whole,  # brings torch, which workers do without
+    )
 
     write_whole(given.out, json.dumps(written, indent=2) + "\n")
     console.print(f"written: {given.out}", highlight=False)

@@ -24,8 +24,8 @@ from mermaide_pl.commands import COMMANDS
 from mermaide_pl.commands.parser import fail
 from mermaide_pl.config.trusted_imports import import_on_purpose
 from mermaide_pl.config.validation import one_line, raised_by_us
-from mermaide_pl.processes import lost_another
-from mermaide_pl.text_out import let_streams_replace, say
+from mermaide_pl.runtime.console import let_streams_replace, say
+from mermaide_pl.runtime.distributed import lost_another
 
 _USAGE = """usage: mermaide COMMAND [options]
 

@@ -15,8 +15,8 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
-from mermaide_pl.processes import Share
 from mermaide_pl.rollout import rollout
+from mermaide_pl.runtime.distributed import Share
 from mermaide_pl.tasks import Population, TaskBatch
 from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids

@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from mermaide_pl.checkpoints import checkpoint_path
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.contest import UNTUNED, Contest, PopulationScores
 from mermaide_pl.intervals import bootstrap_mean
@@ -19,12 +18,13 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.normalised_return import normalised_return
 from mermaide_pl.principal import Player
-from mermaide_pl.processes import processes
+from mermaide_pl.runtime.atomic_files import write_whole
+from mermaide_pl.runtime.checkpoints import checkpoint_path
+from mermaide_pl.runtime.console import console as literal_console
+from mermaide_pl.runtime.distributed import processes
 from mermaide_pl.score_table import LEARNED, REASON, Row, print_table
 from mermaide_pl.tasks import Population
-from mermaide_pl.text_out import console as literal_console
 from mermaide_pl.trained import check_arms, read_principals
-from mermaide_pl.whole_files import write_whole
 from mermaide_pl.yardsticks import schedule_grids
 
 NUM_TUNING_AGENTS = 300

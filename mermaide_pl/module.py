@@ -31,10 +31,10 @@ from mermaide_pl.principal import (
     Principal,
     Weights,
 )
-from mermaide_pl.resuming import Resumption, take_folders
 from mermaide_pl.rollout import rollout
-from mermaide_pl.self_describing import SelfDescribingModule
-from mermaide_pl.skipped_steps import NonFiniteSteps
+from mermaide_pl.runtime.checkpointed_module import SelfDescribingModule
+from mermaide_pl.runtime.nonfinite_steps import NonFiniteSteps
+from mermaide_pl.runtime.resume import Resumption, take_folders
 from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import oracle_grid

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from mermaide_pl.text_out import console as literal_console
+from mermaide_pl.runtime.console import console as literal_console
 
 Row = dict[str, Any]
 LEARNED = "mermaide"

@@ -10,8 +10,8 @@ import torch
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.principal import InitialBurst, Oracle, Periodic, Player, RandomlyIntervene
-from mermaide_pl.processes import Share
 from mermaide_pl.rollout import rollout
+from mermaide_pl.runtime.distributed import Share
 from mermaide_pl.tasks import TaskBatch
 
 

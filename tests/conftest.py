@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mermaide_pl.run_folders import occupied
+from mermaide_pl.runtime.run_folders import occupied
 
 torch.set_num_threads(1)  # small operations run faster so, and rounding does not depend on cores
 

@@ -12,7 +12,6 @@ import mermaide_pl.meta_step
 from mermaide_pl import LivePrincipal, MermaideModule, load_pretrained
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
 from mermaide_pl.agents import UCB
-from mermaide_pl.checkpoints import CHECKPOINT_KEY, pretrained_names, read_checkpoint
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_step import Objective, adapt, play_support
 from mermaide_pl.principal import (
@@ -24,6 +23,7 @@ from mermaide_pl.principal import (
     NoWorldModel,
 )
 from mermaide_pl.rollout import rollout
+from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, pretrained_names, read_checkpoint
 from mermaide_pl.tasks import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.trajectory import Trajectory, relabel_target_first
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mermaide_pl.checkpoints import PRETRAINED, pretrained_names
 from mermaide_pl.experiments.comparison_settings import load_comparison
 from mermaide_pl.experiments.comparison_summary import summary_page
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.intervals import student_mean
+from mermaide_pl.runtime.checkpoints import PRETRAINED, pretrained_names
 from mermaide_pl.score_table import interval_text
 
 ROOT = Path(__file__).parent.parent

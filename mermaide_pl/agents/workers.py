@@ -19,7 +19,7 @@ from typing import Any
 
 from mermaide_pl.agents.learners import PASSED_ON, Learners, Maker
 from mermaide_pl.config.validation import one_line
-from mermaide_pl.text_out import let_streams_replace
+from mermaide_pl.runtime.console import let_streams_replace
 
 _NUMBERS = itertools.count()
 _PATIENCE = 5.0  # seconds

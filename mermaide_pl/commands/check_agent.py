@@ -13,7 +13,7 @@ from mermaide_pl.agents import PythonAgent
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.conformance import conformance
-from mermaide_pl.text_out import console
+from mermaide_pl.runtime.console import console
 
 
 def run(arguments: Sequence[str]) -> None:

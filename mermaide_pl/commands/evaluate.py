@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.population_files import load_populations
+from mermaide_pl.runtime.checkpoints import read_checkpoint
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -9,8 +9,8 @@ from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.evaluation import make_folder
 from mermaide_pl.experiments import EXPERIMENTS
-from mermaide_pl.run_folders import occupied
-from mermaide_pl.text_out import say
+from mermaide_pl.runtime.console import say
+from mermaide_pl.runtime.run_folders import occupied
 
 
 def run(arguments: Sequence[str]) -> None:

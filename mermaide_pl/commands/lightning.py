@@ -16,7 +16,6 @@ from jsonargparse import Namespace
 from jsonargparse._common import ImportDenied
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
 from mermaide_pl.config.validation import check_precision
 from mermaide_pl.config.yaml_files import PARSER_MODE, file_names, read_yaml
@@ -28,9 +27,10 @@ from mermaide_pl.experiments.fine_tuning import (
 )
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import POPULATION_HINT
-from mermaide_pl.processes import check_world, one_fate
+from mermaide_pl.runtime.atomic_files import write_whole
+from mermaide_pl.runtime.checkpoints import checkpoint_path, read_checkpoint
+from mermaide_pl.runtime.distributed import check_world, one_fate
 from mermaide_pl.tasks import Population
-from mermaide_pl.whole_files import write_whole
 
 SUBCOMMANDS = ("fit", "validate", "test")
 

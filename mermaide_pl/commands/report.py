@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.evaluation import make_place
 from mermaide_pl.population_files import load_populations
 from mermaide_pl.report import write_report
 from mermaide_pl.report.run_files import RunFiles
-from mermaide_pl.text_out import say
+from mermaide_pl.runtime.checkpoints import read_checkpoint
+from mermaide_pl.runtime.console import say
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.training import hushed, is_made_by
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.runtime.checkpoints import read_checkpoint
 
 
 def train_briefly(

@@ -12,12 +12,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from mermaide_pl.checkpoints import (
-    CHECKPOINT_KEY,
-    read_checkpoint,
-    upgraded,
-    write_checkpoint,
-)
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.contest import Scores, adapted_player, play_unseen, the_same, unseen_agents
 from mermaide_pl.datamodule import TaskDataModule
@@ -36,10 +30,16 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.population_files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
-from mermaide_pl.run_folders import occupied
+from mermaide_pl.runtime.atomic_files import write_whole
+from mermaide_pl.runtime.checkpoints import (
+    CHECKPOINT_KEY,
+    read_checkpoint,
+    upgraded,
+    write_checkpoint,
+)
+from mermaide_pl.runtime.run_folders import occupied
 from mermaide_pl.score_table import SUMMARIES
 from mermaide_pl.tasks import TaskBatch
-from mermaide_pl.whole_files import write_whole
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 _LOGGER = logging.getLogger(__name__)

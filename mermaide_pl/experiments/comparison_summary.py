@@ -13,9 +13,9 @@ from rich.table import Table as RichTable
 
 from mermaide_pl.experiments.records import Row
 from mermaide_pl.normalised_return import LEAST_GAIN
+from mermaide_pl.runtime.console import console as literal_console
+from mermaide_pl.runtime.console import markdown, markdown_code
 from mermaide_pl.score_table import ALL, MEAN, SUMMARIES, interval_text
-from mermaide_pl.text_out import console as literal_console
-from mermaide_pl.text_out import markdown, markdown_code
 
 CONDITION = ("trained_on", "observation", "cost")
 QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")

@@ -30,9 +30,9 @@ from mermaide_pl.intervals import (
     student_mean,
 )
 from mermaide_pl.normalised_return import undefined_because
+from mermaide_pl.runtime.atomic_files import write_whole
+from mermaide_pl.runtime.console import console as literal_console
 from mermaide_pl.score_table import ALL, MEAN, SUMMARIES
-from mermaide_pl.text_out import console as literal_console
-from mermaide_pl.whole_files import write_whole
 
 _LOGGER = logging.getLogger(__name__)
 SCORES = "scores.csv"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from mermaide_pl.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.run_folders import checkpoint_folders, occupied
+from mermaide_pl.runtime.checkpoints import checkpoint_path, read_checkpoint
+from mermaide_pl.runtime.run_folders import checkpoint_folders, occupied
 from mermaide_pl.tasks import Population
 from mermaide_pl.trained import training_population
 

@@ -10,12 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mermaide_pl.checkpoints import (
-    CHECKPOINT_KEY,
-    checkpoint_path,
-    read_checkpoint,
-    write_checkpoint,
-)
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.evaluation import evaluate, make_place
@@ -25,6 +19,12 @@ from mermaide_pl.meta_step import Support, adapt_to_groups
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import LowVarianceCurvature
 from mermaide_pl.principal import Weights
+from mermaide_pl.runtime.checkpoints import (
+    CHECKPOINT_KEY,
+    checkpoint_path,
+    read_checkpoint,
+    write_checkpoint,
+)
 from mermaide_pl.score_table import Row
 from mermaide_pl.tasks import Population, Split, TaskBatch, task_seed
 from mermaide_pl.trained import check_arms, training_population

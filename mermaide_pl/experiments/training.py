@@ -15,12 +15,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from mermaide_pl.checkpoints import upgraded
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.run_folders import LOCK, occupied
-from mermaide_pl.whole_files import write_whole
+from mermaide_pl.runtime.atomic_files import write_whole
+from mermaide_pl.runtime.checkpoints import upgraded
+from mermaide_pl.runtime.run_folders import LOCK, occupied
 
 _LOGGER = logging.getLogger(__name__)
 _BEGUN, _DONE = "settings.json", "training.json"

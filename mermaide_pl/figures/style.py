@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from mermaide_pl.config.validation import printable
-from mermaide_pl.whole_files import write_whole
+from mermaide_pl.runtime.atomic_files import write_whole
 
 COLUMN_WIDTH = 3.4  # inches
 DOTS_PER_INCH = 200

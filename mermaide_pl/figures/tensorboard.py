@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
-from mermaide_pl.cards import family_rows, setting_rows, surroundings
 from mermaide_pl.config.validation import check_count
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.figures.episode import draw_episode
@@ -18,8 +17,10 @@ from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.style import shots_label
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.runtime.console import markdown
+from mermaide_pl.runtime.run_summary import setting_rows
 from mermaide_pl.tasks import TaskBatch
-from mermaide_pl.text_out import markdown
+from mermaide_pl.tasks.summary import family_rows, surroundings
 
 
 class SettingsLogger(pl.Callback):

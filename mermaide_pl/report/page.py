@@ -14,8 +14,6 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 from rich.progress import Progress
 
-from mermaide_pl.cards import family_rows, setting_rows, surroundings
-from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.config.validation import check_count, check_number, printable
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.experiments.intervention_timing import (
@@ -34,6 +32,10 @@ from mermaide_pl.figures.style import png, shots_label
 from mermaide_pl.figures.training_curves import TRAINING
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.report.run_files import Curve, RunFiles
+from mermaide_pl.runtime.atomic_files import write_whole
+from mermaide_pl.runtime.checkpoints import read_checkpoint
+from mermaide_pl.runtime.console import console
+from mermaide_pl.runtime.run_summary import setting_rows
 from mermaide_pl.score_table import (
     LEARNED,
     QUANTITIES,
@@ -43,9 +45,8 @@ from mermaide_pl.score_table import (
     undefined,
 )
 from mermaide_pl.tasks import Population
-from mermaide_pl.text_out import console
+from mermaide_pl.tasks.summary import family_rows, surroundings
 from mermaide_pl.trained import training_population
-from mermaide_pl.whole_files import write_whole
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _DOTS_PER_INCH = 300  # sharp on fine screens too

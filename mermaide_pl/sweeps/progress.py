@@ -8,10 +8,10 @@ from typing import Any, Self
 from optuna.study import Study
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mermaide_pl.runtime.console import console
 from mermaide_pl.sweeps.settings import Sweep
 from mermaide_pl.sweeps.study import attempts
 from mermaide_pl.sweeps.table import headings, ranking, shown
-from mermaide_pl.text_out import console
 
 
 class SweepProgress:

@@ -15,9 +15,9 @@ from mermaide_pl.config.trusted_imports import imports
 from mermaide_pl.experiments.records import Row, write_rows
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.figures.sweep_trials import draw_sweep
+from mermaide_pl.runtime.console import console, say
 from mermaide_pl.sweeps.settings import Sweep, options
 from mermaide_pl.sweeps.study import ERROR
-from mermaide_pl.text_out import console, say
 
 _ROWS_SHOWN = 10
 STATES = {

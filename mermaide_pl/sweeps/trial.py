@@ -16,15 +16,15 @@ from optuna.exceptions import OptunaError, TrialPruned
 from optuna.trial import Trial
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ModelSummary, ProgressBar
 
-from mermaide_pl.checkpoints import read_checkpoint
 from mermaide_pl.config.validation import one_line, raised_by_us
 from mermaide_pl.experiments.training import best_and_last
-from mermaide_pl.run_folders import occupied
-from mermaide_pl.skipped_steps import DivergedError
+from mermaide_pl.runtime.atomic_files import write_whole
+from mermaide_pl.runtime.checkpoints import read_checkpoint
+from mermaide_pl.runtime.nonfinite_steps import DivergedError
+from mermaide_pl.runtime.run_folders import occupied
 from mermaide_pl.sweeps.progress import SweepProgress
 from mermaide_pl.sweeps.settings import Configure, Sweep, options
 from mermaide_pl.sweeps.study import ERROR, WORKER, this_worker
-from mermaide_pl.whole_files import write_whole
 
 
 class TrainingError(Exception):

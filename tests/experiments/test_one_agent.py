@@ -8,7 +8,6 @@ import torch
 from mermaide_pl import evaluation
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
 from mermaide_pl.agents import UCB, EpsilonGreedy
-from mermaide_pl.checkpoints import CHECKPOINT_KEY, read_checkpoint, write_checkpoint
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.experiments.one_agent import OneAgent, adapt_by_playing, adapt_from_histories
@@ -18,6 +17,7 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import DiCE
 from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel
 from mermaide_pl.rollout import rollout
+from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint, write_checkpoint
 from mermaide_pl.tasks import AgentFamily, Interval, Population
 from mermaide_pl.trajectory import Trajectory
 

@@ -8,7 +8,7 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.experiments import training
 from mermaide_pl.experiments.training import train
 from mermaide_pl.principal import Architecture
-from mermaide_pl.run_folders import LOCK
+from mermaide_pl.runtime.run_folders import LOCK
 
 
 def test_the_last_checkpoint_is_the_last_even_if_the_first_was_the_best(tmp_path, monkeypatch):

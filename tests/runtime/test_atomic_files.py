@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mermaide_pl.whole_files import write_whole
+from mermaide_pl.runtime.atomic_files import write_whole
 
 FORK = multiprocessing.get_context("fork")
 ROOT = Path(__file__).parent.parent
@@ -214,7 +214,7 @@ def test_nothing_is_written_in_another_way():
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for folder in ("mermaide_pl", "benchmarks", "examples")
         for path in sorted((ROOT / folder).rglob("*.py"))
-        if path.name not in ("library_cache.py", "whole_files.py")
+        if path.name not in ("library_cache.py", "atomic_files.py")
         for line in path.read_text(encoding="utf-8").splitlines()
         if writes.search(line)
     ]

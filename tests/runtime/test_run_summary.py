@@ -1,7 +1,8 @@
 from mermaide_pl.agents import UCB, EpsilonGreedy
-from mermaide_pl.cards import family_rows, setting_rows, surroundings
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.runtime.run_summary import setting_rows
 from mermaide_pl.tasks import AgentFamily, Interval, Population
+from mermaide_pl.tasks.summary import family_rows, surroundings
 
 POPULATION = Population(
     [

@@ -13,9 +13,9 @@ import torch
 
 from mermaide_pl.config.serialization import current_paths
 from mermaide_pl.config.validation import one_line
-from mermaide_pl.whole_files import write_whole
+from mermaide_pl.runtime.atomic_files import write_whole
 
-PRETRAINED = Path(__file__).parent / "pretrained"
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
 CHECKPOINT_KEY = "mermaide_pl"
 """Where a checkpoint has the settings of its module."""
 _PREFIX = "pretrained:"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from mermaide_pl.cards import setting_rows
+from mermaide_pl.runtime.run_summary import setting_rows
 
 RUN_KEY = "mermaide_pl.run"
 """Where a checkpoint has the settings of its data and trainer."""

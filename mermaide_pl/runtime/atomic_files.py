@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mermaide_pl.config.validation import one_line
-from mermaide_pl.processes import is_alive
+from mermaide_pl.runtime.distributed import is_alive
 
 
 def write_whole(path: str | Path, content: str | bytes | memoryview) -> None:

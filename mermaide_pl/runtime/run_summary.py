@@ -1,12 +1,9 @@
-"""What a run was made of, as rows of text: settings and populations, for people to read."""
+"""Settings of a run as rows of text, for people to read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-from mermaide_pl.tasks import AgentFamily, Interval, Population
-from mermaide_pl.tasks.population import HyperParameterRange
 
 Setting = int | float | str
 
@@ -41,36 +38,10 @@ def setting_rows(spec: Mapping[str, Any]) -> dict[str, Setting]:
     return rows
 
 
-def family_rows(population: Population) -> list[tuple[str, str, str]]:
-    """Name of the learning rule, hyper-parameters, and share of the agents, for every family."""
-    total = sum(family.weight for family in population.families)
-    return [
-        (family.rule.__name__, _hyper_parameters(family), f"{family.weight / total:.0%}")
-        for family in population.families
-    ]
-
-
-def surroundings(population: Population) -> str:
-    """What all agents of a population share: arms, rewards, and how the target is chosen."""
-    parts = (population.base_rewards, population.target, population.reward_model)
-    return ", ".join([f"{population.num_arms} arms", *map(str, parts)])
-
-
 def _in_words(value: bool | float | str | None) -> Setting:
     if value is None:
         return "none"
     return ("yes" if value else "no") if isinstance(value, bool) else value
-
-
-def _hyper_parameters(family: AgentFamily) -> str:
-    named = [f"{name} {_values(values)}" for name, values in family.hyper_parameters.items()]
-    return "; ".join(named) or "as the rule has them"
-
-
-def _values(values: HyperParameterRange) -> str:
-    if isinstance(values, Interval):
-        return f"{values.low:g} to {values.high:g}"
-    return ", ".join(f"{value:g}" for value in (values if isinstance(values, list) else [values]))
 
 
 def _class_name(path: str) -> str:

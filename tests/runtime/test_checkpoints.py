@@ -10,7 +10,13 @@ import torch
 from mermaide_pl import load_pretrained
 from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.agents import UCB
-from mermaide_pl.checkpoints import (
+from mermaide_pl.config.serialization import describe
+from mermaide_pl.game import Game
+from mermaide_pl.meta_step import Objective
+from mermaide_pl.module import MermaideModule
+from mermaide_pl.principal import Architecture, GreedyPlayer, Tallies
+from mermaide_pl.rollout import rollout
+from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
     PRETRAINED,
     checkpoint_path,
@@ -18,12 +24,6 @@ from mermaide_pl.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from mermaide_pl.config.serialization import describe
-from mermaide_pl.game import Game
-from mermaide_pl.meta_step import Objective
-from mermaide_pl.module import MermaideModule
-from mermaide_pl.principal import Architecture, GreedyPlayer, Tallies
-from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Population
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from mermaide_pl import cli
 from mermaide_pl.cli import main
-from mermaide_pl.text_out import console, let_streams_replace, markdown, markdown_code, say
+from mermaide_pl.runtime.console import console, let_streams_replace, markdown, markdown_code, say
 
 ROOT = Path(__file__).parents[1]
 NAMES = ["a[/b]", "[bold red]x", ":smile:", "$x$_|y", "😀"]

@@ -18,10 +18,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from mermaide_pl.checkpoints import read_checkpoint, write_checkpoint
-from mermaide_pl.curves import forget_curves, keep_curves
-from mermaide_pl.run_folders import checkpoint_folders, log_folders, occupied
-from mermaide_pl.run_settings import RUN_KEY, batches_done, run_settings
+from mermaide_pl.runtime.checkpoints import read_checkpoint, write_checkpoint
+from mermaide_pl.runtime.curves import forget_curves, keep_curves
+from mermaide_pl.runtime.run_folders import checkpoint_folders, log_folders, occupied
+from mermaide_pl.runtime.run_settings import RUN_KEY, batches_done, run_settings
 
 _LOGGER = logging.getLogger(__name__)
 

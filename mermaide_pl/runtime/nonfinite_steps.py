@@ -10,8 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mermaide_pl.checkpoints import write_checkpoint
-from mermaide_pl.tasks import TaskBatch
+from mermaide_pl.runtime.checkpoints import write_checkpoint
 
 REPLAY_KEY = "replay"  # in a checkpoint: the step that was skipped
 _LOGGER = logging.getLogger(__name__)
@@ -46,9 +45,9 @@ class NonFiniteSteps(pl.Callback):
         self._count = state_dict["count"]
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: TaskBatch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note the tasks."""
+        """Note the seeds of the tasks in a batch."""
         self._seeds += batch.seeds
 
     def on_before_backward(

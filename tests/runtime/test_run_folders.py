@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from mermaide_pl.run_folders import LOCK, checkpoint_folders, log_folders, occupied
+from mermaide_pl.runtime.run_folders import LOCK, checkpoint_folders, log_folders, occupied
 
 FORK = multiprocessing.get_context("fork")
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mermaide_pl.processes import Share, check_world, lost_another, one_fate, processes
+from mermaide_pl.runtime.distributed import Share, check_world, lost_another, one_fate, processes
 
 
 @pytest.mark.parametrize(("num_jobs", "num_processes"), [(7, 3), (6, 2), (1, 4), (0, 2)])

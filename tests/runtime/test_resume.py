@@ -22,16 +22,16 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mermaide_pl.agents import UCB
-from mermaide_pl.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from mermaide_pl.cli import main
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.training import best_and_last
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture
-from mermaide_pl.resuming import WholeCheckpoints
-from mermaide_pl.run_folders import LOCK
-from mermaide_pl.run_settings import RUN_KEY
+from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint
+from mermaide_pl.runtime.resume import WholeCheckpoints
+from mermaide_pl.runtime.run_folders import LOCK
+from mermaide_pl.runtime.run_settings import RUN_KEY
 from mermaide_pl.tasks import AgentFamily, Population
 
 AGENTS = Population([AgentFamily(UCB, {"beta": [0.1, 0.5]})], num_arms=3)

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-from mermaide_pl.whole_files import write_whole
+from mermaide_pl.runtime.atomic_files import write_whole
 
 
 def keep_curves(logger: Logger) -> None:

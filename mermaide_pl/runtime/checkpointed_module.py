@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Self
 import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 
-from mermaide_pl.checkpoints import (
+from mermaide_pl.config.serialization import check_types, describe, rebuild
+from mermaide_pl.config.validation import one_line
+from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
     check_same_shape,
     prices_differ,
     read_checkpoint,
 )
-from mermaide_pl.config.serialization import check_types, describe, rebuild
-from mermaide_pl.config.validation import one_line
-from mermaide_pl.run_settings import differences, run_settings, settings_in
+from mermaide_pl.runtime.run_settings import differences, run_settings, settings_in
 
 _LOGGER = logging.getLogger(__name__)
 

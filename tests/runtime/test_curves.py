@@ -8,11 +8,11 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
 from mermaide_pl.agents import UCB
-from mermaide_pl.curves import forget_curves, keep_curves
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import Architecture
+from mermaide_pl.runtime.curves import forget_curves, keep_curves
 from mermaide_pl.tasks import AgentFamily, Population
 
 AGENTS = Population([AgentFamily(UCB)], num_arms=3)

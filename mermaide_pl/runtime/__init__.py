@@ -1,0 +1,1 @@
+"""How a run is kept: checkpoints, resuming, folders, processes, files and what is printed."""
