@@ -12,13 +12,13 @@ import torch
 from rich.progress import Progress, TaskID
 
 from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.distributed import Share
 from mermaide_pl.tasks import Population, TaskBatch
-from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 _CHUNK = 250  # agents played at once, bounds the memory

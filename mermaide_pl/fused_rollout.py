@@ -27,6 +27,7 @@ from mermaide_pl.agents import (
     Softmax,
 )
 from mermaide_pl.game import FullInformation, Game, PartialInformation
+from mermaide_pl.game.randomness import step_uniforms, task_uniforms
 from mermaide_pl.native.build import Kernel, uses_native
 from mermaide_pl.native.interface import (
     HistoryCall,
@@ -38,7 +39,6 @@ from mermaide_pl.native.interface import (
     weights_of,
 )
 from mermaide_pl.principal import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
-from mermaide_pl.randomness import step_uniforms, task_uniforms
 from mermaide_pl.stepwise_rollout import Record
 from mermaide_pl.tasks import TaskBatch
 

@@ -13,6 +13,7 @@ from mermaide_pl.adaptation import InnerLoop
 from mermaide_pl.advantages import Advantages, HindsightAdvantages, Outcome
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.objectives import (
     LowVarianceCurvature,
     Surrogate,
@@ -22,7 +23,6 @@ from mermaide_pl.objectives import (
 from mermaide_pl.principal import LearnedPlayer, Principal, PrincipalOutput, Weights
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch
-from mermaide_pl.trajectory import Trajectory
 
 MAX_IMPORTANCE_WEIGHT = 10.0
 """Of a step that somebody else played; beyond it one lucky step would outweigh an episode."""

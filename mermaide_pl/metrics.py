@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.intervals import NORMAL_QUANTILE
 from mermaide_pl.normalised_return import undefined_because
 from mermaide_pl.objectives import factual_arm_logits
-from mermaide_pl.trajectory import Trajectory
 
 _Named = tuple[str, MetricCollection]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.config.validation import check_count, check_number, check_precision
 from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import (
     MetaStep,
     Objective,
@@ -36,7 +37,6 @@ from mermaide_pl.runtime.checkpointed_module import SelfDescribingModule
 from mermaide_pl.runtime.nonfinite_steps import NonFiniteSteps
 from mermaide_pl.runtime.resume import Resumption, take_folders
 from mermaide_pl.tasks import TaskBatch
-from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import oracle_grid
 
 _LOGGER = logging.getLogger(__name__)

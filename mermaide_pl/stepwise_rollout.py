@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.game import Game
+from mermaide_pl.game.randomness import step_uniforms
+from mermaide_pl.game.trajectory import relabel_target_first
 from mermaide_pl.principal import LearnedPlayer, Player, Table
-from mermaide_pl.randomness import step_uniforms
 from mermaide_pl.tasks import TaskBatch
-from mermaide_pl.trajectory import relabel_target_first
 
 
 @dataclass(frozen=True)

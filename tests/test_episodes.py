@@ -6,7 +6,7 @@ import torch
 
 from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.game import FullInformation, Game
-from mermaide_pl.trajectory import Trajectory
+from mermaide_pl.game.trajectory import Trajectory
 
 GAME = Game(num_arms=3, num_steps=4, bonuses=(0.0, 0.5, 1.0), cost=0.4)
 

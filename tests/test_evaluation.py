@@ -16,6 +16,7 @@ from mermaide_pl.contest import Scores
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.intervals import bootstrap_mean
 from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.module import MermaideModule
@@ -36,7 +37,6 @@ from mermaide_pl.tasks import (
     Population,
     UniformRewards,
 )
-from mermaide_pl.trajectory import Trajectory
 from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
 
 GAME = Game(num_arms=3, num_steps=8, cost=0.4)

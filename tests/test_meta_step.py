@@ -8,6 +8,7 @@ from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAd
 from mermaide_pl.advantages import GeneralisedAdvantages, Outcome
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.game import FullInformation, Game
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import (
     MetaStep,
     Objective,
@@ -32,7 +33,6 @@ from mermaide_pl.principal import (
 )
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Interval, Population
-from mermaide_pl.trajectory import Trajectory
 
 GAME = Game(num_arms=4, num_steps=12, observation=FullInformation(0.1, 0.1))
 POPULATION = Population(

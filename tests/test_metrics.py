@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.metrics import (
     EvaluationMetrics,
     ForecastLogLoss,
@@ -17,7 +18,6 @@ from mermaide_pl.metrics import (
     forecast_metrics,
 )
 from mermaide_pl.objectives import forecast_log_likelihood
-from mermaide_pl.trajectory import Trajectory
 
 M, B, T, L, A = 3, 2, 5, 2, 4
 NUM_ORACLES = 3

@@ -10,6 +10,7 @@ from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.advantages import CentredRewardsToGo
 from mermaide_pl.agents import UCB, GaussianReward
 from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import Objective, adapt, meta_step
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.objectives import PlainMAML
@@ -23,7 +24,6 @@ from mermaide_pl.principal import (
 )
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, Population, TaskBatch
-from mermaide_pl.trajectory import Trajectory
 from peers.workload import Recording, Workload
 
 OBJECTIVE = Objective(

@@ -12,7 +12,7 @@ with the recorded episodes as constants. The loss of a task on its episodes is
     L = -mean_{b,t} log pi(u_t) A_t - mean_{b,t} log p(a_t | history, u_t),
 
 ``A_t`` the principal's rewards still to come minus their mean over the episodes at the same t.
-Axis letters are those of `mermaide_pl.trajectory`; arms are in principal labels, target first.
+Axis letters are those of `mermaide_pl.game.trajectory`; arms are in principal labels, target first.
 """
 
 from __future__ import annotations

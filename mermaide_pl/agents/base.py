@@ -1,9 +1,9 @@
 """The interface of a learning rule, and the parts that several rules share.
 
 A rule is written once for all tasks and episodes: every tensor carries the axes [M, B] in front
-(see `mermaide_pl.trajectory`). Randomness comes in from outside, as uniform numbers drawn from each
-task's own generator; a rule says how many it needs per step and turns them into what it needs, so
-an agent behaves the same in whatever batch it appears.
+(see `mermaide_pl.game.trajectory`). Randomness comes in from outside, as uniform numbers drawn from
+each task's own generator; a rule says how many it needs per step and turns them into what it needs,
+so an agent behaves the same in whatever batch it appears.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mermaide_pl.agents.base import LearningRule
 from mermaide_pl.agents.rewards import RewardModel
-from mermaide_pl.randomness import step_uniforms
+from mermaide_pl.game.randomness import step_uniforms
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_episode, draw_timing
 from mermaide_pl.figures.intervention_rate import mean_and_interval
 from mermaide_pl.figures.style import save_png
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
 from mermaide_pl.principal import GreedyPlayer
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import Population, TaskBatch
-from mermaide_pl.trajectory import Trajectory
 
 _PRINCIPAL = "mixed-partial"
 _NAMES = (

@@ -30,7 +30,6 @@ from torch.nn.utils import vector_to_parameters
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
 from mermaide_pl.advantages import GeneralisedAdvantages
 from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.equilibrium import equilibrium_level
 from mermaide_pl.experiments.brief_training import train_briefly
 from mermaide_pl.experiments.followers import (
     NUM_ARMS,
@@ -43,6 +42,7 @@ from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_meta_training
 from mermaide_pl.figures.style import save_png, shots_label
 from mermaide_pl.game import Game
+from mermaide_pl.game.equilibrium import equilibrium_level
 from mermaide_pl.intervals import student_mean
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import MermaideModule

@@ -17,8 +17,8 @@ from mermaide_pl.figures.style import (
     label_axes,
     new_figure,
 )
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.objectives import factual_arm_logits
-from mermaide_pl.trajectory import Trajectory
 
 _MOST_NAMED_ARMS = 12
 

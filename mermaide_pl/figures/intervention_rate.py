@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mermaide_pl.figures.style import label_axes, legend_above, new_figure, series_style
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.intervals import NORMAL_QUANTILE
-from mermaide_pl.trajectory import Trajectory
 
 
 def mean_and_interval(happened: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mermaide_pl.config.validation import check_count
 from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.native.build import Kernel, uses_native
 from mermaide_pl.native.interface import Forecast, NetworkShape
 from mermaide_pl.native.thinking import Recorded, encode, think
@@ -24,7 +25,6 @@ from mermaide_pl.principal.world_model import (
     SharedForecast,
     WorldModel,
 )
-from mermaide_pl.trajectory import Trajectory
 
 # What the kernel knows, by exact type: a subclass may compute something else.
 _FORECASTS: dict[type[WorldModel], Forecast] = {

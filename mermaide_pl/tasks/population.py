@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mermaide_pl.agents import Family, GaussianReward, LearningRule, PythonAgent, RewardModel
 from mermaide_pl.config.validation import check_count, check_number
-from mermaide_pl.randomness import mix, task_uniforms
+from mermaide_pl.game.randomness import mix, task_uniforms
 from mermaide_pl.tasks.base_rewards import BaseRewards, UniformRewards
 from mermaide_pl.tasks.batch import TaskBatch
 from mermaide_pl.tasks.targets import TargetRule, UniformTarget

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from mermaide_pl.equilibrium import equilibrium_level, population_equilibrium
 from mermaide_pl.experiments import EXPERIMENTS, multi_round
 from mermaide_pl.experiments.followers import mean_equilibrium, play_adapted
 from mermaide_pl.experiments.multi_round import (
@@ -21,6 +20,7 @@ from mermaide_pl.experiments.multi_round import (
 )
 from mermaide_pl.experiments.parameter_path import ParameterPath, Plane
 from mermaide_pl.experiments.records import read_rows
+from mermaide_pl.game.equilibrium import equilibrium_level, population_equilibrium
 
 TINY = Effort(
     num_seeds=2, num_steps=4, num_records=2, num_agents=20, grid_size=3, num_grid_agents=5

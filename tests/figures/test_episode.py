@@ -6,7 +6,7 @@ import torch
 from matplotlib.collections import LineCollection, PathCollection
 
 from mermaide_pl.figures import draw_episode
-from mermaide_pl.trajectory import Trajectory
+from mermaide_pl.game.trajectory import Trajectory
 
 # one agent, two episodes of four steps, three arms; the target is arm 2
 ARMS = torch.tensor([[[0, 2, 1, 2], [0, 1, 1, 0]]])

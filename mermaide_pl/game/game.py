@@ -1,8 +1,7 @@
-"""The game between one principal and one agent: levels, bonuses, cost and what is observed."""
+"""The game between one principal and one agent: levels, bonuses and cost."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,78 +12,11 @@ from mermaide_pl.config.validation import (
     LARGEST_REWARD,
     check_count,
     check_number,
-    check_probability,
 )
+from mermaide_pl.game.observation import Observation, PartialInformation
 
 TIE_TOLERANCE = 1e-6
 """Reward units within which two values tie, so that rounding does not decide who wins a tie."""
-
-
-class Observation(ABC):
-    """What the principal gets to see of a step; each channel may be noisy."""
-
-    sees_agent_rewards: bool
-    arm_flip: float
-
-    def arms(self, arms: Tensor, uniforms: Tensor, num_arms: int) -> Tensor:
-        """Replace each arm, with probability `arm_flip`, by another one drawn uniformly.
-
-        Args:
-            arms: arms pulled, int64 [M, B].
-            uniforms: uniform numbers in (0, 1), float [M, B, 3]; the first two are used.
-            num_arms: A.
-
-        Returns:
-            The arms seen, int64 [M, B], labelled as the input.
-        """
-        if self.arm_flip == 0.0:
-            return arms
-        shift = 1 + (uniforms[..., 1] * (num_arms - 1)).long().clamp(max=num_arms - 2)
-        return torch.where(uniforms[..., 0] < self.arm_flip, (arms + shift) % num_arms, arms)
-
-    @abstractmethod
-    def agent_rewards(self, rewards: Tensor, uniforms: Tensor) -> Tensor:
-        """The agent's rewards as seen, float [M, B]; uniforms [M, B, 3], the third is used."""
-
-
-@dataclass(frozen=True)
-class PartialInformation(Observation):
-    """The principal sees the arm pulled, flipped with probability `arm_flip`, and nothing else."""
-
-    arm_flip: float = 0.0
-    sees_agent_rewards = False
-
-    def __post_init__(self) -> None:
-        check_probability("PartialInformation.arm_flip", self.arm_flip)
-
-    def agent_rewards(self, rewards: Tensor, uniforms: Tensor) -> Tensor:
-        """Hide the rewards: zeros of the same shape."""
-        return torch.zeros_like(rewards)
-
-
-@dataclass(frozen=True)
-class FullInformation(Observation):
-    """The principal sees the arm and the agent's reward, each possibly noisy.
-
-    The reward is what the agent received, bonus included, plus Gaussian noise of scale
-    `reward_noise`.
-    """
-
-    arm_flip: float = 0.0
-    reward_noise: float = 0.0
-    sees_agent_rewards = True
-
-    def __post_init__(self) -> None:
-        check_probability("FullInformation.arm_flip", self.arm_flip)
-        check_number(
-            "FullInformation.reward_noise", self.reward_noise, low=0.0, high=LARGEST_REWARD
-        )
-
-    def agent_rewards(self, rewards: Tensor, uniforms: Tensor) -> Tensor:
-        """Add the observation noise."""
-        if self.reward_noise == 0.0:
-            return rewards
-        return rewards + self.reward_noise * torch.special.ndtri(uniforms[..., 2])
 
 
 @dataclass(frozen=True)

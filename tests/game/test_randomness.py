@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mermaide_pl.randomness import mix, task_uniforms
+from mermaide_pl.game.randomness import mix, task_uniforms
 
 
 def test_mix_gives_the_published_splitmix64_numbers():

@@ -6,8 +6,12 @@ import pytest
 import torch
 
 from mermaide_pl.agents import BestResponse, Family, NoiseFreeReward
-from mermaide_pl.equilibrium import equilibrium_level, equilibrium_payoff, population_equilibrium
 from mermaide_pl.game import TIE_TOLERANCE, Game
+from mermaide_pl.game.equilibrium import (
+    equilibrium_level,
+    equilibrium_payoff,
+    population_equilibrium,
+)
 from mermaide_pl.principal.player import Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mermaide_pl.trajectory import Trajectory, relabel_target_first
+from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 
 
 def build() -> Trajectory:

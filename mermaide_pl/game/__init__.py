@@ -1,0 +1,15 @@
+"""The game: its rules, what happened in it, its equilibrium, and its random numbers."""
+
+from mermaide_pl.game.game import TIE_TOLERANCE, Game
+from mermaide_pl.game.observation import FullInformation, Observation, PartialInformation
+from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
+
+__all__ = [
+    "TIE_TOLERANCE",
+    "FullInformation",
+    "Game",
+    "Observation",
+    "PartialInformation",
+    "Trajectory",
+    "relabel_target_first",
+]
