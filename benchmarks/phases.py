@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mermaide_pl import fused_rollout
-from mermaide_pl.game import randomness
 from mermaide_pl.experiments.records import write_rows
+from mermaide_pl.game import randomness
 from mermaide_pl.native import thinking
 
 PHASES = {

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.adaptation import InnerLoop
-from mermaide_pl.advantages import Advantages, HindsightAdvantages, Outcome
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
@@ -20,6 +19,7 @@ from mermaide_pl.objectives import (
     entropy,
     rewards_to_go,
 )
+from mermaide_pl.objectives.advantages import Advantages, HindsightAdvantages, Outcome
 from mermaide_pl.principal import LearnedPlayer, Principal, PrincipalOutput, Weights
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
-from mermaide_pl.advantages import GeneralisedAdvantages, Outcome
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
@@ -20,6 +19,7 @@ from mermaide_pl.meta_step import (
 )
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, log_probabilities
+from mermaide_pl.objectives.advantages import GeneralisedAdvantages, Outcome
 from mermaide_pl.principal import (
     Architecture,
     LastStep,

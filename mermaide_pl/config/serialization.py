@@ -16,7 +16,9 @@ from types import UnionType
 from typing import Any, get_origin, get_type_hints
 
 _TRUSTED = ("mermaide_pl.", "torch.optim.")
-_MOVED: dict[str, str] = {}
+_MOVED = {
+    "advantages": "objectives",
+}
 """Where the modules of earlier versions are now."""
 
 

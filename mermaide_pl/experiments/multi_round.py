@@ -28,7 +28,6 @@ from torch import Tensor
 from torch.nn.utils import vector_to_parameters
 
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
-from mermaide_pl.advantages import GeneralisedAdvantages
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.brief_training import train_briefly
 from mermaide_pl.experiments.followers import (
@@ -46,6 +45,7 @@ from mermaide_pl.game.equilibrium import equilibrium_level
 from mermaide_pl.intervals import student_mean
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.objectives.advantages import GeneralisedAdvantages
 from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel, SharedForecast
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import TaskBatch

@@ -25,7 +25,6 @@ import torch
 from rich.progress import Progress
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation, NoAdaptation
-from mermaide_pl.advantages import CentredRewardsToGo
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.brief_training import train_briefly
 from mermaide_pl.experiments.followers import (
@@ -41,6 +40,7 @@ from mermaide_pl.game import Game, PartialInformation
 from mermaide_pl.intervals import student_mean
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.objectives.advantages import CentredRewardsToGo
 from mermaide_pl.principal import Architecture, LastStep, NoCritic, NoWorldModel
 from mermaide_pl.tasks import TaskBatch
 

@@ -40,7 +40,7 @@ FIT = {
         "objective": {
             "entropy_start": 0.05,
             "advantages": {
-                "class_path": "mermaide_pl.advantages.HindsightAdvantages",
+                "class_path": "mermaide_pl.objectives.HindsightAdvantages",
                 "init_args": {"gae_lambda": 0.9},
             },
         },

@@ -9,11 +9,6 @@ import pytest
 import torch
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation, NoAdaptation, RecurrentAdaptation
-from mermaide_pl.advantages import (
-    CentredRewardsToGo,
-    GeneralisedAdvantages,
-    HindsightAdvantages,
-)
 from mermaide_pl.agents import (
     EXP3,
     UCB,
@@ -42,6 +37,11 @@ from mermaide_pl.config.serialization import (
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, Surrogate
+from mermaide_pl.objectives.advantages import (
+    CentredRewardsToGo,
+    GeneralisedAdvantages,
+    HindsightAdvantages,
+)
 from mermaide_pl.principal import (
     Architecture,
     History,
@@ -229,7 +229,7 @@ def test_a_spec_names_no_file_of_the_package(configured):
         ("mermaide_pl.agents.ucb.UCB", UCB),
         ("mermaide_pl.adaptation.GradientAdaptation", GradientAdaptation),
         ("mermaide_pl.meta_step.Objective", Objective),
-        ("mermaide_pl.advantages.HindsightAdvantages", HindsightAdvantages),
+        ("mermaide_pl.objectives.HindsightAdvantages", HindsightAdvantages),
         ("mermaide_pl.objectives.LowVarianceCurvature", LowVarianceCurvature),
         ("mermaide_pl.game.PartialInformation", PartialInformation),
     ],

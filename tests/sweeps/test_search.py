@@ -31,7 +31,7 @@ FIT = {
         "game": {"num_arms": 3, "num_steps": 12},
         "architecture": {"hidden_size": 8, "policy_size": 8},
         "objective": {
-            "advantages": {"class_path": "mermaide_pl.advantages.GeneralisedAdvantages"},
+            "advantages": {"class_path": "mermaide_pl.objectives.GeneralisedAdvantages"},
             "inner_policy_weight": 1.0,
             "logit_penalty": 0.0,
             "zero_shot_weight": 0.1,

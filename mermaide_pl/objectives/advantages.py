@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.config.validation import check_number, check_probability
-from mermaide_pl.objectives import (
+from mermaide_pl.objectives.returns import (
     advantage_noise_scale,
     generalised_advantages,
     normalise_per_task,

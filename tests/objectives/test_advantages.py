@@ -4,7 +4,7 @@ from itertools import product
 import pytest
 import torch
 
-from mermaide_pl.advantages import (
+from mermaide_pl.objectives.advantages import (
     CentredRewardsToGo,
     GeneralisedAdvantages,
     HindsightAdvantages,
