@@ -13,10 +13,10 @@ from rich.progress import Progress
 
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.contest import UNTUNED, Contest, PopulationScores
-from mermaide_pl.intervals import bootstrap_mean
+from mermaide_pl.metrics.intervals import bootstrap_mean
+from mermaide_pl.metrics.normalised_return import normalised_return
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
-from mermaide_pl.normalised_return import normalised_return
 from mermaide_pl.principal import Player
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import checkpoint_path

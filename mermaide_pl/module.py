@@ -21,7 +21,7 @@ from mermaide_pl.meta_step import (
     meta_step,
     play_support,
 )
-from mermaide_pl.metrics import EvaluationMetrics
+from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.objectives import entropy
 from mermaide_pl.principal import (

@@ -17,8 +17,8 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.intervals import bootstrap_mean
 from mermaide_pl.meta_step import Objective, adapt
+from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.principal import (
     AlwaysIntervene,

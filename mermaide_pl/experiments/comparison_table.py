@@ -23,13 +23,13 @@ from mermaide_pl.experiments.comparison_summary import (
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_family_matrix, draw_frontier, draw_method_scores
 from mermaide_pl.figures.style import save_png
-from mermaide_pl.intervals import (
+from mermaide_pl.metrics.intervals import (
     interquartile_mean,
     probability_of_improvement,
     stratified_interval,
     student_mean,
 )
-from mermaide_pl.normalised_return import undefined_because
+from mermaide_pl.metrics.normalised_return import undefined_because
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.console import console as literal_console
 from mermaide_pl.score_table import ALL, MEAN, SUMMARIES

@@ -23,7 +23,7 @@ from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_alignment_curves, draw_pull_maps
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game
-from mermaide_pl.intervals import bootstrap_mean
+from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.principal import InitialBurst, NoIntervention, Periodic, Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.tasks import AgentFamily, FixedRewards, FixedTarget, Population

@@ -42,8 +42,8 @@ from mermaide_pl.figures import draw_meta_training
 from mermaide_pl.figures.style import save_png, shots_label
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_level
-from mermaide_pl.intervals import student_mean
 from mermaide_pl.meta_step import Objective
+from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages
 from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel, SharedForecast

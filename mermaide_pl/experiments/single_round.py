@@ -37,8 +37,8 @@ from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_adaptation_curves
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game, PartialInformation
-from mermaide_pl.intervals import student_mean
 from mermaide_pl.meta_step import Objective
+from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
 from mermaide_pl.principal import Architecture, LastStep, NoCritic, NoWorldModel

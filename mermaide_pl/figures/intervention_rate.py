@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mermaide_pl.figures.style import label_axes, legend_above, new_figure, series_style
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.intervals import NORMAL_QUANTILE
+from mermaide_pl.metrics.intervals import NORMAL_QUANTILE
 
 
 def mean_and_interval(happened: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from mermaide_pl.normalised_return import normalised_return, undefined_because
+from mermaide_pl.metrics.normalised_return import normalised_return, undefined_because
 
 
 def bounds(*scores: np.ndarray) -> tuple[float, float, float]:

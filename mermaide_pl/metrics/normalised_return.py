@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mermaide_pl.intervals import NORMAL_QUANTILE, resample
+from mermaide_pl.metrics.intervals import NORMAL_QUANTILE, resample
 
 LEAST_GAIN = 0.05
 """Reward units per step that the oracle must gain over no intervention."""

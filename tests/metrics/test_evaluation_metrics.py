@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.metrics import (
+from mermaide_pl.metrics.evaluation_metrics import (
     EvaluationMetrics,
     ForecastLogLoss,
     NormalisedReturn,

@@ -12,8 +12,8 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.intervals import NORMAL_QUANTILE
-from mermaide_pl.normalised_return import undefined_because
+from mermaide_pl.metrics.intervals import NORMAL_QUANTILE
+from mermaide_pl.metrics.normalised_return import undefined_because
 from mermaide_pl.objectives import factual_arm_logits
 
 _Named = tuple[str, MetricCollection]

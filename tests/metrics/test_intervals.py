@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mermaide_pl.intervals import (
+from mermaide_pl.metrics.intervals import (
     interquartile_mean,
     probability_of_improvement,
     stratified_interval,

@@ -1,0 +1,1 @@
+"""Scores and their intervals: normalised return, bootstrap, Student's t, torchmetrics."""
