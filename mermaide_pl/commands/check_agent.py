@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mermaide_pl.agents import PythonAgent
+from mermaide_pl.agents.conformance import conformance
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.config.validation import check_count, check_number
-from mermaide_pl.conformance import conformance
 from mermaide_pl.runtime.console import console
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mermaide_pl.agents import PythonAgent
-from mermaide_pl.conformance import conformance
+from mermaide_pl.agents.conformance import conformance
 
 
 class Good:
