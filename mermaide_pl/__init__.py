@@ -5,7 +5,7 @@ from mermaide_pl.evaluation import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.live import LivePrincipal
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.tasks import AgentFamily, Population
+from mermaide_pl.populations import AgentFamily, Population
 
 __version__ = "0.1.0"
 load_pretrained = MermaideModule.pretrained

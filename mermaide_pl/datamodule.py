@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import check_count, check_number
-from mermaide_pl.tasks import Population, Split, TaskBatch
+from mermaide_pl.populations import Population, Split, TaskBatch
 
 
 class TaskNumbers(Dataset[int]):

@@ -31,7 +31,7 @@ import numpy as np
 from mermaide_pl.config.validation import check_levels, whole_number
 from mermaide_pl.encounters import NUM_TASKS, Encounter, Setting
 from mermaide_pl.game import Game
-from mermaide_pl.tasks import Population, Split
+from mermaide_pl.populations import Population, Split
 
 try:
     import gymnasium

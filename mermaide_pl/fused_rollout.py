@@ -38,9 +38,9 @@ from mermaide_pl.native.interface import (
     run,
     weights_of,
 )
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principal import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
 from mermaide_pl.stepwise_rollout import Record
-from mermaide_pl.tasks import TaskBatch
 
 # Exact types: a subclass may play by other rules. Order and names as in game.h.
 _RULES: dict[type[LearningRule], tuple[str, ...]] = {

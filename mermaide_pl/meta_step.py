@@ -20,9 +20,9 @@ from mermaide_pl.objectives import (
     rewards_to_go,
 )
 from mermaide_pl.objectives.advantages import Advantages, HindsightAdvantages, Outcome
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principal import LearnedPlayer, Principal, PrincipalOutput, Weights
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import TaskBatch
 
 MAX_IMPORTANCE_WEIGHT = 10.0
 """Of a step that somebody else played; beyond it one lucky step would outweigh an episode."""

@@ -24,6 +24,7 @@ from mermaide_pl.meta_step import (
 from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.objectives import entropy
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principal import (
     Architecture,
     GreedyPlayer,
@@ -36,7 +37,6 @@ from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpointed_module import SelfDescribingModule
 from mermaide_pl.runtime.nonfinite_steps import NonFiniteSteps
 from mermaide_pl.runtime.resume import Resumption, take_folders
-from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.yardsticks import oracle_grid
 
 _LOGGER = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from mermaide_pl.fused_rollout import fused_rollout, fuses
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.native.build import Kernel
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principal import LearnedPlayer, Player
 from mermaide_pl.stepwise_rollout import Replays, Stage, play
-from mermaide_pl.tasks import TaskBatch
 
 _REPLAYS = Replays()
 

@@ -12,13 +12,13 @@ from mermaide_pl.config.validation import one_line
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel
+from mermaide_pl.populations import Population
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
     check_same_shape,
     prices_differ,
     read_checkpoint,
 )
-from mermaide_pl.tasks import Population
 
 _LOGGER = logging.getLogger(__name__)
 

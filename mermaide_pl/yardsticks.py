@@ -9,10 +9,10 @@ import torch
 
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principal import InitialBurst, Oracle, Periodic, Player, RandomlyIntervene
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.distributed import Share
-from mermaide_pl.tasks import TaskBatch
 
 
 def burst_grid(game: Game) -> list[Player]:

@@ -22,6 +22,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.objectives import LowVarianceCurvature, rewards_to_go
+from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principal import (
     Architecture,
     LearnedPlayer,
@@ -32,7 +33,6 @@ from mermaide_pl.principal import (
 )
 from mermaide_pl.principal.layers import gru_sequence, linear
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Population
 
 M, B, T = 3, 2, 6
 GAME = Game(num_arms=3, num_steps=T)

@@ -18,8 +18,8 @@ from mermaide_pl import commands, evaluation
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.cli import main
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import load_population
-from mermaide_pl.tasks import AgentFamily, Interval, Population
+from mermaide_pl.populations import AgentFamily, Interval, Population
+from mermaide_pl.populations.files import load_population
 
 POPULATION = {
     "families": [

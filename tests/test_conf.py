@@ -22,11 +22,11 @@ from mermaide_pl.cli import main
 from mermaide_pl.commands.lightning import configured
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import load_population
+from mermaide_pl.populations import NormalRewards, UniformRewards, UniformTarget
+from mermaide_pl.populations.files import load_population
 from mermaide_pl.principal import NoIntervention
 from mermaide_pl.rollout import rollout
 from mermaide_pl.sweeps.settings import load_sweep
-from mermaide_pl.tasks import NormalRewards, UniformRewards, UniformTarget
 
 CONF = Path(__file__).parent.parent / "conf"
 POPULATIONS = sorted((CONF / "population").glob("*.yaml"))

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.config.serialization import rebuild
 from mermaide_pl.datamodule import TaskDataModule, TaskNumbers, TaskSampler
-from mermaide_pl.tasks import AgentFamily, Interval, Population, TaskBatch, task_seed
+from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch, task_seed
 
 POPULATION = Population(
     [AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}), AgentFamily(EpsilonGreedy)], num_arms=3

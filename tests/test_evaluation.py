@@ -20,6 +20,14 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.populations import (
+    AgentFamily,
+    FixedRewards,
+    FixedTarget,
+    Interval,
+    Population,
+    UniformRewards,
+)
 from mermaide_pl.principal import (
     AlwaysIntervene,
     Architecture,
@@ -29,14 +37,6 @@ from mermaide_pl.principal import (
     Player,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import (
-    AgentFamily,
-    FixedRewards,
-    FixedTarget,
-    Interval,
-    Population,
-    UniformRewards,
-)
 from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
 
 GAME = Game(num_arms=3, num_steps=8, cost=0.4)

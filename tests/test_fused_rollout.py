@@ -23,6 +23,7 @@ from mermaide_pl.agents import (
 from mermaide_pl.fused_rollout import fuses
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principal import (
     AlwaysIntervene,
     Architecture,
@@ -41,7 +42,6 @@ from mermaide_pl.principal import (
     Tallies,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Interval, Population
 
 M, T, A = 36, 50, 4
 FAMILIES = [

@@ -15,6 +15,7 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.meta_step import Objective, adapt, play_support
+from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.principal import (
     Architecture,
     GreedyPlayer,
@@ -25,7 +26,6 @@ from mermaide_pl.principal import (
 )
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, pretrained_names, read_checkpoint
-from mermaide_pl.tasks import AgentFamily, Interval, Population, TaskBatch
 
 A, T = 4, 6
 PARTIAL, FULL = PartialInformation(), FullInformation(arm_flip=0.2, reward_noise=0.3)

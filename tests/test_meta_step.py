@@ -20,6 +20,7 @@ from mermaide_pl.meta_step import (
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, log_probabilities
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages, Outcome
+from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principal import (
     Architecture,
     LastStep,
@@ -32,7 +33,6 @@ from mermaide_pl.principal import (
     Tallies,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Interval, Population
 
 GAME = Game(num_arms=4, num_steps=12, observation=FullInformation(0.1, 0.1))
 POPULATION = Population(

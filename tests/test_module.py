@@ -16,6 +16,7 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principal import (
     Architecture,
     GreedyPlayer,
@@ -26,7 +27,6 @@ from mermaide_pl.principal import (
     SharedForecast,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Interval, Population
 from mermaide_pl.yardsticks import oracle_grid
 
 pytestmark = pytest.mark.filterwarnings("ignore:The dirpath has changed")

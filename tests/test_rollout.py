@@ -14,6 +14,7 @@ from mermaide_pl.agents import (
 )
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
+from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principal import (
     AlwaysIntervene,
     Architecture,
@@ -26,7 +27,6 @@ from mermaide_pl.principal import (
 )
 from mermaide_pl.principal.player import Player
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Interval, Population
 
 FAMILIES = [
     AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}),

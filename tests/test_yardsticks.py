@@ -2,6 +2,7 @@ import pytest
 
 from mermaide_pl.agents import UCB, BestResponse, NoiseFreeReward
 from mermaide_pl.game import Game
+from mermaide_pl.populations import AgentFamily, FixedRewards, Population, SecondBestTarget
 from mermaide_pl.principal import (
     AlwaysIntervene,
     InitialBurst,
@@ -11,7 +12,6 @@ from mermaide_pl.principal import (
     RandomlyIntervene,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, FixedRewards, Population, SecondBestTarget
 from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
 
 LEARNERS = Population([AgentFamily(UCB, {"beta": [0.2, 0.5]})], num_arms=3)

@@ -9,6 +9,13 @@ import pytest
 
 from mermaide_pl.agents import UCB, GaussianReward
 from mermaide_pl.game import Game
+from mermaide_pl.populations import (
+    AgentFamily,
+    Population,
+    TaskBatch,
+    UniformRewards,
+    UniformTarget,
+)
 from mermaide_pl.principal import (
     AlwaysIntervene,
     InitialBurst,
@@ -17,7 +24,6 @@ from mermaide_pl.principal import (
     Player,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Population, TaskBatch, UniformRewards, UniformTarget
 from mermaide_pl.yardsticks import oracle_grid
 
 GAME = Game(num_arms=10, num_steps=200, bonuses=(0.0, 1.0))

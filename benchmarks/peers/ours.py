@@ -14,6 +14,7 @@ from mermaide_pl.meta_step import Objective, adapt, meta_step
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.objectives import PlainMAML
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
+from mermaide_pl.populations import AgentFamily, Population, TaskBatch
 from mermaide_pl.principal import (
     Architecture,
     LastStep,
@@ -23,7 +24,6 @@ from mermaide_pl.principal import (
     Principal,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Population, TaskBatch
 from peers.workload import Recording, Workload
 
 OBJECTIVE = Objective(

@@ -11,7 +11,7 @@ from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.native.build import Kernel
-from mermaide_pl.population_files import load_populations
+from mermaide_pl.populations.files import load_populations
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 
 

@@ -26,11 +26,11 @@ from mermaide_pl.experiments.fine_tuning import (
     report_fine_tuning,
 )
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import POPULATION_HINT
+from mermaide_pl.populations import Population
+from mermaide_pl.populations.files import POPULATION_HINT
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.runtime.distributed import check_world, one_fate
-from mermaide_pl.tasks import Population
 
 SUBCOMMANDS = ("fit", "validate", "test")
 

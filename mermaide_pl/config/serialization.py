@@ -18,6 +18,7 @@ from typing import Any, get_origin, get_type_hints
 _TRUSTED = ("mermaide_pl.", "torch.optim.")
 _MOVED = {
     "advantages": "objectives",
+    "tasks": "populations",
 }
 """Where the modules of earlier versions are now."""
 

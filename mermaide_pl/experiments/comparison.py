@@ -28,7 +28,8 @@ from mermaide_pl.experiments.records import Row, write_rows
 from mermaide_pl.experiments.training import agent_steps, is_made_by, train
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import load_population, load_populations
+from mermaide_pl.populations import TaskBatch
+from mermaide_pl.populations.files import load_population, load_populations
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import (
@@ -39,7 +40,6 @@ from mermaide_pl.runtime.checkpoints import (
 )
 from mermaide_pl.runtime.run_folders import occupied
 from mermaide_pl.score_table import SUMMARIES
-from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
 
 _LOGGER = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
-from mermaide_pl.population_files import load_from_yaml
+from mermaide_pl.populations import Population
+from mermaide_pl.populations.files import load_from_yaml
 from mermaide_pl.principal import Architecture
-from mermaide_pl.tasks import Population
 
 YARDSTICKS = "yardsticks"
 """Folder of the fixed principals, where each method has one of its own name."""

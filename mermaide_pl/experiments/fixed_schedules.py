@@ -24,9 +24,9 @@ from mermaide_pl.figures import draw_alignment_curves, draw_pull_maps
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game
 from mermaide_pl.metrics.intervals import bootstrap_mean
+from mermaide_pl.populations import AgentFamily, FixedRewards, FixedTarget, Population
 from mermaide_pl.principal import InitialBurst, NoIntervention, Periodic, Player
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, FixedRewards, FixedTarget, Population
 
 FIG4_REWARDS = (0.16, 0.11, 0.66, 0.14, 0.20, 0.37, 0.82, 0.10, 0.84, 0.10)
 FIG5_REWARDS = (0.32, 0.67, 0.13, 0.72, 0.29, 0.18, 0.59, 0.02, 0.83, 0.01)

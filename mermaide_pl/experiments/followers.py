@@ -7,9 +7,9 @@ from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_payoff
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.populations import AgentFamily, GapTarget, Population, TaskBatch
 from mermaide_pl.principal import GreedyPlayer
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, GapTarget, Population, TaskBatch
 
 NUM_ARMS = 2
 """All that matters of a follower is how much it dislikes the target, so one more arm will do."""

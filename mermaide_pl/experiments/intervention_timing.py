@@ -20,9 +20,9 @@ from mermaide_pl.figures.style import save_png
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
+from mermaide_pl.populations import Population, TaskBatch
 from mermaide_pl.principal import GreedyPlayer
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import Population, TaskBatch
 
 _PRINCIPAL = "mixed-partial"
 _NAMES = (

@@ -46,9 +46,9 @@ from mermaide_pl.meta_step import Objective
 from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel, SharedForecast
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import TaskBatch
 
 POPULATION = followers(largest_delta=1.5)
 GAME = Game(num_arms=NUM_ARMS, num_steps=100, bonuses=(0.0, 0.5, 1.0), cost=0.5)

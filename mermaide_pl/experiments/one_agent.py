@@ -18,6 +18,7 @@ from mermaide_pl.histories import read_histories
 from mermaide_pl.meta_step import Support, adapt_to_groups
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import LowVarianceCurvature
+from mermaide_pl.populations import Population, Split, TaskBatch, task_seed
 from mermaide_pl.principal import Weights
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
@@ -26,7 +27,6 @@ from mermaide_pl.runtime.checkpoints import (
     write_checkpoint,
 )
 from mermaide_pl.score_table import Row
-from mermaide_pl.tasks import Population, Split, TaskBatch, task_seed
 from mermaide_pl.trained import check_arms, training_population
 
 

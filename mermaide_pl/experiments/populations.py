@@ -18,8 +18,8 @@ from mermaide_pl.agents import (
     RescorlaWagner,
     Softmax,
 )
-from mermaide_pl.tasks import AgentFamily, Interval, NormalRewards, Population
-from mermaide_pl.tasks.population import HyperParameterRange
+from mermaide_pl.populations import AgentFamily, Interval, NormalRewards, Population
+from mermaide_pl.populations.population import HyperParameterRange
 
 _TRAIN_BETAS: HyperParameterRange = [0.17, 0.27, 0.42, 0.5, 0.67]
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from mermaide_pl.agents import LearningRule
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.nonfinite_steps import REPLAY_KEY
-from mermaide_pl.tasks import TaskBatch
 from mermaide_pl.trained import check_arms, training_population
 
 

@@ -41,8 +41,8 @@ from mermaide_pl.meta_step import Objective
 from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principal import Architecture, LastStep, NoCritic, NoWorldModel
-from mermaide_pl.tasks import TaskBatch
 
 POPULATION = followers(largest_delta=1.0)
 NEAR = 0.9

@@ -17,10 +17,10 @@ from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.style import shots_label
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.populations import TaskBatch
+from mermaide_pl.populations.summary import family_rows, surroundings
 from mermaide_pl.runtime.console import markdown
 from mermaide_pl.runtime.run_summary import setting_rows
-from mermaide_pl.tasks import TaskBatch
-from mermaide_pl.tasks.summary import family_rows, surroundings
 
 
 class SettingsLogger(pl.Callback):

@@ -31,6 +31,8 @@ from mermaide_pl.figures import (
 from mermaide_pl.figures.style import png, shots_label
 from mermaide_pl.figures.training_curves import TRAINING
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.populations import Population
+from mermaide_pl.populations.summary import family_rows, surroundings
 from mermaide_pl.report.run_files import Curve, RunFiles
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import read_checkpoint
@@ -44,8 +46,6 @@ from mermaide_pl.score_table import (
     method_label,
     undefined,
 )
-from mermaide_pl.tasks import Population
-from mermaide_pl.tasks.summary import family_rows, surroundings
 from mermaide_pl.trained import training_population
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")

@@ -21,7 +21,7 @@ from optuna.pruners import BasePruner, MedianPruner
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import load_from_yaml
+from mermaide_pl.populations.files import load_from_yaml
 
 Scalar: TypeAlias = bool | int | float | str | None
 Configure: TypeAlias = Callable[[Sequence[str]], tuple[pl.Trainer, MermaideModule, TaskDataModule]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from mermaide_pl import MermaideModule
 from mermaide_pl.contest import adapted_player, play_unseen, unseen_agents
 from mermaide_pl.experiments.records import write_rows
-from mermaide_pl.population_files import load_population
+from mermaide_pl.populations.files import load_population
 
 RESULTS = Path("results")
 AGENTS = load_population("conf/population/val_mixed.yaml")

@@ -19,6 +19,7 @@ from mermaide_pl.config import serialization as spec
 from mermaide_pl.config.serialization import describe, rebuild
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, meta_step
+from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.principal import (
     AlwaysIntervene,
     Architecture,
@@ -29,7 +30,6 @@ from mermaide_pl.principal import (
 )
 from mermaide_pl.rollout import rollout
 from mermaide_pl.stepwise_rollout import Replays
-from mermaide_pl.tasks import AgentFamily, Interval, Population, TaskBatch
 
 GAME = Game(num_arms=3, num_steps=12)
 

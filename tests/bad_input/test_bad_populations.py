@@ -4,7 +4,7 @@ import pytest
 import yaml
 from bad_inputs import check_line, damaged_text, hunt, mutated
 
-from mermaide_pl.population_files import load_population
+from mermaide_pl.populations.files import load_population
 
 GOOD = {
     "families": [
@@ -18,10 +18,13 @@ GOOD = {
     ],
     "num_arms": 3,
     "base_rewards": {
-        "class_path": "mermaide_pl.tasks.NormalRewards",
+        "class_path": "mermaide_pl.populations.NormalRewards",
         "init_args": {"mean": 0.5, "scale": 0.2, "low": 0.1, "high": 0.9},
     },
-    "target": {"class_path": "mermaide_pl.tasks.GapTarget", "init_args": {"low": 0.1, "high": 0.5}},
+    "target": {
+        "class_path": "mermaide_pl.populations.GapTarget",
+        "init_args": {"low": 0.1, "high": 0.5},
+    },
     "reward_model": {
         "class_path": "mermaide_pl.agents.GaussianReward",
         "init_args": {"scale": 0.2},

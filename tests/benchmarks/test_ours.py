@@ -8,7 +8,7 @@ from peers.ours import OBJECTIVE, OursTorch
 from peers.workload import Workload
 
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import load_population
+from mermaide_pl.populations.files import load_population
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -12,9 +12,9 @@ from peers.workload import Workload
 
 from mermaide_pl.agents import UCB
 from mermaide_pl.game import Game
+from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Population
 
 # Each returns observed arms and levels, [M, B, T], of a principal with these weights.
 

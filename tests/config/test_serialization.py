@@ -42,17 +42,7 @@ from mermaide_pl.objectives.advantages import (
     GeneralisedAdvantages,
     HindsightAdvantages,
 )
-from mermaide_pl.principal import (
-    Architecture,
-    History,
-    LastStep,
-    LinearForecast,
-    NoWorldModel,
-    SharedForecast,
-    Tallies,
-    WorldModel,
-)
-from mermaide_pl.tasks import (
+from mermaide_pl.populations import (
     AgentFamily,
     BaseRewards,
     FixedRewards,
@@ -65,6 +55,16 @@ from mermaide_pl.tasks import (
     TargetRule,
     UniformRewards,
     UniformTarget,
+)
+from mermaide_pl.principal import (
+    Architecture,
+    History,
+    LastStep,
+    LinearForecast,
+    NoWorldModel,
+    SharedForecast,
+    Tallies,
+    WorldModel,
 )
 
 # settings differ from the defaults, so that a lost one shows
@@ -196,7 +196,7 @@ def test_a_spec_by_hand():
         },
     }
     assert describe(AgentFamily(UCB, {"beta": [0.1, 0.2]})) == {
-        "class_path": "mermaide_pl.tasks.AgentFamily",
+        "class_path": "mermaide_pl.populations.AgentFamily",
         "init_args": {
             "rule": {"type": "mermaide_pl.agents.UCB"},
             "hyper_parameters": {"beta": [0.1, 0.2]},
@@ -224,8 +224,8 @@ def test_a_spec_names_no_file_of_the_package(configured):
     ("earlier", "now"),
     [
         ("mermaide_pl.principal.history.Tallies", Tallies),
-        ("mermaide_pl.tasks.base_rewards.UniformRewards", UniformRewards),
-        ("mermaide_pl.tasks.population.Population", Population),
+        ("mermaide_pl.populations.base_rewards.UniformRewards", UniformRewards),
+        ("mermaide_pl.populations.population.Population", Population),
         ("mermaide_pl.agents.ucb.UCB", UCB),
         ("mermaide_pl.adaptation.GradientAdaptation", GradientAdaptation),
         ("mermaide_pl.meta_step.Objective", Objective),

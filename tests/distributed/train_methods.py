@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.comparison_settings import load_comparison
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import load_population
+from mermaide_pl.populations.files import load_population
 
 CONF = Path(__file__).parents[2] / "conf"
 NUM_EPOCHS, STEPS_PER_EPOCH = 2, 12  # outer steps

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mermaide_pl.game import Game
-from mermaide_pl.population_files import load_population
+from mermaide_pl.populations.files import load_population
 from mermaide_pl.principal import AlwaysIntervene, NoIntervention
 from mermaide_pl.rollout import rollout
 

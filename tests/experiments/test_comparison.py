@@ -20,7 +20,7 @@ from mermaide_pl.experiments.comparison_table import Scores, read_scores
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.metrics.intervals import interquartile_mean, stratified_interval, student_mean
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.population_files import load_population
+from mermaide_pl.populations.files import load_population
 from mermaide_pl.rollout import rollout
 
 CONF = Path(__file__).parent.parent.parent / "conf"

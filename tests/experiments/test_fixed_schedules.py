@@ -19,9 +19,9 @@ from mermaide_pl.experiments.fixed_schedules import (
     shares_of,
 )
 from mermaide_pl.experiments.records import read_rows
+from mermaide_pl.populations import TaskBatch, task_seed
 from mermaide_pl.principal import InitialBurst, NoIntervention
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import TaskBatch, task_seed
 
 NUM_AGENTS = 20
 FILES = ("fig5.png", "fig5_alignment.csv", "fig5_alignment.png", "fig5_budgets.csv")

@@ -16,10 +16,10 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import DiCE
+from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint, write_checkpoint
-from mermaide_pl.tasks import AgentFamily, Interval, Population
 
 GAME = Game(num_arms=3, num_steps=8, cost=0.4)
 TRAIN = Population([AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})], num_arms=3)

@@ -14,9 +14,9 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.figures import FigureLogger, SettingsLogger, tensorboard
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principal import Architecture, NoWorldModel
 from mermaide_pl.runtime.run_summary import setting_rows
-from mermaide_pl.tasks import AgentFamily, Population
 
 TAGS = ["figures/episode", "figures/intervention_rate", "figures/learning_curves"]
 # 2 batches of 3 agents, 1 support, 4 zero-shot and 2 query episodes, 8 steps

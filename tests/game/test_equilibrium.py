@@ -12,9 +12,9 @@ from mermaide_pl.game.equilibrium import (
     equilibrium_payoff,
     population_equilibrium,
 )
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principal.player import Player
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import TaskBatch
 
 GAMES = [
     Game(num_arms=4, num_steps=1, bonuses=bonuses, cost=cost)

@@ -9,6 +9,7 @@ from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.native.build import library
 from mermaide_pl.native.thinking import Recorded, think
 from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
+from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principal import (
     Architecture,
     LastStep,
@@ -23,7 +24,6 @@ from mermaide_pl.principal import (
 )
 from mermaide_pl.principal.layers import gru_sequence, linear
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Population
 
 M, B, T, A = 3, 2, 5, 3
 FORECASTS = {"none": NoWorldModel(), "linear": LinearForecast(), "shared": SharedForecast(3)}

@@ -11,9 +11,9 @@ from mermaide_pl.agents import (
     NoiseFreeReward,
 )
 from mermaide_pl.game import Game
+from mermaide_pl.populations import AgentFamily, Population, TaskBatch
 from mermaide_pl.principal import AlwaysIntervene, InitialBurst, NoIntervention, Oracle
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Population, TaskBatch
 
 
 def play(player, tasks, game, num_episodes=1):

@@ -6,6 +6,7 @@ import torch
 
 from mermaide_pl.agents import UCB
 from mermaide_pl.game import FullInformation, Game, PartialInformation
+from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principal import (
     Architecture,
     GreedyPlayer,
@@ -18,7 +19,6 @@ from mermaide_pl.principal import (
     Tallies,
 )
 from mermaide_pl.rollout import rollout
-from mermaide_pl.tasks import AgentFamily, Population
 
 M, B, T, A = 3, 2, 8, 4
 BONUSES = (0.0, 0.4, 1.0)

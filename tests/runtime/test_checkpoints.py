@@ -14,6 +14,7 @@ from mermaide_pl.config.serialization import describe
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principal import Architecture, GreedyPlayer, Tallies
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpoints import (
@@ -24,7 +25,6 @@ from mermaide_pl.runtime.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from mermaide_pl.tasks import AgentFamily, Population
 
 
 class Malicious:

@@ -11,9 +11,9 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principal import Architecture
 from mermaide_pl.runtime.curves import forget_curves, keep_curves
-from mermaide_pl.tasks import AgentFamily, Population
 
 AGENTS = Population([AgentFamily(UCB)], num_arms=3)
 STEPS = 4  # of an epoch

@@ -27,12 +27,12 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.training import best_and_last
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
+from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principal import Architecture
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from mermaide_pl.runtime.resume import WholeCheckpoints
 from mermaide_pl.runtime.run_folders import LOCK
 from mermaide_pl.runtime.run_settings import RUN_KEY
-from mermaide_pl.tasks import AgentFamily, Population
 
 AGENTS = Population([AgentFamily(UCB, {"beta": [0.1, 0.5]})], num_arms=3)
 STEPS = 4  # of an epoch

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from mermaide_pl.tasks.population import AgentFamily, HyperParameterRange, Interval, Population
+from mermaide_pl.populations.population import (
+    AgentFamily,
+    HyperParameterRange,
+    Interval,
+    Population,
+)
 
 
 def family_rows(population: Population) -> list[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ from mermaide_pl.agents import (
     GaussianReward,
     Softmax,
 )
-from mermaide_pl.tasks import (
+from mermaide_pl.populations import (
     AgentFamily,
     FixedRewards,
     FixedTarget,

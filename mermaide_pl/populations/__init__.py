@@ -1,14 +1,14 @@
 """Populations of agents and the tasks drawn from them."""
 
-from mermaide_pl.tasks.base_rewards import (
+from mermaide_pl.populations.base_rewards import (
     BaseRewards,
     FixedRewards,
     NormalRewards,
     UniformRewards,
 )
-from mermaide_pl.tasks.batch import TaskBatch
-from mermaide_pl.tasks.population import AgentFamily, Interval, Population, Split, task_seed
-from mermaide_pl.tasks.targets import (
+from mermaide_pl.populations.batch import TaskBatch
+from mermaide_pl.populations.population import AgentFamily, Interval, Population, Split, task_seed
+from mermaide_pl.populations.targets import (
     FixedTarget,
     GapTarget,
     SecondBestTarget,

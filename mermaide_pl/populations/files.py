@@ -18,8 +18,8 @@ from mermaide_pl.config.serialization import import_path
 from mermaide_pl.config.trusted_imports import explained, only_trusted
 from mermaide_pl.config.validation import printable, try_all
 from mermaide_pl.config.yaml_files import PARSER_MODE, read_yaml
-from mermaide_pl.tasks import AgentFamily, Population
-from mermaide_pl.tasks.population import Rule
+from mermaide_pl.populations import AgentFamily, Population
+from mermaide_pl.populations.population import Rule
 
 T = TypeVar("T")
 _RULES: dict[str, type[agents.LearningRule]] = {

@@ -17,9 +17,9 @@ from torch import Tensor
 from mermaide_pl.agents import Family, GaussianReward, LearningRule, PythonAgent, RewardModel
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.game.randomness import mix, task_uniforms
-from mermaide_pl.tasks.base_rewards import BaseRewards, UniformRewards
-from mermaide_pl.tasks.batch import TaskBatch
-from mermaide_pl.tasks.targets import TargetRule, UniformTarget
+from mermaide_pl.populations.base_rewards import BaseRewards, UniformRewards
+from mermaide_pl.populations.batch import TaskBatch
+from mermaide_pl.populations.targets import TargetRule, UniformTarget
 
 Split: TypeAlias = Literal["train", "val", "test", "tune"]
 _MOST_WEIGHT = 1e9  # float32 adds the weights up
