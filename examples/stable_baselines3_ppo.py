@@ -20,7 +20,7 @@ from mermaide_pl import Game, Population, evaluate, load_pretrained
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.environments import BanditVectorEnv
 from mermaide_pl.populations.files import load_population, load_populations
-from mermaide_pl.principal import FunctionPlayer
+from mermaide_pl.principals import FunctionPlayer
 
 PRETRAINED = "mixed-partial"
 POPULATIONS = Path(__file__).parent.parent / "conf" / "population"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mermaide_pl.config.validation import check_count, check_number
-from mermaide_pl.principal import Weights
+from mermaide_pl.principals import Weights
 
 InnerLoss = Callable[[Weights], Tensor]
 """Fast weights to the loss of each task, float [M]."""

@@ -16,10 +16,11 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import Population, TaskBatch
-from mermaide_pl.principal import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
+from mermaide_pl.principals import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
+from mermaide_pl.principals.grids import oracle_grid, schedule_grids
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.distributed import Share
-from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
+from mermaide_pl.yardsticks import best_of
 
 _CHUNK = 250  # agents played at once, bounds the memory
 UNTUNED: dict[str, Player] = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}

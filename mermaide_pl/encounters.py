@@ -13,7 +13,7 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population, Split
 from mermaide_pl.populations.files import load_population
-from mermaide_pl.principal import Past, Tallies
+from mermaide_pl.principals import Past, Tallies
 from mermaide_pl.stepwise_rollout import Episodes
 
 NUM_TASKS = 2**40

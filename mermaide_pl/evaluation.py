@@ -18,14 +18,14 @@ from mermaide_pl.metrics.normalised_return import normalised_return
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.populations import Population
-from mermaide_pl.principal import Player
+from mermaide_pl.principals import Player
+from mermaide_pl.principals.grids import schedule_grids
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import checkpoint_path
 from mermaide_pl.runtime.console import console as literal_console
 from mermaide_pl.runtime.distributed import processes
 from mermaide_pl.score_table import LEARNED, REASON, Row, print_table
 from mermaide_pl.trained import check_arms, read_principals
-from mermaide_pl.yardsticks import schedule_grids
 
 NUM_TUNING_AGENTS = 300
 

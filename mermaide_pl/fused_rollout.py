@@ -39,7 +39,7 @@ from mermaide_pl.native.interface import (
     weights_of,
 )
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
+from mermaide_pl.principals import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
 from mermaide_pl.stepwise_rollout import Record
 
 # Exact types: a subclass may play by other rules. Order and names as in game.h.

@@ -26,7 +26,7 @@ from mermaide_pl.live_state import LiveState
 from mermaide_pl.meta_step import adapt_to_groups
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import check_kernel
-from mermaide_pl.principal import Past, Weights, sample_levels
+from mermaide_pl.principals import Past, Weights, sample_levels
 from mermaide_pl.runtime.checkpoints import read_checkpoint, write_checkpoint
 
 _KEY = "live"  # in a checkpoint: what it holds besides the trained principal

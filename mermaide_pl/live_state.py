@@ -11,7 +11,7 @@ from torch import Tensor
 from mermaide_pl.config.validation import LARGEST_REWARD, check_number, whole_number
 from mermaide_pl.episodes import Episode
 from mermaide_pl.game import Game
-from mermaide_pl.principal import Past
+from mermaide_pl.principals import Past
 
 
 @dataclass

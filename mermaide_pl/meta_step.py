@@ -21,7 +21,7 @@ from mermaide_pl.objectives import (
 )
 from mermaide_pl.objectives.advantages import Advantages, HindsightAdvantages, Outcome
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal import LearnedPlayer, Principal, PrincipalOutput, Weights
+from mermaide_pl.principals import LearnedPlayer, Principal, PrincipalOutput, Weights
 from mermaide_pl.rollout import rollout
 
 MAX_IMPORTANCE_WEIGHT = 10.0

@@ -25,7 +25,7 @@ from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.objectives import entropy
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     Architecture,
     GreedyPlayer,
     NoIntervention,
@@ -33,11 +33,11 @@ from mermaide_pl.principal import (
     Principal,
     Weights,
 )
+from mermaide_pl.principals.grids import oracle_grid
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpointed_module import SelfDescribingModule
 from mermaide_pl.runtime.nonfinite_steps import NonFiniteSteps
 from mermaide_pl.runtime.resume import Resumption, take_folders
-from mermaide_pl.yardsticks import oracle_grid
 
 _LOGGER = logging.getLogger(__name__)
 

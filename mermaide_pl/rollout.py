@@ -9,7 +9,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal import LearnedPlayer, Player
+from mermaide_pl.principals import LearnedPlayer, Player
 from mermaide_pl.stepwise_rollout import Replays, Stage, play
 
 _REPLAYS = Replays()

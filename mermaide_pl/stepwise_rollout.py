@@ -14,7 +14,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.game.randomness import step_uniforms
 from mermaide_pl.game.trajectory import relabel_target_first
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal import LearnedPlayer, Player, Table
+from mermaide_pl.principals import LearnedPlayer, Player, Table
 
 
 @dataclass(frozen=True)

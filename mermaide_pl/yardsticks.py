@@ -1,56 +1,17 @@
-"""What a principal is measured against: fixed schedules and the oracle, tuned fairly."""
+"""Baselines: the best of several players on agents that are not scored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
 
 import torch
 
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal import InitialBurst, Oracle, Periodic, Player, RandomlyIntervene
+from mermaide_pl.principals import Player
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.distributed import Share
-
-
-def burst_grid(game: Game) -> list[Player]:
-    """Bursts of every twentieth of an episode."""
-    lengths = sorted({round(game.num_steps * part / 20) for part in range(1, 20)})
-    return [InitialBurst(length) for length in lengths]
-
-
-def periodic_grid(game: Game) -> list[Player]:
-    """Periods from 2, each about a third longer than the one before, up to the episode."""
-    periods = [2]
-    while periods[-1] * 4 // 3 + 1 < game.num_steps:
-        periods.append(periods[-1] * 4 // 3 + 1)
-    return [Periodic(period) for period in periods]
-
-
-def random_grid(game: Game) -> list[Player]:
-    """Rates from 0.1 to 0.9."""
-    return [RandomlyIntervene(tenth / 10) for tenth in range(1, 10)]
-
-
-def schedule_grids(game: Game) -> dict[str, list[Player]]:
-    """The grids by the name of the schedule that is chosen from each."""
-    return {
-        "periodic": periodic_grid(game),
-        "burst": burst_grid(game),
-        "random": random_grid(game),
-    }
-
-
-def oracle_grid(game: Game) -> list[Player]:
-    """Multiples of ``delta * T``, with head starts of up to a third of an episode.
-
-    The best of them on a population is its oracle: a strong yardstick, not an upper bound.
-    """
-    head_starts = [part * game.num_steps * game.bonuses[-1] for part in (0.025, 0.075, 0.15, 0.3)]
-    multiples = (0.0, 0.5, 0.75, 1.0, 1.5, 3.0, 5.0)
-    return [Oracle(kappa, n0) for kappa, n0 in product(multiples, head_starts)]
 
 
 def best_of(

@@ -23,7 +23,7 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.objectives import LowVarianceCurvature, rewards_to_go
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     Architecture,
     LearnedPlayer,
     LinearForecast,
@@ -31,7 +31,7 @@ from mermaide_pl.principal import (
     SharedForecast,
     WorldModel,
 )
-from mermaide_pl.principal.layers import gru_sequence, linear
+from mermaide_pl.principals.layers import gru_sequence, linear
 from mermaide_pl.rollout import rollout
 
 M, B, T = 3, 2, 6

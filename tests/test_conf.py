@@ -24,7 +24,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import NormalRewards, UniformRewards, UniformTarget
 from mermaide_pl.populations.files import load_population
-from mermaide_pl.principal import NoIntervention
+from mermaide_pl.principals import NoIntervention
 from mermaide_pl.rollout import rollout
 from mermaide_pl.sweeps.settings import load_sweep
 

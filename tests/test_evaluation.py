@@ -28,7 +28,7 @@ from mermaide_pl.populations import (
     Population,
     UniformRewards,
 )
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     AlwaysIntervene,
     Architecture,
     GreedyPlayer,
@@ -36,8 +36,9 @@ from mermaide_pl.principal import (
     NoIntervention,
     Player,
 )
+from mermaide_pl.principals.grids import burst_grid, oracle_grid, periodic_grid, random_grid
 from mermaide_pl.rollout import rollout
-from mermaide_pl.yardsticks import best_of, burst_grid, oracle_grid, periodic_grid, random_grid
+from mermaide_pl.yardsticks import best_of
 
 GAME = Game(num_arms=3, num_steps=8, cost=0.4)
 TRAIN = Population([AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})], num_arms=3)

@@ -24,7 +24,7 @@ from mermaide_pl.fused_rollout import fuses
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import AgentFamily, Interval, Population
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     AlwaysIntervene,
     Architecture,
     GreedyPlayer,

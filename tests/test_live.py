@@ -16,7 +16,7 @@ from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.meta_step import Objective, adapt, play_support
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     Architecture,
     GreedyPlayer,
     LastStep,

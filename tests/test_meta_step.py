@@ -21,7 +21,7 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, log_probabilities
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages, Outcome
 from mermaide_pl.populations import AgentFamily, Interval, Population
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     Architecture,
     LastStep,
     LearnedPlayer,

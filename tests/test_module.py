@@ -17,7 +17,7 @@ from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Interval, Population
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     Architecture,
     GreedyPlayer,
     LearnedPlayer,
@@ -26,8 +26,8 @@ from mermaide_pl.principal import (
     Player,
     SharedForecast,
 )
+from mermaide_pl.principals.grids import oracle_grid
 from mermaide_pl.rollout import rollout
-from mermaide_pl.yardsticks import oracle_grid
 
 pytestmark = pytest.mark.filterwarnings("ignore:The dirpath has changed")
 

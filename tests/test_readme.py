@@ -15,7 +15,7 @@ from mermaide_pl import AgentFamily, Game, MermaideModule, Population, TaskDataM
 from mermaide_pl.agents import UCB
 from mermaide_pl.cli import main
 from mermaide_pl.experiments import fine_tuning, one_agent
-from mermaide_pl.principal import Architecture
+from mermaide_pl.principals import Architecture
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

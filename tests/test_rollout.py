@@ -15,7 +15,7 @@ from mermaide_pl.agents import (
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.populations import AgentFamily, Interval, Population
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     AlwaysIntervene,
     Architecture,
     LearnedPlayer,
@@ -25,7 +25,7 @@ from mermaide_pl.principal import (
     Principal,
     RandomlyIntervene,
 )
-from mermaide_pl.principal.player import Player
+from mermaide_pl.principals.players import Player
 from mermaide_pl.rollout import rollout
 
 FAMILIES = [

@@ -100,7 +100,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import pytorch_lightning as pl
 from mermaide_pl.agents import UCB, GaussianReward
-from mermaide_pl.principal import SharedForecast
+from mermaide_pl.principals import SharedForecast
 Path("MARK").touch()
 
 @dataclass

@@ -7,7 +7,7 @@ import torch
 from mermaide_pl.agents import UCB, EpsilonGreedy, GaussianThompson
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.populations import AgentFamily, Interval, Population
-from mermaide_pl.principal import Architecture, GreedyPlayer, LearnedPlayer, Oracle, Principal
+from mermaide_pl.principals import Architecture, GreedyPlayer, LearnedPlayer, Oracle, Principal
 from mermaide_pl.stepwise_rollout import Record, Replays, Stage, play
 
 GAME = Game(4, 20, (0.0, 0.5, 1.0), observation=FullInformation(0.2, 0.3))

@@ -15,7 +15,7 @@ from mermaide_pl.native.build import Kernel
 from mermaide_pl.objectives import PlainMAML
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
 from mermaide_pl.populations import AgentFamily, Population, TaskBatch
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     Architecture,
     LastStep,
     LearnedPlayer,

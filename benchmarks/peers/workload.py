@@ -63,7 +63,7 @@ class Workload:
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the weights, named as those of `mermaide_pl.principal.Principal`."""
+        """Shapes of the weights, named as those of `mermaide_pl.principals.Principal`."""
         gates, arms = 3 * self.hidden_size, self.num_levels * self.num_arms
         # the policy sees the state, the global features, whether the last arm was the target,
         # and the forecast of the target for every level

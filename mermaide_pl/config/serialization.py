@@ -19,6 +19,7 @@ _TRUSTED = ("mermaide_pl.", "torch.optim.")
 _MOVED = {
     "advantages": "objectives",
     "tasks": "populations",
+    "principal": "principals",
 }
 """Where the modules of earlier versions are now."""
 

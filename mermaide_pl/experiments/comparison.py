@@ -30,7 +30,8 @@ from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.populations.files import load_population, load_populations
-from mermaide_pl.principal import AlwaysIntervene, NoIntervention, Player
+from mermaide_pl.principals import AlwaysIntervene, NoIntervention, Player
+from mermaide_pl.principals.grids import oracle_grid, schedule_grids
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
@@ -40,7 +41,7 @@ from mermaide_pl.runtime.checkpoints import (
 )
 from mermaide_pl.runtime.run_folders import occupied
 from mermaide_pl.score_table import SUMMARIES
-from mermaide_pl.yardsticks import best_of, oracle_grid, schedule_grids
+from mermaide_pl.yardsticks import best_of
 
 _LOGGER = logging.getLogger(__name__)
 _PRINCIPAL, _TRAINING, _SETTINGS = "principal.ckpt", "training.json", "settings.json"

@@ -14,7 +14,7 @@ from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.populations import Population
 from mermaide_pl.populations.files import load_from_yaml
-from mermaide_pl.principal import Architecture
+from mermaide_pl.principals import Architecture
 
 YARDSTICKS = "yardsticks"
 """Folder of the fixed principals, where each method has one of its own name."""

@@ -25,7 +25,7 @@ from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game
 from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.populations import AgentFamily, FixedRewards, FixedTarget, Population
-from mermaide_pl.principal import InitialBurst, NoIntervention, Periodic, Player
+from mermaide_pl.principals import InitialBurst, NoIntervention, Periodic, Player
 from mermaide_pl.rollout import rollout
 
 FIG4_REWARDS = (0.16, 0.11, 0.66, 0.14, 0.20, 0.37, 0.82, 0.10, 0.84, 0.10)

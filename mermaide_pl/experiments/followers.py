@@ -8,7 +8,7 @@ from mermaide_pl.game.equilibrium import equilibrium_payoff
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, GapTarget, Population, TaskBatch
-from mermaide_pl.principal import GreedyPlayer
+from mermaide_pl.principals import GreedyPlayer
 from mermaide_pl.rollout import rollout
 
 NUM_ARMS = 2

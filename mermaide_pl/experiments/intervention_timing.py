@@ -21,7 +21,7 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
 from mermaide_pl.populations import Population, TaskBatch
-from mermaide_pl.principal import GreedyPlayer
+from mermaide_pl.principals import GreedyPlayer
 from mermaide_pl.rollout import rollout
 
 _PRINCIPAL = "mixed-partial"

@@ -47,7 +47,7 @@ from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel, SharedForecast
+from mermaide_pl.principals import Architecture, LearnedPlayer, NoWorldModel, SharedForecast
 from mermaide_pl.rollout import rollout
 
 POPULATION = followers(largest_delta=1.5)

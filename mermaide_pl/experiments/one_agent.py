@@ -19,7 +19,7 @@ from mermaide_pl.meta_step import Support, adapt_to_groups
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import LowVarianceCurvature
 from mermaide_pl.populations import Population, Split, TaskBatch, task_seed
-from mermaide_pl.principal import Weights
+from mermaide_pl.principals import Weights
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
     checkpoint_path,

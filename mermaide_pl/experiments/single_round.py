@@ -42,7 +42,7 @@ from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal import Architecture, LastStep, NoCritic, NoWorldModel
+from mermaide_pl.principals import Architecture, LastStep, NoCritic, NoWorldModel
 
 POPULATION = followers(largest_delta=1.0)
 NEAR = 0.9

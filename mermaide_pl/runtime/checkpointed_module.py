@@ -96,7 +96,7 @@ class SelfDescribingModule(pl.LightningModule):
         """A principal that comes with the package, ready to play.
 
         Args:
-            name: as ``pretrained/NAME.md`` in the package, its model card, is named.
+            name: as ``principals/pretrained/NAME.md`` in the package, its model card, is named.
 
         Raises:
             ValueError: one line with the names there are.

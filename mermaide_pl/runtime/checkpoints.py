@@ -15,11 +15,11 @@ from mermaide_pl.config.serialization import current_paths
 from mermaide_pl.config.validation import one_line
 from mermaide_pl.runtime.atomic_files import write_whole
 
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
+PRETRAINED = Path(__file__).parents[1] / "principals" / "pretrained"
 CHECKPOINT_KEY = "mermaide_pl"
 """Where a checkpoint has the settings of its module."""
 _PREFIX = "pretrained:"
-_HISTORIES = ("mermaide_pl.principal.Tallies", "mermaide_pl.principal.LastStep")
+_HISTORIES = ("mermaide_pl.principals.Tallies", "mermaide_pl.principals.LastStep")
 _OF_TORCH = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
 
 

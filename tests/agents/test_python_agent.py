@@ -20,7 +20,7 @@ from mermaide_pl.config.serialization import describe, rebuild
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, meta_step
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     AlwaysIntervene,
     Architecture,
     LearnedPlayer,

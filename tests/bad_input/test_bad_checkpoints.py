@@ -22,7 +22,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.live import LivePrincipal
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import Architecture
+from mermaide_pl.principals import Architecture
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY
 from mermaide_pl.trained import read_principals
 

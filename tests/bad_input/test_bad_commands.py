@@ -29,7 +29,7 @@ FIT = {
             "hidden_size": 8,
             "policy_size": 8,
             "world_model": {
-                "class_path": "mermaide_pl.principal.SharedForecast",
+                "class_path": "mermaide_pl.principals.SharedForecast",
                 "init_args": {"size": 8},
             },
         },

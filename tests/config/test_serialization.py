@@ -56,7 +56,7 @@ from mermaide_pl.populations import (
     UniformRewards,
     UniformTarget,
 )
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     Architecture,
     History,
     LastStep,
@@ -223,7 +223,7 @@ def test_a_spec_names_no_file_of_the_package(configured):
 @pytest.mark.parametrize(
     ("earlier", "now"),
     [
-        ("mermaide_pl.principal.history.Tallies", Tallies),
+        ("mermaide_pl.principals.Tallies", Tallies),
         ("mermaide_pl.populations.base_rewards.UniformRewards", UniformRewards),
         ("mermaide_pl.populations.population.Population", Population),
         ("mermaide_pl.agents.ucb.UCB", UCB),

@@ -5,7 +5,7 @@ import torch
 
 from mermaide_pl.game import Game
 from mermaide_pl.populations.files import load_population
-from mermaide_pl.principal import AlwaysIntervene, NoIntervention
+from mermaide_pl.principals import AlwaysIntervene, NoIntervention
 from mermaide_pl.rollout import rollout
 
 FOLDER = Path(__file__).parents[2] / "examples" / "populations"

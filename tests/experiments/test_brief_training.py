@@ -9,7 +9,7 @@ from mermaide_pl.experiments.followers import NUM_ARMS, followers
 from mermaide_pl.experiments.parameter_path import ParameterPath
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
-from mermaide_pl.principal import Architecture
+from mermaide_pl.principals import Architecture
 
 
 def untrained(seed: int = 0, cost: float = 0.5) -> MermaideModule:

@@ -20,7 +20,7 @@ from mermaide_pl.experiments.fixed_schedules import (
 )
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.populations import TaskBatch, task_seed
-from mermaide_pl.principal import InitialBurst, NoIntervention
+from mermaide_pl.principals import InitialBurst, NoIntervention
 from mermaide_pl.rollout import rollout
 
 NUM_AGENTS = 20

@@ -15,7 +15,7 @@ from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
-from mermaide_pl.principal import Architecture, NoWorldModel
+from mermaide_pl.principals import Architecture, NoWorldModel
 
 
 def untrained(architecture: Architecture) -> MermaideModule:

@@ -17,7 +17,7 @@ from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import DiCE
 from mermaide_pl.populations import AgentFamily, Interval, Population
-from mermaide_pl.principal import Architecture, LearnedPlayer, NoWorldModel
+from mermaide_pl.principals import Architecture, LearnedPlayer, NoWorldModel
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint, write_checkpoint
 

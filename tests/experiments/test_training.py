@@ -7,7 +7,7 @@ from mermaide_pl import AgentFamily, Game, MermaideModule, Population, TaskDataM
 from mermaide_pl.agents import UCB
 from mermaide_pl.experiments import training
 from mermaide_pl.experiments.training import train
-from mermaide_pl.principal import Architecture
+from mermaide_pl.principals import Architecture
 from mermaide_pl.runtime.run_folders import LOCK
 
 

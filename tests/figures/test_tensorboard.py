@@ -15,7 +15,7 @@ from mermaide_pl.figures import FigureLogger, SettingsLogger, tensorboard
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import Architecture, NoWorldModel
+from mermaide_pl.principals import Architecture, NoWorldModel
 from mermaide_pl.runtime.run_summary import setting_rows
 
 TAGS = ["figures/episode", "figures/intervention_rate", "figures/learning_curves"]

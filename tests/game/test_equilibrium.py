@@ -13,7 +13,7 @@ from mermaide_pl.game.equilibrium import (
     population_equilibrium,
 )
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal.player import Player
+from mermaide_pl.principals.players import Player
 from mermaide_pl.rollout import rollout
 
 GAMES = [

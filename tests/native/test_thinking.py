@@ -10,7 +10,7 @@ from mermaide_pl.native.build import library
 from mermaide_pl.native.thinking import Recorded, think
 from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     Architecture,
     LastStep,
     LearnedPlayer,
@@ -22,7 +22,7 @@ from mermaide_pl.principal import (
     SharedForecast,
     Tallies,
 )
-from mermaide_pl.principal.layers import gru_sequence, linear
+from mermaide_pl.principals.layers import gru_sequence, linear
 from mermaide_pl.rollout import rollout
 
 M, B, T, A = 3, 2, 5, 3

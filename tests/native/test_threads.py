@@ -3,7 +3,7 @@ import torch
 
 from mermaide_pl.game import Game
 from mermaide_pl.native.threads import LARGE, kernel_threads, one_thread_for_torch
-from mermaide_pl.principal import Architecture, Principal
+from mermaide_pl.principals import Architecture, Principal
 
 
 @pytest.fixture(autouse=True)

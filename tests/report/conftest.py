@@ -8,7 +8,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from mermaide_pl import AgentFamily, Game, MermaideModule, Population, TaskDataModule, evaluation
 from mermaide_pl.agents import UCB, EpsilonGreedy
-from mermaide_pl.principal import Architecture
+from mermaide_pl.principals import Architecture
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import Architecture, GreedyPlayer, Tallies
+from mermaide_pl.principals import Architecture, GreedyPlayer, Tallies
 from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,

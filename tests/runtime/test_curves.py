@@ -12,7 +12,7 @@ from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import Architecture
+from mermaide_pl.principals import Architecture
 from mermaide_pl.runtime.curves import forget_curves, keep_curves
 
 AGENTS = Population([AgentFamily(UCB)], num_arms=3)

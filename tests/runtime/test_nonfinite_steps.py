@@ -21,7 +21,7 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import Objective
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import Architecture, PrincipalOutput
+from mermaide_pl.principals import Architecture, PrincipalOutput
 
 AGENTS = Population([AgentFamily(UCB, {"beta": [0.1, 0.5]})], num_arms=3)
 TOTAL = 8  # training steps

@@ -28,7 +28,7 @@ from mermaide_pl.experiments.training import best_and_last
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import Architecture
+from mermaide_pl.principals import Architecture
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from mermaide_pl.runtime.resume import WholeCheckpoints
 from mermaide_pl.runtime.run_folders import LOCK

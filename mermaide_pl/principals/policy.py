@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mermaide_pl.game import Game
-from mermaide_pl.principal.layers import Weights, init_linear, linear
+from mermaide_pl.principals.layers import Weights, init_linear, linear
 
 
 class Critic(ABC):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.principal.layers import gru_sequence, gru_step, init_linear, linear
+from mermaide_pl.principals.layers import gru_sequence, gru_step, init_linear, linear
 
 M, B, T, H, I = 3, 2, 5, 4, 6  # noqa: E741
 

@@ -16,15 +16,15 @@ from mermaide_pl.populations import (
     UniformRewards,
     UniformTarget,
 )
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     AlwaysIntervene,
     InitialBurst,
     NoIntervention,
     Periodic,
     Player,
 )
+from mermaide_pl.principals.grids import oracle_grid
 from mermaide_pl.rollout import rollout
-from mermaide_pl.yardsticks import oracle_grid
 
 GAME = Game(num_arms=10, num_steps=200, bonuses=(0.0, 1.0))
 SCHEDULES = [

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.game import FullInformation, Game, PartialInformation
-from mermaide_pl.principal import LastStep, Past, Tallies
+from mermaide_pl.principals import LastStep, Past, Tallies
 
 HISTORIES = pytest.mark.parametrize("history", [LastStep(), Tallies()], ids=["last", "tallies"])
 OBSERVATIONS = pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from mermaide_pl.config.validation import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_level
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal.player import Player, Table
+from mermaide_pl.principals.players import Player, Table
 
 
 @dataclass

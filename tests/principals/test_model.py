@@ -7,7 +7,7 @@ import torch
 from mermaide_pl.agents import UCB
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import (
+from mermaide_pl.principals import (
     Architecture,
     GreedyPlayer,
     LastStep,

@@ -16,10 +16,10 @@ from mermaide_pl.native.interface import Forecast, NetworkShape
 from mermaide_pl.native.thinking import Recorded, encode, think
 from mermaide_pl.native.threads import kernel_threads, one_thread_for_torch
 from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
-from mermaide_pl.principal.history import History, LastStep, Past, Tallies
-from mermaide_pl.principal.layers import Weights, gru_sequence, gru_step, linear
-from mermaide_pl.principal.policy import Critic, PolicyAndCritic, StateValue
-from mermaide_pl.principal.world_model import (
+from mermaide_pl.principals.features import History, LastStep, Past, Tallies
+from mermaide_pl.principals.layers import Weights, gru_sequence, gru_step, linear
+from mermaide_pl.principals.policy import Critic, PolicyAndCritic, StateValue
+from mermaide_pl.principals.world_model import (
     LinearForecast,
     NoWorldModel,
     SharedForecast,

@@ -1,9 +1,10 @@
 """Principals: the learned one, fixed schedules, and the oracle, a yardstick."""
 
-from mermaide_pl.principal.history import History, LastStep, Past, Tallies
-from mermaide_pl.principal.layers import Weights
-from mermaide_pl.principal.oracle import Oracle
-from mermaide_pl.principal.player import (
+from mermaide_pl.principals.features import History, LastStep, Past, Tallies
+from mermaide_pl.principals.layers import Weights
+from mermaide_pl.principals.model import Architecture, Principal, PrincipalOutput
+from mermaide_pl.principals.oracle import Oracle
+from mermaide_pl.principals.players import (
     FunctionPlayer,
     GreedyPlayer,
     LearnedPlayer,
@@ -11,9 +12,8 @@ from mermaide_pl.principal.player import (
     Table,
     sample_levels,
 )
-from mermaide_pl.principal.policy import Critic, NoCritic, StateValue
-from mermaide_pl.principal.principal import Architecture, Principal, PrincipalOutput
-from mermaide_pl.principal.schedules import (
+from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
+from mermaide_pl.principals.schedules import (
     AlwaysIntervene,
     InitialBurst,
     NoIntervention,
@@ -21,7 +21,7 @@ from mermaide_pl.principal.schedules import (
     RandomlyIntervene,
     Schedule,
 )
-from mermaide_pl.principal.world_model import (
+from mermaide_pl.principals.world_model import (
     LinearForecast,
     NoWorldModel,
     SharedForecast,

@@ -12,7 +12,7 @@ from mermaide_pl.agents import (
 )
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population, TaskBatch
-from mermaide_pl.principal import AlwaysIntervene, InitialBurst, NoIntervention, Oracle
+from mermaide_pl.principals import AlwaysIntervene, InitialBurst, NoIntervention, Oracle
 from mermaide_pl.rollout import rollout
 
 

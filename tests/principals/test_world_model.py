@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mermaide_pl.game import Game
-from mermaide_pl.principal import LinearForecast, NoWorldModel, SharedForecast
+from mermaide_pl.principals import LinearForecast, NoWorldModel, SharedForecast
 
 GAME = Game(num_arms=3, num_steps=5, bonuses=(0.0, 1.0))
 H, SIZES = 2, (1, 2)  # hidden units; global features and features per arm

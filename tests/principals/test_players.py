@@ -6,7 +6,7 @@ from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.environments import BanditVectorEnv
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principal import FunctionPlayer, InitialBurst, Tallies
+from mermaide_pl.principals import FunctionPlayer, InitialBurst, Tallies
 from mermaide_pl.rollout import rollout
 
 GAME = Game(4, 12, (0.0, 0.5, 1.0), cost=0.3, observation=FullInformation(0.2, 0.3))

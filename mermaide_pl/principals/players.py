@@ -14,9 +14,9 @@ from mermaide_pl.agents import AgentGroup
 from mermaide_pl.config.validation import check_levels
 from mermaide_pl.game import Game
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principal.history import Past, Tallies
-from mermaide_pl.principal.layers import Weights
-from mermaide_pl.principal.principal import Principal
+from mermaide_pl.principals.features import Past, Tallies
+from mermaide_pl.principals.layers import Weights
+from mermaide_pl.principals.model import Principal
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mermaide_pl.config.validation import check_number, check_probability
 from mermaide_pl.game import Game
-from mermaide_pl.principal.player import Player, Table
+from mermaide_pl.principals.players import Player, Table
 
 
 class Schedule(Player):
