@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from rich.progress import Progress, TaskID
 
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
@@ -18,7 +19,6 @@ from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import Population, TaskBatch
 from mermaide_pl.principals import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.principals.grids import oracle_grid, schedule_grids
-from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.distributed import Share
 from mermaide_pl.yardsticks import best_of
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines.torch_rollout import Episodes
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population, Split
 from mermaide_pl.populations.files import load_population
 from mermaide_pl.principals import Past, Tallies
-from mermaide_pl.stepwise_rollout import Episodes
 
 NUM_TASKS = 2**40
 """Agents of a split."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mermaide_pl.adaptation import InnerLoop
 from mermaide_pl.config.validation import check_number
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.objectives import (
@@ -22,7 +23,6 @@ from mermaide_pl.objectives import (
 from mermaide_pl.objectives.advantages import Advantages, HindsightAdvantages, Outcome
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import LearnedPlayer, Principal, PrincipalOutput, Weights
-from mermaide_pl.rollout import rollout
 
 MAX_IMPORTANCE_WEIGHT = 10.0
 """Of a step that somebody else played; beyond it one lucky step would outweigh an episode."""

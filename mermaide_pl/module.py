@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mermaide_pl.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.config.validation import check_count, check_number, check_precision
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import (
@@ -34,7 +35,6 @@ from mermaide_pl.principals import (
     Weights,
 )
 from mermaide_pl.principals.grids import oracle_grid
-from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpointed_module import SelfDescribingModule
 from mermaide_pl.runtime.nonfinite_steps import NonFiniteSteps
 from mermaide_pl.runtime.resume import Resumption, take_folders

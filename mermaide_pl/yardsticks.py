@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Player
-from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.distributed import Share
 
 

@@ -18,6 +18,7 @@ from mermaide_pl.adaptation import (
     part_of,
 )
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import Objective, adapt
@@ -32,7 +33,6 @@ from mermaide_pl.principals import (
     WorldModel,
 )
 from mermaide_pl.principals.layers import gru_sequence, linear
-from mermaide_pl.rollout import rollout
 
 M, B, T = 3, 2, 6
 GAME = Game(num_arms=3, num_steps=T)

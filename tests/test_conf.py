@@ -20,12 +20,12 @@ from mermaide_pl.agents import (
 )
 from mermaide_pl.cli import main
 from mermaide_pl.commands.lightning import configured
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import NormalRewards, UniformRewards, UniformTarget
 from mermaide_pl.populations.files import load_population
 from mermaide_pl.principals import NoIntervention
-from mermaide_pl.rollout import rollout
 from mermaide_pl.sweeps.settings import load_sweep
 
 CONF = Path(__file__).parent.parent / "conf"

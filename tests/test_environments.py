@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 
 from mermaide_pl import environments
 from mermaide_pl.agents import UCB, EpsilonGreedy, GaussianThompson
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.environments import ENVIRONMENT_ID, BanditEnv, BanditVectorEnv
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principals import Player, Table, Tallies
-from mermaide_pl.rollout import rollout
 
 GAME = Game(4, 12, (0.0, 0.5, 1.0), cost=0.3, observation=FullInformation(0.2, 0.3))
 POPULATION = Population(

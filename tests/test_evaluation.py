@@ -14,6 +14,7 @@ from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.commands.lightning import configured
 from mermaide_pl.contest import Scores
 from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
@@ -37,7 +38,6 @@ from mermaide_pl.principals import (
     Player,
 )
 from mermaide_pl.principals.grids import burst_grid, oracle_grid, periodic_grid, random_grid
-from mermaide_pl.rollout import rollout
 from mermaide_pl.yardsticks import best_of
 
 GAME = Game(num_arms=3, num_steps=8, cost=0.4)

@@ -12,6 +12,7 @@ import mermaide_pl.meta_step
 from mermaide_pl import LivePrincipal, MermaideModule, load_pretrained
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.meta_step import Objective, adapt, play_support
@@ -24,7 +25,6 @@ from mermaide_pl.principals import (
     LinearForecast,
     NoWorldModel,
 )
-from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, pretrained_names, read_checkpoint
 
 A, T = 4, 6

@@ -6,6 +6,7 @@ import torch
 
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import (
@@ -32,7 +33,6 @@ from mermaide_pl.principals import (
     SharedForecast,
     Tallies,
 )
-from mermaide_pl.rollout import rollout
 
 GAME = Game(num_arms=4, num_steps=12, observation=FullInformation(0.1, 0.1))
 POPULATION = Population(

@@ -13,6 +13,7 @@ from mermaide_pl import meta_step
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, part_of
 from mermaide_pl.agents import EXP3, UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_step import Objective, adapt
 from mermaide_pl.module import MermaideModule
@@ -27,7 +28,6 @@ from mermaide_pl.principals import (
     SharedForecast,
 )
 from mermaide_pl.principals.grids import oracle_grid
-from mermaide_pl.rollout import rollout
 
 pytestmark = pytest.mark.filterwarnings("ignore:The dirpath has changed")
 

@@ -1,6 +1,7 @@
 import pytest
 
 from mermaide_pl.agents import UCB, BestResponse, NoiseFreeReward
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, FixedRewards, Population, SecondBestTarget
 from mermaide_pl.principals import (
@@ -12,7 +13,6 @@ from mermaide_pl.principals import (
     RandomlyIntervene,
 )
 from mermaide_pl.principals.grids import burst_grid, oracle_grid, periodic_grid, random_grid
-from mermaide_pl.rollout import rollout
 from mermaide_pl.yardsticks import best_of
 
 LEARNERS = Population([AgentFamily(UCB, {"beta": [0.2, 0.5]})], num_arms=3)

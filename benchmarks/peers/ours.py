@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.agents import UCB, GaussianReward
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_step import Objective, adapt, meta_step
@@ -23,7 +24,6 @@ from mermaide_pl.principals import (
     NoCritic,
     Principal,
 )
-from mermaide_pl.rollout import rollout
 from peers.workload import Recording, Workload
 
 OBJECTIVE = Objective(

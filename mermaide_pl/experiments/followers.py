@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mermaide_pl.agents import BestResponse, NoiseFreeReward
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_payoff
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, GapTarget, Population, TaskBatch
 from mermaide_pl.principals import GreedyPlayer
-from mermaide_pl.rollout import rollout
 
 NUM_ARMS = 2
 """All that matters of a follower is how much it dislikes the target, so one more arm will do."""

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.contest import adapted_player
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.experiments.records import Row
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.rollout import rollout
 
 
 def choose_inner_loop(

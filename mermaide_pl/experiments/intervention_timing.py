@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.experiments.populations import POPULATIONS
 from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_episode, draw_timing
@@ -22,7 +23,6 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
 from mermaide_pl.populations import Population, TaskBatch
 from mermaide_pl.principals import GreedyPlayer
-from mermaide_pl.rollout import rollout
 
 _PRINCIPAL = "mixed-partial"
 _NAMES = (

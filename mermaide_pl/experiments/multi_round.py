@@ -29,6 +29,7 @@ from torch.nn.utils import vector_to_parameters
 
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
 from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.experiments.brief_training import train_briefly
 from mermaide_pl.experiments.followers import (
     NUM_ARMS,
@@ -48,7 +49,6 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Architecture, LearnedPlayer, NoWorldModel, SharedForecast
-from mermaide_pl.rollout import rollout
 
 POPULATION = followers(largest_delta=1.5)
 GAME = Game(num_arms=NUM_ARMS, num_steps=100, bonuses=(0.0, 0.5, 1.0), cost=0.5)

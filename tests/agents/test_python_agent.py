@@ -17,6 +17,8 @@ from mermaide_pl.agents.learners import Maker
 from mermaide_pl.agents.workers import in_workers
 from mermaide_pl.config import serialization as spec
 from mermaide_pl.config.serialization import describe, rebuild
+from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.engines.torch_rollout import Replays
 from mermaide_pl.game import Game
 from mermaide_pl.meta_step import Objective, meta_step
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
@@ -28,8 +30,6 @@ from mermaide_pl.principals import (
     Principal,
     Weights,
 )
-from mermaide_pl.rollout import rollout
-from mermaide_pl.stepwise_rollout import Replays
 
 GAME = Game(num_arms=3, num_steps=12)
 

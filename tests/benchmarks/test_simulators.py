@@ -11,10 +11,10 @@ from peers.torch_principal import Episodes, TorchPrincipal, recorded_features
 from peers.workload import Workload
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import AlwaysIntervene, NoIntervention
-from mermaide_pl.rollout import rollout
 
 # Each returns observed arms and levels, [M, B, T], of a principal with these weights.
 

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations.files import load_population
 from mermaide_pl.principals import AlwaysIntervene, NoIntervention
-from mermaide_pl.rollout import rollout
 
 FOLDER = Path(__file__).parents[2] / "examples" / "populations"
 LIBRARIES = {"mabwiser": "mabwiser", "river": "river", "vowpal": "vowpalwabbit"}

@@ -12,6 +12,7 @@ import yaml
 
 from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.contest import adapted_player, play_unseen, unseen_agents
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.experiments import comparison
 from mermaide_pl.experiments.comparison import compare
 from mermaide_pl.experiments.comparison_settings import Comparison, Method, load_comparison
@@ -21,7 +22,6 @@ from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.metrics.intervals import interquartile_mean, stratified_interval, student_mean
 from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations.files import load_population
-from mermaide_pl.rollout import rollout
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 SMALL = {"hidden_size": 4, "policy_size": 4}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB, Family, GaussianReward
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.experiments import EXPERIMENTS, fixed_schedules
 from mermaide_pl.experiments.fixed_schedules import (
     BETAS,
@@ -21,7 +22,6 @@ from mermaide_pl.experiments.fixed_schedules import (
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.populations import TaskBatch, task_seed
 from mermaide_pl.principals import InitialBurst, NoIntervention
-from mermaide_pl.rollout import rollout
 
 NUM_AGENTS = 20
 FILES = ("fig5.png", "fig5_alignment.csv", "fig5_alignment.png", "fig5_budgets.csv")

@@ -9,6 +9,7 @@ from mermaide_pl import evaluation
 from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.datamodule import TaskDataModule
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.experiments.one_agent import OneAgent, adapt_by_playing, adapt_from_histories
 from mermaide_pl.game import FullInformation, Game
@@ -18,7 +19,6 @@ from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives import DiCE
 from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principals import Architecture, LearnedPlayer, NoWorldModel
-from mermaide_pl.rollout import rollout
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint, write_checkpoint
 
 GAME = Game(num_arms=3, num_steps=8, cost=0.4)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import BestResponse, Family, NoiseFreeReward
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import TIE_TOLERANCE, Game
 from mermaide_pl.game.equilibrium import (
     equilibrium_level,
@@ -14,7 +15,6 @@ from mermaide_pl.game.equilibrium import (
 )
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals.players import Player
-from mermaide_pl.rollout import rollout
 
 GAMES = [
     Game(num_arms=4, num_steps=1, bonuses=bonuses, cost=cost)

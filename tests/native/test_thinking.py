@@ -5,6 +5,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.native.build import library
 from mermaide_pl.native.thinking import Recorded, think
@@ -23,7 +24,6 @@ from mermaide_pl.principals import (
     Tallies,
 )
 from mermaide_pl.principals.layers import gru_sequence, linear
-from mermaide_pl.rollout import rollout
 
 M, B, T, A = 3, 2, 5, 3
 FORECASTS = {"none": NoWorldModel(), "linear": LinearForecast(), "shared": SharedForecast(3)}

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import (
@@ -18,7 +19,6 @@ from mermaide_pl.principals import (
     SharedForecast,
     Tallies,
 )
-from mermaide_pl.rollout import rollout
 
 M, B, T, A = 3, 2, 8, 4
 BONUSES = (0.0, 0.4, 1.0)

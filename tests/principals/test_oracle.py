@@ -10,10 +10,10 @@ from mermaide_pl.agents import (
     GaussianReward,
     NoiseFreeReward,
 )
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population, TaskBatch
 from mermaide_pl.principals import AlwaysIntervene, InitialBurst, NoIntervention, Oracle
-from mermaide_pl.rollout import rollout
 
 
 def play(player, tasks, game, num_episodes=1):

@@ -8,6 +8,7 @@ of up to 0.007 themselves.
 import pytest
 
 from mermaide_pl.agents import UCB, GaussianReward
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import (
     AgentFamily,
@@ -24,7 +25,6 @@ from mermaide_pl.principals import (
     Player,
 )
 from mermaide_pl.principals.grids import oracle_grid
-from mermaide_pl.rollout import rollout
 
 GAME = Game(num_arms=10, num_steps=200, bonuses=(0.0, 1.0))
 SCHEDULES = [

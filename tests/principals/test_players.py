@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB, EpsilonGreedy
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.environments import BanditVectorEnv
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import FunctionPlayer, InitialBurst, Tallies
-from mermaide_pl.rollout import rollout
 
 GAME = Game(4, 12, (0.0, 0.5, 1.0), cost=0.3, observation=FullInformation(0.2, 0.3))
 POPULATION = Population([AgentFamily(UCB), AgentFamily(EpsilonGreedy)], num_arms=4)

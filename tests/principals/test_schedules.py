@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import (
@@ -11,7 +12,6 @@ from mermaide_pl.principals import (
     Periodic,
     RandomlyIntervene,
 )
-from mermaide_pl.rollout import rollout
 
 
 def levels_of(player, num_tasks: int = 2, num_episodes: int = 3, bonuses=(0.0, 1.0)):

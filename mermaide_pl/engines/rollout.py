@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from mermaide_pl.fused_rollout import fused_rollout, fuses
+from mermaide_pl.engines.native_rollout import fused_rollout, fuses
+from mermaide_pl.engines.torch_rollout import Replays, Stage, play
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import LearnedPlayer, Player
-from mermaide_pl.stepwise_rollout import Replays, Stage, play
 
 _REPLAYS = Replays()
 

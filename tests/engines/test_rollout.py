@@ -12,6 +12,7 @@ from mermaide_pl.agents import (
     NoiseFreeReward,
     Softmax,
 )
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.populations import AgentFamily, Interval, Population
@@ -26,7 +27,6 @@ from mermaide_pl.principals import (
     RandomlyIntervene,
 )
 from mermaide_pl.principals.players import Player
-from mermaide_pl.rollout import rollout
 
 FAMILIES = [
     AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}),

@@ -26,6 +26,7 @@ from mermaide_pl.agents import (
     RescorlaWagner,
     Softmax,
 )
+from mermaide_pl.engines.torch_rollout import Record
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.randomness import step_uniforms, task_uniforms
 from mermaide_pl.native.build import Kernel, uses_native
@@ -40,7 +41,6 @@ from mermaide_pl.native.interface import (
 )
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
-from mermaide_pl.stepwise_rollout import Record
 
 # Exact types: a subclass may play by other rules. Order and names as in game.h.
 _RULES: dict[type[LearningRule], tuple[str, ...]] = {

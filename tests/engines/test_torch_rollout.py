@@ -5,10 +5,10 @@ from dataclasses import fields
 import torch
 
 from mermaide_pl.agents import UCB, EpsilonGreedy, GaussianThompson
+from mermaide_pl.engines.torch_rollout import Record, Replays, Stage, play
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principals import Architecture, GreedyPlayer, LearnedPlayer, Oracle, Principal
-from mermaide_pl.stepwise_rollout import Record, Replays, Stage, play
 
 GAME = Game(4, 20, (0.0, 0.5, 1.0), observation=FullInformation(0.2, 0.3))
 FAMILY = AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})

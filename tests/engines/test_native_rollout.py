@@ -20,7 +20,8 @@ from mermaide_pl.agents import (
     RescorlaWagner,
     Softmax,
 )
-from mermaide_pl.fused_rollout import fuses
+from mermaide_pl.engines.native_rollout import fuses
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import AgentFamily, Interval, Population
@@ -41,7 +42,6 @@ from mermaide_pl.principals import (
     RandomlyIntervene,
     Tallies,
 )
-from mermaide_pl.rollout import rollout
 
 M, T, A = 36, 50, 4
 FAMILIES = [

@@ -1,0 +1,1 @@
+"""Engines: what plays the game between a principal and its agents."""
