@@ -13,9 +13,9 @@ from rich.progress import Progress
 
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.contest import UNTUNED, Contest, PopulationScores
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.metrics.normalised_return import normalised_return
-from mermaide_pl.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.populations import Population
 from mermaide_pl.principals import Player

@@ -10,7 +10,7 @@ from typing import Any
 from mermaide_pl.config.serialization import rebuild
 from mermaide_pl.config.validation import one_line
 from mermaide_pl.game import Game
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import Population
 from mermaide_pl.runtime.checkpoints import (

@@ -17,7 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from mermaide_pl import commands, evaluation
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.cli import main
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.populations.files import load_population
 
@@ -138,7 +138,7 @@ def evaluate_with(population: str = "population.yaml", ckpt_path: str = "whole.c
 ADAPT_IT = "adapt --ckpt_path whole.ckpt --out adapted.ckpt"
 FIT_IT = "fit --config fit.yaml"
 TEST_IT = "test --config fit.yaml"
-ADAPTATION = f"{FIT_IT} --model.adaptation mermaide_pl.adaptation.GradientAdaptation"
+ADAPTATION = f"{FIT_IT} --model.adaptation mermaide_pl.meta_learning.GradientAdaptation"
 OBSERVATION = "--model.game.observation mermaide_pl.game"
 UNREADABLE = "cannot be read: truncated, damaged, or not a checkpoint"
 RULES = "allowed.*EpsilonGreedy"
@@ -246,7 +246,7 @@ MISTAKES = {
             ),
             (
                 "adaptation",
-                "whole.ckpt --model.adaptation mermaide_pl.adaptation.NoAdaptation",
+                "whole.ckpt --model.adaptation mermaide_pl.meta_learning.NoAdaptation",
                 r"checkpoint has adaptation .*GradientAdaptation.* has .*NoAdaptation",
             ),
             (

@@ -22,7 +22,7 @@ from mermaide_pl.cli import main
 from mermaide_pl.commands.lightning import configured
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import NormalRewards, UniformRewards, UniformTarget
 from mermaide_pl.populations.files import load_population
 from mermaide_pl.principals import NoIntervention

@@ -9,18 +9,18 @@ import pytorch_lightning as pl
 import torch
 
 from mermaide_pl import contest, evaluation
-from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.commands.lightning import configured
 from mermaide_pl.contest import Scores
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_step import Objective, adapt
+from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.meta_step import Objective, adapt
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import bootstrap_mean
-from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations import (
     AgentFamily,
     FixedRewards,

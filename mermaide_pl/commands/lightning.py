@@ -19,13 +19,13 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
 from mermaide_pl.config.validation import check_precision
 from mermaide_pl.config.yaml_files import PARSER_MODE, file_names, read_yaml
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.fine_tuning import (
     check_start,
     populations_to_report,
     report_fine_tuning,
 )
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population
 from mermaide_pl.populations.files import POPULATION_HINT
 from mermaide_pl.runtime.atomic_files import write_whole

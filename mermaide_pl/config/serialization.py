@@ -17,7 +17,9 @@ from typing import Any, get_origin, get_type_hints
 
 _TRUSTED = ("mermaide_pl.", "torch.optim.")
 _MOVED = {
+    "adaptation": "meta_learning",
     "advantages": "objectives",
+    "meta_step": "meta_learning",
     "tasks": "populations",
     "principal": "principals",
 }

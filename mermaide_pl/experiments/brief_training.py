@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.experiments.training import hushed, is_made_by
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.fit import hushed, is_made_by
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 
 

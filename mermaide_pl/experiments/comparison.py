@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.contest import Scores, adapted_player, play_unseen, the_same, unseen_agents
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import NUM_TUNING_AGENTS, make_folder
 from mermaide_pl.experiments.comparison_settings import (
     YARDSTICKS,
@@ -25,9 +24,10 @@ from mermaide_pl.experiments.comparison_settings import (
 from mermaide_pl.experiments.comparison_table import SCORES, report
 from mermaide_pl.experiments.inner_loop_choice import choose_inner_loop
 from mermaide_pl.experiments.records import Row, write_rows
-from mermaide_pl.experiments.training import agent_steps, is_made_by, train
 from mermaide_pl.game import Game
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.fit import agent_steps, is_made_by, train
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.populations.files import load_population, load_populations
 from mermaide_pl.principals import AlwaysIntervene, NoIntervention, Player

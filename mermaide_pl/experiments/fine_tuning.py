@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.evaluation import evaluate
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population
 from mermaide_pl.runtime.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.runtime.run_folders import checkpoint_folders, occupied

@@ -19,7 +19,7 @@ from mermaide_pl.figures import draw_episode, draw_timing
 from mermaide_pl.figures.intervention_rate import mean_and_interval
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
 from mermaide_pl.populations import Population, TaskBatch
 from mermaide_pl.principals import GreedyPlayer

@@ -27,8 +27,6 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn.utils import vector_to_parameters
 
-from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.experiments.brief_training import train_briefly
 from mermaide_pl.experiments.followers import (
@@ -43,9 +41,11 @@ from mermaide_pl.figures import draw_meta_training
 from mermaide_pl.figures.style import save_png, shots_label
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_level
-from mermaide_pl.meta_step import Objective
+from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.meta_step import Objective
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import student_mean
-from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Architecture, LearnedPlayer, NoWorldModel, SharedForecast

@@ -15,8 +15,8 @@ from mermaide_pl.episodes import Episode, support_of
 from mermaide_pl.evaluation import evaluate, make_place
 from mermaide_pl.game import Game
 from mermaide_pl.histories import read_histories
-from mermaide_pl.meta_step import Support, adapt_to_groups
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.meta_step import Support, adapt_to_groups
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import LowVarianceCurvature
 from mermaide_pl.populations import Population, Split, TaskBatch, task_seed
 from mermaide_pl.principals import Weights

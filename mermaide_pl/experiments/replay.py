@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import LearningRule
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.runtime.checkpoints import read_checkpoint

@@ -24,8 +24,6 @@ from pathlib import Path
 import torch
 from rich.progress import Progress
 
-from mermaide_pl.adaptation import Adaptation, GradientAdaptation, NoAdaptation
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.brief_training import train_briefly
 from mermaide_pl.experiments.followers import (
     NUM_ARMS,
@@ -37,9 +35,11 @@ from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_adaptation_curves
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game, PartialInformation
-from mermaide_pl.meta_step import Objective
+from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation, NoAdaptation
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.meta_step import Objective
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import student_mean
-from mermaide_pl.module import MermaideModule
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Architecture, LastStep, NoCritic, NoWorldModel

@@ -11,12 +11,12 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
 from mermaide_pl.config.validation import check_count
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.figures.episode import draw_episode
 from mermaide_pl.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.figures.learning_curves import draw_learning_curves
 from mermaide_pl.figures.style import shots_label
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.populations.summary import family_rows, surroundings
 from mermaide_pl.runtime.console import markdown

@@ -30,7 +30,7 @@ from mermaide_pl.figures import (
 )
 from mermaide_pl.figures.style import png, shots_label
 from mermaide_pl.figures.training_curves import TRAINING
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population
 from mermaide_pl.populations.summary import family_rows, surroundings
 from mermaide_pl.report.run_files import Curve, RunFiles

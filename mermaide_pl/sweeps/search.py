@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mermaide_pl.config.validation import check_number, one_line
 from mermaide_pl.config.yaml_files import read_yaml
-from mermaide_pl.experiments.training import hushed
+from mermaide_pl.meta_learning.fit import hushed
 from mermaide_pl.runtime.resume import terminate
 from mermaide_pl.sweeps.progress import SweepProgress
 from mermaide_pl.sweeps.settings import Configure, Sweep, load_sweep

@@ -19,8 +19,8 @@ from optuna.distributions import (
 from optuna.pruners import BasePruner, MedianPruner
 
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations.files import load_from_yaml
 
 Scalar: TypeAlias = bool | int | float | str | None

@@ -17,7 +17,7 @@ from optuna.trial import Trial
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ModelSummary, ProgressBar
 
 from mermaide_pl.config.validation import one_line, raised_by_us
-from mermaide_pl.experiments.training import best_and_last
+from mermaide_pl.meta_learning.fit import best_and_last
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.nonfinite_steps import DivergedError

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.agents import UCB, PythonAgent, workers
 from mermaide_pl.agents.learners import Maker
 from mermaide_pl.agents.workers import in_workers
@@ -20,7 +19,8 @@ from mermaide_pl.config.serialization import describe, rebuild
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.engines.torch_rollout import Replays
 from mermaide_pl.game import Game
-from mermaide_pl.meta_step import Objective, meta_step
+from mermaide_pl.meta_learning.adaptation import GradientAdaptation
+from mermaide_pl.meta_learning.meta_step import Objective, meta_step
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.principals import (
     AlwaysIntervene,

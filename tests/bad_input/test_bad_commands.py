@@ -34,7 +34,7 @@ FIT = {
             },
         },
         "adaptation": {
-            "class_path": "mermaide_pl.adaptation.GradientAdaptation",
+            "class_path": "mermaide_pl.meta_learning.GradientAdaptation",
             "init_args": {"num_shots": 1, "inner_lr": 0.3, "optimizer_args": {"momentum": 0.9}},
         },
         "objective": {

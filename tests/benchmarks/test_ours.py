@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser
 from peers.ours import OBJECTIVE, OursTorch
 from peers.workload import Workload
 
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations.files import load_population
 
 CONF = Path(__file__).parents[2] / "conf"

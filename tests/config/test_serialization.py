@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from mermaide_pl.adaptation import Adaptation, GradientAdaptation, NoAdaptation, RecurrentAdaptation
 from mermaide_pl.agents import (
     EXP3,
     UCB,
@@ -35,7 +34,13 @@ from mermaide_pl.config.serialization import (
     rebuild,
 )
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
-from mermaide_pl.meta_step import Objective
+from mermaide_pl.meta_learning.adaptation import (
+    Adaptation,
+    GradientAdaptation,
+    NoAdaptation,
+    RecurrentAdaptation,
+)
+from mermaide_pl.meta_learning.meta_step import Objective
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, Surrogate
 from mermaide_pl.objectives.advantages import (
     CentredRewardsToGo,
@@ -227,8 +232,8 @@ def test_a_spec_names_no_file_of_the_package(configured):
         ("mermaide_pl.populations.base_rewards.UniformRewards", UniformRewards),
         ("mermaide_pl.populations.population.Population", Population),
         ("mermaide_pl.agents.ucb.UCB", UCB),
-        ("mermaide_pl.adaptation.GradientAdaptation", GradientAdaptation),
-        ("mermaide_pl.meta_step.Objective", Objective),
+        ("mermaide_pl.meta_learning.GradientAdaptation", GradientAdaptation),
+        ("mermaide_pl.meta_learning.Objective", Objective),
         ("mermaide_pl.objectives.HindsightAdvantages", HindsightAdvantages),
         ("mermaide_pl.objectives.LowVarianceCurvature", LowVarianceCurvature),
         ("mermaide_pl.game.PartialInformation", PartialInformation),

@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 
-from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.contest import adapted_player, play_unseen, unseen_agents
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.experiments import comparison
@@ -19,8 +18,9 @@ from mermaide_pl.experiments.comparison_settings import Comparison, Method, load
 from mermaide_pl.experiments.comparison_summary import summary_page
 from mermaide_pl.experiments.comparison_table import Scores, read_scores
 from mermaide_pl.experiments.records import read_rows
+from mermaide_pl.meta_learning.adaptation import GradientAdaptation
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import interquartile_mean, stratified_interval, student_mean
-from mermaide_pl.module import MermaideModule
 from mermaide_pl.populations.files import load_population
 
 CONF = Path(__file__).parent.parent.parent / "conf"
@@ -30,7 +30,7 @@ CONFIG = {
         "ours": {"architecture": SMALL},
         "plain": {
             "architecture": SMALL,
-            "adaptation": {"class_path": "mermaide_pl.adaptation.NoAdaptation"},
+            "adaptation": {"class_path": "mermaide_pl.meta_learning.NoAdaptation"},
         },
     },
     "train_populations": {"ucb": "population/train_ucb.yaml"},

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from mermaide_pl.adaptation import GradientAdaptation
 from mermaide_pl.experiments.followers import followers, mean_equilibrium, play_adapted
 from mermaide_pl.game import Game
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.adaptation import GradientAdaptation
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.principals import Architecture
 
 GAME = Game(num_arms=2, num_steps=3, bonuses=(0.0, 0.5, 1.0), cost=0.8)

@@ -13,7 +13,7 @@ from mermaide_pl.experiments.intervention_timing import (
 from mermaide_pl.experiments.populations import POPULATIONS
 from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
 from mermaide_pl.principals import Architecture, NoWorldModel
 

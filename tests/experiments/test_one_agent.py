@@ -6,16 +6,20 @@ import pytest
 import torch
 
 from mermaide_pl import evaluation
-from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
 from mermaide_pl.agents import UCB, EpsilonGreedy
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation import evaluate
 from mermaide_pl.experiments.one_agent import OneAgent, adapt_by_playing, adapt_from_histories
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_step import Objective, adapt
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.adaptation import (
+    GradientAdaptation,
+    NoAdaptation,
+    RecurrentAdaptation,
+)
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.meta_step import Objective, adapt
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import DiCE
 from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principals import Architecture, LearnedPlayer, NoWorldModel

@@ -10,10 +10,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from mermaide_pl.agents import UCB
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.figures import FigureLogger, SettingsLogger, tensorboard
 from mermaide_pl.game import Game
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import Architecture, NoWorldModel
 from mermaide_pl.runtime.run_summary import setting_rows

@@ -8,9 +8,9 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
 from mermaide_pl.agents import UCB
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.game import Game
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import Architecture
 from mermaide_pl.runtime.curves import forget_curves, keep_curves

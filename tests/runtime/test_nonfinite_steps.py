@@ -14,12 +14,12 @@ from torch import Tensor
 
 from mermaide_pl.agents import UCB
 from mermaide_pl.cli import main
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.experiments.replay import SkippedStep
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_step import Objective
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.meta_step import Objective
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import Architecture, PrincipalOutput
 

@@ -23,10 +23,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mermaide_pl.agents import UCB
 from mermaide_pl.cli import main
-from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.experiments.training import best_and_last
 from mermaide_pl.game import Game
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.fit import best_and_last
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import Architecture
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint

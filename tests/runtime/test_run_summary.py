@@ -1,4 +1,4 @@
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.runtime.run_summary import setting_rows
 
 

@@ -16,8 +16,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from mermaide_pl.config.serialization import describe
-from mermaide_pl.datamodule import TaskDataModule
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import upgraded
 from mermaide_pl.runtime.run_folders import LOCK, occupied

@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.adaptation import (
+from mermaide_pl.agents import UCB
+from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.meta_learning.adaptation import (
     GradientAdaptation,
     NoAdaptation,
     RecurrentAdaptation,
     part_of,
 )
-from mermaide_pl.agents import UCB
-from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.game import Game
-from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_step import Objective, adapt
+from mermaide_pl.meta_learning.meta_step import Objective, adapt
 from mermaide_pl.objectives import LowVarianceCurvature, rewards_to_go
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import (

@@ -4,12 +4,16 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, RecurrentAdaptation
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_step import (
+from mermaide_pl.meta_learning.adaptation import (
+    GradientAdaptation,
+    NoAdaptation,
+    RecurrentAdaptation,
+)
+from mermaide_pl.meta_learning.meta_step import (
     MetaStep,
     Objective,
     Support,
@@ -18,7 +22,7 @@ from mermaide_pl.meta_step import (
     meta_step,
     play_support,
 )
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, log_probabilities
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages, Outcome
 from mermaide_pl.populations import AgentFamily, Interval, Population

@@ -9,14 +9,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mermaide_pl import meta_step
-from mermaide_pl.adaptation import GradientAdaptation, NoAdaptation, part_of
 from mermaide_pl.agents import EXP3, UCB, BestResponse, EpsilonGreedy
-from mermaide_pl.datamodule import TaskDataModule
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
-from mermaide_pl.meta_step import Objective, adapt
-from mermaide_pl.module import MermaideModule
+from mermaide_pl.meta_learning import meta_step
+from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation, part_of
+from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.meta_step import Objective, adapt
+from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principals import (
     Architecture,

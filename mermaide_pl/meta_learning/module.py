@@ -9,12 +9,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mermaide_pl.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.config.validation import check_count, check_number, check_precision
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_step import (
+from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation
+from mermaide_pl.meta_learning.meta_step import (
     MetaStep,
     Objective,
     adapt,

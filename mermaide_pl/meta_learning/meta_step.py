@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from mermaide_pl.adaptation import InnerLoop
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.meta_learning.adaptation import InnerLoop
 from mermaide_pl.objectives import (
     LowVarianceCurvature,
     Surrogate,

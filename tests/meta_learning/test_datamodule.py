@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.config.serialization import rebuild
-from mermaide_pl.datamodule import TaskDataModule, TaskNumbers, TaskSampler
+from mermaide_pl.meta_learning.datamodule import TaskDataModule, TaskNumbers, TaskSampler
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch, task_seed
 
 POPULATION = Population(
