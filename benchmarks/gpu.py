@@ -16,7 +16,7 @@ import torch
 from peers.ours import OursCuda, OursTorch
 from peers.workload import Workload
 
-from mermaide_pl.experiments.records import write_rows
+from mermaide_pl.evaluation.records import write_rows
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mermaide_pl.engines import native_rollout as fused_rollout
-from mermaide_pl.experiments.records import write_rows
+from mermaide_pl.evaluation.records import write_rows
 from mermaide_pl.game import randomness
 from mermaide_pl.native import thinking
 

@@ -150,7 +150,7 @@ def main() -> None:
         return
     from rich.progress import track
 
-    from mermaide_pl.experiments.records import write_rows
+    from mermaide_pl.evaluation.records import write_rows
 
     points = [("tasks", M, 200, 1) for M in TASKS] + [("steps", 16, T, 1) for T in STEPS]
     points += [("chunks", CHUNKED[0], 200, CHUNKED[1])]

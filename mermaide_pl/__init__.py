@@ -1,6 +1,6 @@
 """MERMAIDE on PyTorch Lightning: a principal that meta-learns to steer learning agents."""
 
-from mermaide_pl.evaluation import evaluate
+from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.live import LivePrincipal
 from mermaide_pl.meta_learning.datamodule import TaskDataModule

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from mermaide_pl.evaluation.records import read_rows
+from mermaide_pl.evaluation.tables import interval_text
 from mermaide_pl.experiments.comparison_settings import load_comparison
 from mermaide_pl.experiments.comparison_summary import summary_page
-from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.runtime.checkpoints import PRETRAINED, pretrained_names
-from mermaide_pl.score_table import interval_text
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"

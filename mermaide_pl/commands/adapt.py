@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
-from mermaide_pl.evaluation import make_place
 from mermaide_pl.experiments.one_agent import adapt_by_playing, adapt_from_histories
 from mermaide_pl.populations.files import load_populations
 from mermaide_pl.runtime.checkpoints import read_checkpoint

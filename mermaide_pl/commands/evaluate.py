@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import get_args
 
 from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
-from mermaide_pl.evaluation import evaluate, make_place
+from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations.files import load_populations
 from mermaide_pl.runtime.checkpoints import read_checkpoint

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.config.output_paths import make_folder
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.evaluation import make_folder
 from mermaide_pl.experiments import EXPERIMENTS
 from mermaide_pl.runtime.console import say
 from mermaide_pl.runtime.run_folders import occupied

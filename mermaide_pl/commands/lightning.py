@@ -19,7 +19,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
 from mermaide_pl.config.validation import check_precision
 from mermaide_pl.config.yaml_files import PARSER_MODE, file_names, read_yaml
-from mermaide_pl.experiments.fine_tuning import (
+from mermaide_pl.evaluation.fine_tuning_report import (
     check_start,
     populations_to_report,
     report_fine_tuning,

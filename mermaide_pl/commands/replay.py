@@ -11,7 +11,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mermaide_pl.commands.parser import PlainParser
-from mermaide_pl.experiments.replay import Replayed, SkippedStep
+from mermaide_pl.evaluation.replay import Replayed, SkippedStep
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations.files import load_populations
 from mermaide_pl.runtime.console import console

@@ -12,9 +12,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from mermaide_pl.config.output_paths import make_folder
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.contest import Scores, adapted_player, play_unseen, the_same, unseen_agents
-from mermaide_pl.evaluation import NUM_TUNING_AGENTS, make_folder
+from mermaide_pl.evaluation.baselines import best_of
+from mermaide_pl.evaluation.paired_evaluation import (
+    Scores,
+    adapted_player,
+    play_unseen,
+    the_same,
+    unseen_agents,
+)
+from mermaide_pl.evaluation.protocol import NUM_TUNING_AGENTS
+from mermaide_pl.evaluation.records import Row, write_rows
+from mermaide_pl.evaluation.tables import SUMMARIES
 from mermaide_pl.experiments.comparison_settings import (
     YARDSTICKS,
     Comparison,
@@ -23,7 +33,6 @@ from mermaide_pl.experiments.comparison_settings import (
 )
 from mermaide_pl.experiments.comparison_table import SCORES, report
 from mermaide_pl.experiments.inner_loop_choice import choose_inner_loop
-from mermaide_pl.experiments.records import Row, write_rows
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.fit import agent_steps, is_made_by, train
@@ -40,8 +49,6 @@ from mermaide_pl.runtime.checkpoints import (
     write_checkpoint,
 )
 from mermaide_pl.runtime.run_folders import occupied
-from mermaide_pl.score_table import SUMMARIES
-from mermaide_pl.yardsticks import best_of
 
 _LOGGER = logging.getLogger(__name__)
 _PRINCIPAL, _TRAINING, _SETTINGS = "principal.ckpt", "training.json", "settings.json"

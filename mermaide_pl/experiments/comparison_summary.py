@@ -11,11 +11,11 @@ from rich.box import MARKDOWN, SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from mermaide_pl.experiments.records import Row
+from mermaide_pl.evaluation.records import Row
+from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES, interval_text
 from mermaide_pl.metrics.normalised_return import LEAST_GAIN
 from mermaide_pl.runtime.console import console as literal_console
 from mermaide_pl.runtime.console import markdown, markdown_code
-from mermaide_pl.score_table import ALL, MEAN, SUMMARIES, interval_text
 
 CONDITION = ("trained_on", "observation", "cost")
 QUANTITIES = ("normalised_return", "return", "alignment", "intervention_rate")

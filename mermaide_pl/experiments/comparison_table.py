@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from mermaide_pl.evaluation.records import Row, read_rows, write_rows
+from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES
 from mermaide_pl.experiments.comparison_settings import YARDSTICKS, Condition
 from mermaide_pl.experiments.comparison_summary import (
     CONDITION,
@@ -20,7 +22,6 @@ from mermaide_pl.experiments.comparison_summary import (
     print_summary,
     summary_page,
 )
-from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_family_matrix, draw_frontier, draw_method_scores
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.metrics.intervals import (
@@ -32,7 +33,6 @@ from mermaide_pl.metrics.intervals import (
 from mermaide_pl.metrics.normalised_return import undefined_because
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.console import console as literal_console
-from mermaide_pl.score_table import ALL, MEAN, SUMMARIES
 
 _LOGGER = logging.getLogger(__name__)
 SCORES = "scores.csv"

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mermaide_pl.agents import UCB
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.experiments.records import Row, read_rows, write_rows
+from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_alignment_curves, draw_pull_maps
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mermaide_pl.contest import adapted_player
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.experiments.records import Row
+from mermaide_pl.evaluation.paired_evaluation import adapted_player
+from mermaide_pl.evaluation.records import Row
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import TaskBatch

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.experiments.populations import POPULATIONS
-from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_episode, draw_timing
 from mermaide_pl.figures.intervention_rate import mean_and_interval
 from mermaide_pl.figures.style import save_png

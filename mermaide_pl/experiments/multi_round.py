@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn.utils import vector_to_parameters
 
 from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.experiments.brief_training import train_briefly
 from mermaide_pl.experiments.followers import (
     NUM_ARMS,
@@ -36,7 +37,6 @@ from mermaide_pl.experiments.followers import (
     play_adapted,
 )
 from mermaide_pl.experiments.parameter_path import ParameterPath, Plane
-from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_meta_training
 from mermaide_pl.figures.style import save_png, shots_label
 from mermaide_pl.game import Game

@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.episodes import Episode, support_of
-from mermaide_pl.evaluation import evaluate, make_place
+from mermaide_pl.evaluation.loading import check_arms, training_population
+from mermaide_pl.evaluation.protocol import evaluate
+from mermaide_pl.evaluation.tables import Row
 from mermaide_pl.game import Game
 from mermaide_pl.histories import read_histories
 from mermaide_pl.meta_learning.meta_step import Support, adapt_to_groups
@@ -26,8 +29,6 @@ from mermaide_pl.runtime.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from mermaide_pl.score_table import Row
-from mermaide_pl.trained import check_arms, training_population
 
 
 @dataclass(frozen=True)

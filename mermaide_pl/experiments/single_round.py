@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from rich.progress import Progress
 
+from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.experiments.brief_training import train_briefly
 from mermaide_pl.experiments.followers import (
     NUM_ARMS,
@@ -31,7 +32,6 @@ from mermaide_pl.experiments.followers import (
     mean_equilibrium,
     play_adapted,
 )
-from mermaide_pl.experiments.records import Row, read_rows, write_rows
 from mermaide_pl.figures import draw_adaptation_curves
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game, PartialInformation

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mermaide_pl.evaluation.tables import SUMMARIES
 from mermaide_pl.figures.style import (
     COLUMN_WIDTH,
     DOTS_PER_INCH,
@@ -17,7 +18,6 @@ from mermaide_pl.figures.style import (
     literal,
     shots_label,
 )
-from mermaide_pl.score_table import SUMMARIES
 
 
 def draw_family_matrix(rows: Sequence[Mapping[str, Any]], method: str) -> Figure:

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mermaide_pl.evaluation.tables import LEARNED, MEAN, method_label
 from mermaide_pl.figures.style import (
     BLACK,
     FONT_SIZE,
@@ -22,7 +23,6 @@ from mermaide_pl.figures.style import (
     new_grid,
     series_style,
 )
-from mermaide_pl.score_table import LEARNED, MEAN, method_label
 
 _FIXED = {"oracle": BLACK, "burst": GREY, "periodic": GREY, "random": GREY}
 _MARKERS = {

@@ -14,8 +14,18 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 from rich.progress import Progress
 
+from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import check_count, check_number, printable
-from mermaide_pl.evaluation import evaluate, make_place
+from mermaide_pl.evaluation.loading import training_population
+from mermaide_pl.evaluation.protocol import evaluate
+from mermaide_pl.evaluation.tables import (
+    LEARNED,
+    QUANTITIES,
+    Row,
+    interval_text,
+    method_label,
+    undefined,
+)
 from mermaide_pl.experiments.intervention_timing import (
     episode_of,
     median_agent,
@@ -38,15 +48,6 @@ from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.console import console
 from mermaide_pl.runtime.run_summary import setting_rows
-from mermaide_pl.score_table import (
-    LEARNED,
-    QUANTITIES,
-    Row,
-    interval_text,
-    method_label,
-    undefined,
-)
-from mermaide_pl.trained import training_population
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _DOTS_PER_INCH = 300  # sharp on fine screens too

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ScalarEvent
 
-from mermaide_pl.score_table import QUANTITIES, REASON, Row
+from mermaide_pl.evaluation.tables import QUANTITIES, REASON, Row
 
 Curve = list[tuple[int, float]]
 _EVENTS = "events.out.tfevents.*"

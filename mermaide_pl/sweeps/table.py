@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from mermaide_pl.config.trusted_imports import imports
-from mermaide_pl.experiments.records import Row, write_rows
+from mermaide_pl.evaluation.records import Row, write_rows
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.figures.sweep_trials import draw_sweep
 from mermaide_pl.runtime.console import console, say

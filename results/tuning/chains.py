@@ -8,8 +8,8 @@ the state in which the one before ended. Writes ``results/tuning/chains.csv``.
 from pathlib import Path
 
 from mermaide_pl import MermaideModule
-from mermaide_pl.contest import adapted_player, play_unseen, unseen_agents
-from mermaide_pl.experiments.records import write_rows
+from mermaide_pl.evaluation.paired_evaluation import adapted_player, play_unseen, unseen_agents
+from mermaide_pl.evaluation.records import write_rows
 from mermaide_pl.populations.files import load_population
 
 RESULTS = Path("results")

@@ -17,6 +17,7 @@ from bad_inputs import at, check_line, files, hunt
 from hypothesis import strategies as st
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.evaluation.loading import read_principals
 from mermaide_pl.game import Game
 from mermaide_pl.live import LivePrincipal
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
@@ -24,7 +25,6 @@ from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import Architecture
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY
-from mermaide_pl.trained import read_principals
 
 
 def saved(content: object) -> bytes:

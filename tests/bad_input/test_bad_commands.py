@@ -10,7 +10,7 @@ from bad_inputs import KINDS, TEXT, Bad, damaged_text, hunt, mutated, refuse
 from hypothesis import strategies as st
 from test_bad_checkpoints import GOOD, saved
 
-from mermaide_pl import evaluation
+from mermaide_pl.evaluation import protocol as evaluation
 
 POPULATION = {"families": [{"rule": "UCB", "hyper_parameters": {"beta": [0.2]}}], "num_arms": 3}
 FIT = {

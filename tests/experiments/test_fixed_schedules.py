@@ -5,6 +5,7 @@ import torch
 
 from mermaide_pl.agents import UCB, Family, GaussianReward
 from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments import EXPERIMENTS, fixed_schedules
 from mermaide_pl.experiments.fixed_schedules import (
     BETAS,
@@ -19,7 +20,6 @@ from mermaide_pl.experiments.fixed_schedules import (
     same_budget,
     shares_of,
 )
-from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.populations import TaskBatch, task_seed
 from mermaide_pl.principals import InitialBurst, NoIntervention
 

@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 
+from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments import EXPERIMENTS, intervention_timing
 from mermaide_pl.experiments.intervention_timing import (
     episode_of,
@@ -11,7 +12,6 @@ from mermaide_pl.experiments.intervention_timing import (
     rates_by_quarter,
 )
 from mermaide_pl.experiments.populations import POPULATIONS
-from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
+from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments import EXPERIMENTS, multi_round
 from mermaide_pl.experiments.followers import mean_equilibrium, play_adapted
 from mermaide_pl.experiments.multi_round import (
@@ -19,7 +20,6 @@ from mermaide_pl.experiments.multi_round import (
     summarise,
 )
 from mermaide_pl.experiments.parameter_path import ParameterPath, Plane
-from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.game.equilibrium import equilibrium_level, population_equilibrium
 
 TINY = Effort(

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mermaide_pl import evaluation
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.evaluation import evaluate
+from mermaide_pl.evaluation import protocol as evaluation
+from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.experiments.one_agent import OneAgent, adapt_by_playing, adapt_from_histories
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory

@@ -4,9 +4,9 @@ from itertools import product
 import pytest
 import torch
 
+from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments import EXPERIMENTS, single_round
 from mermaide_pl.experiments.followers import mean_equilibrium
-from mermaide_pl.experiments.records import read_rows
 from mermaide_pl.experiments.single_round import (
     EXPLORING,
     INNER_RATES,

@@ -6,8 +6,9 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from mermaide_pl import AgentFamily, Game, MermaideModule, Population, TaskDataModule, evaluation
+from mermaide_pl import AgentFamily, Game, MermaideModule, Population, TaskDataModule
 from mermaide_pl.agents import UCB, EpsilonGreedy
+from mermaide_pl.evaluation import protocol as evaluation
 from mermaide_pl.principals import Architecture
 
 

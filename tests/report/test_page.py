@@ -14,9 +14,9 @@ from matplotlib.image import imread
 from mermaide_pl import AgentFamily, MermaideModule, Population
 from mermaide_pl.agents import UCB, EpsilonGreedy, Softmax
 from mermaide_pl.cli import main
-from mermaide_pl.evaluation import evaluate
+from mermaide_pl.evaluation.protocol import evaluate
+from mermaide_pl.evaluation.tables import QUANTITIES
 from mermaide_pl.report import page, write_report
-from mermaide_pl.score_table import QUANTITIES
 
 SECTIONS = ["scores", "learning", "timing", "episode", "settings"]
 RESULTS = json.loads((Path(__file__).parents[2] / "results" / "quickstart.json").read_text())

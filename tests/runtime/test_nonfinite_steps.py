@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mermaide_pl.agents import UCB
 from mermaide_pl.cli import main
-from mermaide_pl.experiments.replay import SkippedStep
+from mermaide_pl.evaluation.replay import SkippedStep
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.datamodule import TaskDataModule

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import LearningRule
+from mermaide_pl.evaluation.loading import check_arms, training_population
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.nonfinite_steps import REPLAY_KEY
-from mermaide_pl.trained import check_arms, training_population
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import check_count, check_number
-from mermaide_pl.contest import UNTUNED, Contest, PopulationScores
+from mermaide_pl.evaluation.loading import check_arms, read_principals
+from mermaide_pl.evaluation.paired_evaluation import UNTUNED, Contest, PopulationScores
+from mermaide_pl.evaluation.tables import LEARNED, REASON, Row, print_table
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.metrics.normalised_return import normalised_return
@@ -24,8 +27,6 @@ from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import checkpoint_path
 from mermaide_pl.runtime.console import console as literal_console
 from mermaide_pl.runtime.distributed import processes
-from mermaide_pl.score_table import LEARNED, REASON, Row, print_table
-from mermaide_pl.trained import check_arms, read_principals
 
 NUM_TUNING_AGENTS = 300
 
@@ -132,47 +133,6 @@ def _print_places(
     if any(run.glob("events.out.tfevents.*")):
         places.append(f"curves: tensorboard --logdir {run}")
     console.print("   ".join(places), soft_wrap=True)
-
-
-def make_folder(out: Path, given: str | Path | None = None) -> None:
-    """Make a folder for results.
-
-    Args:
-        out: the folder.
-        given: as the user named it.
-
-    Raises:
-        ValueError: if there can be no such folder.
-    """
-    if given == "":
-        raise ValueError("--out is empty, it must be a folder")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out} is a file, it must be a folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--out {out} cannot be written: {error.strerror}") from None
-
-
-def make_place(out: Path, inputs: Sequence[str | Path] = ()) -> None:
-    """Make the folder of a file that will be written.
-
-    Args:
-        out: the file.
-        inputs: files that it must not take the place of.
-
-    Raises:
-        ValueError: if there can be no such file.
-    """
-    for path in map(Path, inputs):
-        if out.exists() and path.exists() and out.samefile(path):
-            raise ValueError(f"--out {out} is an input itself, {path}: choose another file")
-    if out.is_dir():
-        raise ValueError(f"--out {out} is a folder, it must be a file")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--out {out} cannot be written: {error}") from None
 
 
 def _check_numbers(

@@ -8,12 +8,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from mermaide_pl import contest, evaluation
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.commands.lightning import configured
-from mermaide_pl.contest import Scores
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.evaluation import evaluate
+from mermaide_pl.evaluation import paired_evaluation as contest
+from mermaide_pl.evaluation import protocol as evaluation
+from mermaide_pl.evaluation.baselines import best_of
+from mermaide_pl.evaluation.paired_evaluation import Scores
+from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation
@@ -38,7 +40,6 @@ from mermaide_pl.principals import (
     Player,
 )
 from mermaide_pl.principals.grids import burst_grid, oracle_grid, periodic_grid, random_grid
-from mermaide_pl.yardsticks import best_of
 
 GAME = Game(num_arms=3, num_steps=8, cost=0.4)
 TRAIN = Population([AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})], num_arms=3)

@@ -1,6 +1,6 @@
 import pytest
 
-from mermaide_pl.experiments.records import read_rows, write_rows
+from mermaide_pl.evaluation.records import read_rows, write_rows
 
 
 def test_rows_come_back(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from mermaide_pl.score_table import QUANTITIES, interval_text, method_label, print_table
+from mermaide_pl.evaluation.tables import QUANTITIES, interval_text, method_label, print_table
 
 
 def test_a_learned_method_is_named_with_its_shots():

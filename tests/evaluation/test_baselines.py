@@ -2,6 +2,7 @@ import pytest
 
 from mermaide_pl.agents import UCB, BestResponse, NoiseFreeReward
 from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.evaluation.baselines import best_of
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, FixedRewards, Population, SecondBestTarget
 from mermaide_pl.principals import (
@@ -13,7 +14,6 @@ from mermaide_pl.principals import (
     RandomlyIntervene,
 )
 from mermaide_pl.principals.grids import burst_grid, oracle_grid, periodic_grid, random_grid
-from mermaide_pl.yardsticks import best_of
 
 LEARNERS = Population([AgentFamily(UCB, {"beta": [0.2, 0.5]})], num_arms=3)
 # a follower that must be paid 0.2 on each step

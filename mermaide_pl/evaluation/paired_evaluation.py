@@ -12,6 +12,7 @@ import torch
 from rich.progress import Progress, TaskID
 
 from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.evaluation.baselines import best_of
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -20,7 +21,6 @@ from mermaide_pl.populations import Population, TaskBatch
 from mermaide_pl.principals import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.principals.grids import oracle_grid, schedule_grids
 from mermaide_pl.runtime.distributed import Share
-from mermaide_pl.yardsticks import best_of
 
 _CHUNK = 250  # agents played at once, bounds the memory
 UNTUNED: dict[str, Player] = {"no intervention": NoIntervention(), "always": AlwaysIntervene()}

@@ -1,0 +1,47 @@
+"""Folders and files that a command is asked to write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def make_folder(out: Path, given: str | Path | None = None) -> None:
+    """Make a folder for results.
+
+    Args:
+        out: the folder.
+        given: as the user named it.
+
+    Raises:
+        ValueError: if there can be no such folder.
+    """
+    if given == "":
+        raise ValueError("--out is empty, it must be a folder")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file, it must be a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written: {error.strerror}") from None
+
+
+def make_place(out: Path, inputs: Sequence[str | Path] = ()) -> None:
+    """Make the folder of a file that will be written.
+
+    Args:
+        out: the file.
+        inputs: files that it must not take the place of.
+
+    Raises:
+        ValueError: if there can be no such file.
+    """
+    for path in map(Path, inputs):
+        if out.exists() and path.exists() and out.samefile(path):
+            raise ValueError(f"--out {out} is an input itself, {path}: choose another file")
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder, it must be a file")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written: {error}") from None
