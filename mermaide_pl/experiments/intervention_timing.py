@@ -6,23 +6,25 @@ its most probable level, without adaptation (0 shots).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
+from mermaide_pl.evaluation.timing import (
+    episode_of,
+    median_agent,
+    play,
+    rate_rows,
+    rates_by_quarter,
+)
 from mermaide_pl.experiments.populations import POPULATIONS
 from mermaide_pl.figures import draw_episode, draw_timing
-from mermaide_pl.figures.intervention_rate import mean_and_interval
 from mermaide_pl.figures.style import save_png
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
-from mermaide_pl.populations import Population, TaskBatch
-from mermaide_pl.principals import GreedyPlayer
 
 _PRINCIPAL = "mixed-partial"
 _NAMES = (
@@ -72,71 +74,6 @@ def run(out: Path, quick: bool, seed: int) -> str:
     return (
         f"fig6: intervention rate by quarters of the episode: {phases} ({num_agents} agents each)."
     )
-
-
-def play(module: MermaideModule, tasks: TaskBatch) -> Trajectory:
-    """One episode with each task, at 0 shots, axes [M, 1, T]."""
-    player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 0))
-    return rollout(tasks, player, module.game, stream="query", num_episodes=1)
-
-
-def median_agent(played: Trajectory) -> int:
-    """Number of the agent with the median return, the lower one of two, from [M, B, T]."""
-    returns = played.returns.double().mean(1)
-    return int(returns.argsort(stable=True)[(len(returns) - 1) // 2])
-
-
-def episode_of(
-    module: MermaideModule, population: Population, number: int, seed: int
-) -> tuple[Trajectory, Tensor | None]:
-    """The episode with one agent, and what was foreseen in it.
-
-    Args:
-        module: the principal.
-        population: of the agent.
-        number: of the agent in the test split.
-        seed: of the agents.
-
-    Returns:
-        The episode, axes [1, 1, T], and forecasts, float [1, 1, T, L, A], principal labels; None
-        without a world model.
-    """
-    tasks = population.sample([number], split="test", seed=seed)
-    played = play(module, tasks)
-    with torch.no_grad():
-        return played, module.principal(module.adapted_weights(tasks, 0), played).arm_logits
-
-
-def rates_by_quarter(played: Trajectory) -> list[float]:
-    """Share of episodes with an intervention in each quarter of the steps, from [M, B, T]."""
-    return [
-        quarter.double().mean().item() for quarter in (played.levels > 0).tensor_split(4, dim=2)
-    ]
-
-
-def rate_rows(played: Mapping[str, Trajectory]) -> list[Row]:
-    """Shares of episodes at every step, the rows that `draw_timing` draws.
-
-    Args:
-        played: name of a population to episodes with its agents, [M, B, T].
-    """
-    rows = []
-    for name, trajectory in played.items():
-        quantities = {
-            "intervention_rate": trajectory.levels > 0,
-            "alignment": trajectory.aligned,
-        }
-        columns = {
-            f"{quantity}_{bound}": values
-            for quantity, happened in quantities.items()
-            for bound, values in zip(
-                ("mean", "low", "high"), mean_and_interval(happened), strict=True
-            )
-        }
-        for step in range(trajectory.levels.shape[-1]):
-            row: Row = {"population": name, "step": step + 1}
-            rows.append(row | {name: round(v[step].item(), 4) for name, v in columns.items()})
-    return rows
 
 
 def _episode_rows(played: Trajectory, arm_logits: Tensor | None) -> list[Row]:

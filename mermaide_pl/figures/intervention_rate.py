@@ -4,36 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from mermaide_pl.figures.style import label_axes, legend_above, new_figure, series_style
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.metrics.intervals import NORMAL_QUANTILE
-
-
-def mean_and_interval(happened: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Share of episodes in which something happened at each step, with its 95% interval.
-
-    Equation:
-        mean_t = mean_m p_mt,  half width = 1.96 * sd_m(p_mt) / sqrt(M),  p_mt = mean_b x_mbt
-
-    Episodes with one agent are alike, so agents are the sample. The interval is the normal
-    approximation, cut to [0, 1]; of a single agent nothing can be said, its interval is nan.
-
-    Args:
-        happened: bool [M, B, T].
-
-    Returns:
-        Mean, low and high, float64 [T].
-    """
-    per_agent = happened.double().mean(1)
-    mean, num_agents = per_agent.mean(0), len(per_agent)
-    if num_agents == 1:
-        return mean, torch.full_like(mean, torch.nan), torch.full_like(mean, torch.nan)
-    half = NORMAL_QUANTILE * per_agent.std(0) / num_agents**0.5
-    return mean, (mean - half).clamp(min=0.0), (mean + half).clamp(max=1.0)
+from mermaide_pl.metrics.intervals import mean_and_interval
 
 
 def draw_intervention_rate(played: Mapping[str, Trajectory]) -> Figure:

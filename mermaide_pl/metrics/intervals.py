@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
+import torch
+from torch import Tensor
 
 _NUM_RESAMPLES = 2000
 # 0.975 quantiles: of Student's t for 1, 2, ... 9 degrees of freedom, and of the normal
@@ -27,6 +29,29 @@ def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, flo
     """
     low, high = np.percentile(resample(len(values), seed) @ values, [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
+
+
+def mean_and_interval(happened: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Share of episodes in which something happened at each step, with its 95% interval.
+
+    Equation:
+        mean_t = mean_m p_mt,  half width = 1.96 * sd_m(p_mt) / sqrt(M),  p_mt = mean_b x_mbt
+
+    Episodes with one agent are alike, so agents are the sample. The interval is the normal
+    approximation, cut to [0, 1]; of a single agent nothing can be said, its interval is nan.
+
+    Args:
+        happened: bool [M, B, T].
+
+    Returns:
+        Mean, low and high, float64 [T].
+    """
+    per_agent = happened.double().mean(1)
+    mean, num_agents = per_agent.mean(0), len(per_agent)
+    if num_agents == 1:
+        return mean, torch.full_like(mean, torch.nan), torch.full_like(mean, torch.nan)
+    half = NORMAL_QUANTILE * per_agent.std(0) / num_agents**0.5
+    return mean, (mean - half).clamp(min=0.0), (mean + half).clamp(max=1.0)
 
 
 def student_mean(values: Sequence[float]) -> tuple[float, float, float]:

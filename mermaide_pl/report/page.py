@@ -26,7 +26,7 @@ from mermaide_pl.evaluation.tables import (
     method_label,
     undefined,
 )
-from mermaide_pl.experiments.intervention_timing import (
+from mermaide_pl.evaluation.timing import (
     episode_of,
     median_agent,
     play,

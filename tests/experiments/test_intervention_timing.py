@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from mermaide_pl.evaluation.records import read_rows
-from mermaide_pl.experiments import EXPERIMENTS, intervention_timing
-from mermaide_pl.experiments.intervention_timing import (
+from mermaide_pl.evaluation.timing import (
     episode_of,
     median_agent,
     play,
     rates_by_quarter,
 )
+from mermaide_pl.experiments import EXPERIMENTS, intervention_timing
 from mermaide_pl.experiments.populations import POPULATIONS
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mermaide_pl.figures import draw_intervention_rate
-from mermaide_pl.figures.intervention_rate import mean_and_interval
+from mermaide_pl.metrics.intervals import mean_and_interval
 from mermaide_pl.game.trajectory import Trajectory
 
 # two agents, two episodes each, three steps
