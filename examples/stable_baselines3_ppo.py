@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from mermaide_pl import Game, Population, evaluate, load_pretrained
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.environments import BanditVectorEnv
+from mermaide_pl.deployment.gym_env import BanditVectorEnv
 from mermaide_pl.populations.files import load_population, load_populations
 from mermaide_pl.principals import FunctionPlayer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
-from mermaide_pl.experiments.one_agent import adapt_by_playing, adapt_from_histories
+from mermaide_pl.deployment.adapt_to_agent import adapt_by_playing, adapt_from_histories
 from mermaide_pl.populations.files import load_populations
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.console import say

@@ -108,7 +108,7 @@ class GreedyPlayer(LearnedPlayer):
 class FunctionPlayer(Player):
     """Plays any function of the features of `Tallies`: a principal that was learned elsewhere.
 
-    The features are those that `mermaide_pl.environments` shows.
+    The features are those that `mermaide_pl.deployment.gym_env` shows.
 
     Args:
         function: features of N episodes, float32 [N, F], to their levels, integers [N].

@@ -17,9 +17,9 @@ from bad_inputs import at, check_line, files, hunt
 from hypothesis import strategies as st
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.deployment.live import LivePrincipal
 from mermaide_pl.evaluation.loading import read_principals
 from mermaide_pl.game import Game
-from mermaide_pl.live import LivePrincipal
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population

@@ -10,8 +10,8 @@ from bad_inputs import TEXT, Bad, check_line, hunt
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from mermaide_pl.deployment.logs import read_histories
 from mermaide_pl.game import FullInformation, Game
-from mermaide_pl.histories import read_histories
 
 GAME = Game(num_arms=3, num_steps=4)
 SEES_REWARDS = Game(num_arms=3, num_steps=4, observation=FullInformation())

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from mermaide_pl.figures import draw_intervention_rate
-from mermaide_pl.metrics.intervals import mean_and_interval
 from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.metrics.intervals import mean_and_interval
 
 # two agents, two episodes each, three steps
 LEVELS = torch.tensor([[[1, 0, 2], [1, 0, 0]], [[1, 1, 0], [0, 1, 0]]])

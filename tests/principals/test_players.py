@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB, EpsilonGreedy
+from mermaide_pl.deployment.gym_env import BanditVectorEnv
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.environments import BanditVectorEnv
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import FunctionPlayer, InitialBurst, Tallies

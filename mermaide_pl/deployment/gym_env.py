@@ -1,7 +1,7 @@
 """The game as environments of Gymnasium, on which other algorithms can learn to be the principal.
 
 Importing this module registers ``mermaide/Bandit-v0``; Gymnasium also imports it by itself for
-``gymnasium.make("mermaide_pl.environments:mermaide/Bandit-v0")``, and so does `make_vec`.
+``gymnasium.make("mermaide_pl.deployment.gym_env:mermaide/Bandit-v0")``, and so does `make_vec`.
 
 An episode is one game of T steps with one agent, and every reset meets another agent.
 
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from mermaide_pl.config.validation import check_levels, whole_number
-from mermaide_pl.encounters import NUM_TASKS, Encounter, Setting
+from mermaide_pl.deployment.vector_episode import NUM_TASKS, Encounter, Setting
 from mermaide_pl.game import Game
 from mermaide_pl.populations import Population, Split
 
@@ -37,7 +37,7 @@ try:
     import gymnasium
 except ModuleNotFoundError:
     raise ModuleNotFoundError(
-        "mermaide_pl.environments needs Gymnasium: pip install 'mermaide-pl[gym]'"
+        "mermaide_pl.deployment.gym_env needs Gymnasium: pip install 'mermaide-pl[gym]'"
     ) from None
 from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Discrete

@@ -4,7 +4,7 @@ from dataclasses import fields
 import pytest
 import torch
 
-from mermaide_pl.episodes import Episode, support_of
+from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
 

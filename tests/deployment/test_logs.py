@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mermaide_pl.episodes import Episode
+from mermaide_pl.deployment.logged_episode import Episode
+from mermaide_pl.deployment.logs import read_histories
 from mermaide_pl.game import FullInformation, Game
-from mermaide_pl.histories import read_histories
 
 GAME = Game(num_arms=3, num_steps=4, bonuses=(0.0, 0.5, 1.0), cost=0.4)
 SEES_REWARDS = Game(num_arms=3, num_steps=4, observation=FullInformation())

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from mermaide_pl.config.validation import LARGEST_REWARD, check_number, whole_number
-from mermaide_pl.episodes import Episode
+from mermaide_pl.deployment.logged_episode import Episode
 from mermaide_pl.game import Game
 from mermaide_pl.principals import Past
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.config.validation import LARGEST_REWARD, check_number, one_line, whole_number
-from mermaide_pl.episodes import Episode, support_of
+from mermaide_pl.deployment.live_state import LiveState
+from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.game.randomness import task_uniforms
 from mermaide_pl.game.trajectory import relabel_target_first
-from mermaide_pl.live_state import LiveState
 from mermaide_pl.meta_learning.meta_step import adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.native.build import check_kernel

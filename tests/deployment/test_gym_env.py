@@ -20,10 +20,10 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mermaide_pl import environments
 from mermaide_pl.agents import UCB, EpsilonGreedy, GaussianThompson
+from mermaide_pl.deployment import gym_env as environments
+from mermaide_pl.deployment.gym_env import ENVIRONMENT_ID, BanditEnv, BanditVectorEnv
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.environments import ENVIRONMENT_ID, BanditEnv, BanditVectorEnv
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principals import Player, Table, Tallies
@@ -317,7 +317,7 @@ def test_gymnasiums_wrappers_count_whole_episodes():
     assert infos["episode"]["l"].tolist() == [12] * 4
 
 
-@pytest.mark.parametrize("prefix", ["", "mermaide_pl.environments:"])
+@pytest.mark.parametrize("prefix", ["", "mermaide_pl.deployment.gym_env:"])
 def test_it_is_found_by_name(prefix):
     name = prefix + ENVIRONMENT_ID
     assert gymnasium.make(name).reset(seed=0)[0].shape == (77,)
@@ -342,9 +342,9 @@ def test_without_gymnasium_it_says_what_is_missing(monkeypatch):
 def test_the_package_needs_no_gymnasium_and_gymnasium_imports_the_environment():
     code = (
         "import sys; sys.modules['gymnasium'] = None\n"
-        "import mermaide_pl.cli; assert 'mermaide_pl.environments' not in sys.modules\n"
+        "import mermaide_pl.cli; assert 'mermaide_pl.deployment.gym_env' not in sys.modules\n"
         "del sys.modules['gymnasium']; import gymnasium\n"
-        "print(gymnasium.make('mermaide_pl.environments:mermaide/Bandit-v0').reset()[0].shape)"
+        "print(gymnasium.make('mermaide_pl.deployment.gym_env:mermaide/Bandit-v0').reset()[0].shape)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(77,)"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mermaide_pl.config.validation import one_line
-from mermaide_pl.episodes import Episode
+from mermaide_pl.deployment.logged_episode import Episode
 from mermaide_pl.game import Game
 
 REQUIRED = ("episode", "step", "arm", "intervention")

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import check_count, check_number
-from mermaide_pl.episodes import Episode, support_of
+from mermaide_pl.deployment.logged_episode import Episode, support_of
+from mermaide_pl.deployment.logs import read_histories
 from mermaide_pl.evaluation.loading import check_arms, training_population
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.evaluation.tables import Row
 from mermaide_pl.game import Game
-from mermaide_pl.histories import read_histories
 from mermaide_pl.meta_learning.meta_step import Support, adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import LowVarianceCurvature

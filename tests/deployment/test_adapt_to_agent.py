@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB, EpsilonGreedy
+from mermaide_pl.deployment.adapt_to_agent import OneAgent, adapt_by_playing, adapt_from_histories
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation import protocol as evaluation
 from mermaide_pl.evaluation.protocol import evaluate
-from mermaide_pl.experiments.one_agent import OneAgent, adapt_by_playing, adapt_from_histories
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.adaptation import (

@@ -1,0 +1,1 @@
+"""Deployment: a trained principal beside a learner that runs elsewhere, or in its logs."""
