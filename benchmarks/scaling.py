@@ -95,7 +95,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Time per agent step and memory, each against the amount of work."""
     from matplotlib.figure import Figure
 
-    from mermaide_pl.figures.style import save_png
+    from mermaide_pl.reporting.figures.style import save_png
 
     figure = Figure(figsize=(9.0, 3.0), dpi=150, layout="constrained")
     by_tasks, by_steps, by_memory = figure.subplots(1, 3)

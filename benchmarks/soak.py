@@ -30,7 +30,7 @@ from w1 import machine
 from mermaide_pl import LivePrincipal
 from mermaide_pl.cli import main as mermaide
 from mermaide_pl.evaluation.records import Row, write_rows
-from mermaide_pl.figures.style import label_axes, new_figure, save_png, series_style
+from mermaide_pl.reporting.figures.style import label_axes, new_figure, save_png, series_style
 from mermaide_pl.runtime.atomic_files import write_whole
 
 CONFIG, POPULATION = Path("conf/quickstart.yaml"), Path("conf/population/unseen_ucb.yaml")

@@ -9,8 +9,8 @@ from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.populations.files import load_populations
-from mermaide_pl.report import write_report
-from mermaide_pl.report.run_files import RunFiles
+from mermaide_pl.reporting.report import write_report
+from mermaide_pl.reporting.report.run_files import RunFiles
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.console import say
 

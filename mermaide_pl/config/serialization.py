@@ -21,6 +21,7 @@ _MOVED = {
     "advantages": "objectives",
     "meta_step": "meta_learning",
     "tasks": "populations",
+    "figures": "reporting",
     "principal": "principals",
 }
 """Where the modules of earlier versions are now."""

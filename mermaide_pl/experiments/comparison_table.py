@@ -22,8 +22,6 @@ from mermaide_pl.experiments.comparison_summary import (
     print_summary,
     summary_page,
 )
-from mermaide_pl.figures import draw_family_matrix, draw_frontier, draw_method_scores
-from mermaide_pl.figures.style import save_png
 from mermaide_pl.metrics.intervals import (
     interquartile_mean,
     probability_of_improvement,
@@ -31,6 +29,8 @@ from mermaide_pl.metrics.intervals import (
     student_mean,
 )
 from mermaide_pl.metrics.normalised_return import undefined_because
+from mermaide_pl.reporting.figures import draw_family_matrix, draw_frontier, draw_method_scores
+from mermaide_pl.reporting.figures.style import save_png
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.console import console as literal_console
 

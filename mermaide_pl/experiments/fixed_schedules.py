@@ -21,12 +21,12 @@ from torch import Tensor
 from mermaide_pl.agents import UCB
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
-from mermaide_pl.figures import draw_alignment_curves, draw_pull_maps
-from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game
 from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.populations import AgentFamily, FixedRewards, FixedTarget, Population
 from mermaide_pl.principals import InitialBurst, NoIntervention, Periodic, Player
+from mermaide_pl.reporting.figures import draw_alignment_curves, draw_pull_maps
+from mermaide_pl.reporting.figures.style import save_png
 
 FIG4_REWARDS = (0.16, 0.11, 0.66, 0.14, 0.20, 0.37, 0.82, 0.10, 0.84, 0.10)
 FIG5_REWARDS = (0.32, 0.67, 0.13, 0.72, 0.29, 0.18, 0.59, 0.02, 0.83, 0.01)

@@ -20,11 +20,11 @@ from mermaide_pl.evaluation.timing import (
     rates_by_quarter,
 )
 from mermaide_pl.experiments.populations import POPULATIONS
-from mermaide_pl.figures import draw_episode, draw_timing
-from mermaide_pl.figures.style import save_png
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
+from mermaide_pl.reporting.figures import draw_episode, draw_timing
+from mermaide_pl.reporting.figures.style import save_png
 
 _PRINCIPAL = "mixed-partial"
 _NAMES = (

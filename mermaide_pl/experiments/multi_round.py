@@ -37,8 +37,6 @@ from mermaide_pl.experiments.followers import (
     play_adapted,
 )
 from mermaide_pl.experiments.parameter_path import ParameterPath, Plane
-from mermaide_pl.figures import draw_meta_training
-from mermaide_pl.figures.style import save_png, shots_label
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_level
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation
@@ -49,6 +47,8 @@ from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Architecture, LearnedPlayer, NoWorldModel, SharedForecast
+from mermaide_pl.reporting.figures import draw_meta_training
+from mermaide_pl.reporting.figures.style import save_png, shots_label
 
 POPULATION = followers(largest_delta=1.5)
 GAME = Game(num_arms=NUM_ARMS, num_steps=100, bonuses=(0.0, 0.5, 1.0), cost=0.5)

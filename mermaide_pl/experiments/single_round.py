@@ -32,8 +32,6 @@ from mermaide_pl.experiments.followers import (
     mean_equilibrium,
     play_adapted,
 )
-from mermaide_pl.figures import draw_adaptation_curves
-from mermaide_pl.figures.style import save_png
 from mermaide_pl.game import Game, PartialInformation
 from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation, NoAdaptation
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
@@ -43,6 +41,8 @@ from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Architecture, LastStep, NoCritic, NoWorldModel
+from mermaide_pl.reporting.figures import draw_adaptation_curves
+from mermaide_pl.reporting.figures.style import save_png
 
 POPULATION = followers(largest_delta=1.0)
 NEAR = 0.9

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from mermaide_pl.config.trusted_imports import imports
 from mermaide_pl.evaluation.records import Row, write_rows
-from mermaide_pl.figures.style import save_png
-from mermaide_pl.figures.sweep_trials import draw_sweep
+from mermaide_pl.reporting.figures.style import save_png
+from mermaide_pl.reporting.figures.sweep_trials import draw_sweep
 from mermaide_pl.runtime.console import console, say
 from mermaide_pl.sweeps.settings import Sweep, options
 from mermaide_pl.sweeps.study import ERROR

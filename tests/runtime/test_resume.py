@@ -450,7 +450,7 @@ CONFIG = {
         ]
         + [
             {
-                "class_path": "mermaide_pl.figures.FigureLogger",
+                "class_path": "mermaide_pl.reporting.FigureLogger",
                 "init_args": {"every_n_validations": 9},
             }
         ],

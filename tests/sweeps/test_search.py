@@ -18,7 +18,7 @@ from mermaide_pl.cli import main
 from mermaide_pl.commands.lightning import configured
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.report.run_files import RunFiles
+from mermaide_pl.reporting.report.run_files import RunFiles
 from mermaide_pl.sweeps import search, settings, trial
 
 ROOT = Path(__file__).parents[2]
