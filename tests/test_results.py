@@ -7,8 +7,8 @@ import pytest
 
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.evaluation.tables import interval_text
-from mermaide_pl.experiments.comparison_settings import load_comparison
-from mermaide_pl.experiments.comparison_summary import summary_page
+from mermaide_pl.experiments.comparison.settings import load_comparison
+from mermaide_pl.experiments.comparison.summary import summary_page
 from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.runtime.checkpoints import PRETRAINED, pretrained_names
 

@@ -13,7 +13,7 @@ import yaml
 import mermaide_pl
 from mermaide_pl.cli import main
 from mermaide_pl.config import trusted_imports as class_paths
-from mermaide_pl.experiments.comparison_settings import load_comparison
+from mermaide_pl.experiments.comparison.settings import load_comparison
 from mermaide_pl.populations.files import load_population
 
 PACKAGE = Path(mermaide_pl.__file__).parent

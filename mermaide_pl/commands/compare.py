@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mermaide_pl.commands.parser import PlainParser
-from mermaide_pl.experiments.comparison import compare
+from mermaide_pl.experiments.comparison.runs import compare
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mermaide_pl.commands.parser import PlainParser
 from mermaide_pl.config.output_paths import make_folder
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.experiments import EXPERIMENTS
+from mermaide_pl.experiments.paper import EXPERIMENTS
 from mermaide_pl.runtime.console import say
 from mermaide_pl.runtime.run_folders import occupied
 

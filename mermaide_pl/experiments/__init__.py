@@ -1,33 +1,5 @@
-"""The experiments, one per file: each computes rows, writes them as CSV, and draws them.
+"""Experiments: the figures of the paper, and comparisons of methods."""
 
-An experiment of the paper is ``run(out, quick, seed) -> str``: it writes its CSV and PNG files into
-the folder `out` and returns in one sentence what came out. `quick` takes under three minutes.
-"""
+from mermaide_pl.experiments.comparison.settings import Method
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import TypeAlias
-
-from mermaide_pl.experiments import (
-    fixed_schedules,
-    intervention_timing,
-    multi_round,
-    single_round,
-)
-from mermaide_pl.experiments.comparison_settings import Method
-
-__all__ = ["EXPERIMENTS", "Experiment", "Method"]
-
-Experiment: TypeAlias = Callable[[Path, bool, int], str]
-"""Folder for the results, whether to be quick, and seed, to what came out."""
-
-EXPERIMENTS: dict[str, Experiment] = {
-    "fig2": single_round.run,
-    "fig3": multi_round.run,
-    "fig4": fixed_schedules.fig4,
-    "fig5": fixed_schedules.fig5,
-    "fig6": intervention_timing.run,
-}
-"""Name of each figure of the paper to its experiment."""
+__all__ = ["Method"]

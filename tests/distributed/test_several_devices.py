@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from mermaide_pl.experiments.comparison_settings import load_comparison
+from mermaide_pl.experiments.comparison.settings import load_comparison
 
 pytestmark = pytest.mark.slow
 

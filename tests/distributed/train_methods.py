@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from mermaide_pl.experiments.comparison_settings import load_comparison
+from mermaide_pl.experiments.comparison.settings import load_comparison
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations.files import load_population

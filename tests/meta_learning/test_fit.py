@@ -5,7 +5,7 @@ import torch
 
 from mermaide_pl import AgentFamily, Game, MermaideModule, Population, TaskDataModule
 from mermaide_pl.agents import UCB
-from mermaide_pl.experiments import training
+from mermaide_pl.meta_learning import fit as training
 from mermaide_pl.meta_learning.fit import train
 from mermaide_pl.principals import Architecture
 from mermaide_pl.runtime.run_folders import LOCK

@@ -25,8 +25,8 @@ import torch
 from rich.progress import Progress
 
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
-from mermaide_pl.experiments.brief_training import train_briefly
-from mermaide_pl.experiments.followers import (
+from mermaide_pl.experiments.paper.brief_training import train_briefly
+from mermaide_pl.experiments.paper.followers import (
     NUM_ARMS,
     followers,
     mean_equilibrium,

@@ -25,14 +25,14 @@ from mermaide_pl.evaluation.paired_evaluation import (
 from mermaide_pl.evaluation.protocol import NUM_TUNING_AGENTS
 from mermaide_pl.evaluation.records import Row, write_rows
 from mermaide_pl.evaluation.tables import SUMMARIES
-from mermaide_pl.experiments.comparison_settings import (
+from mermaide_pl.experiments.comparison.inner_loop_choice import choose_inner_loop
+from mermaide_pl.experiments.comparison.settings import (
     YARDSTICKS,
     Comparison,
     Condition,
     load_comparison,
 )
-from mermaide_pl.experiments.comparison_table import SCORES, report
-from mermaide_pl.experiments.inner_loop_choice import choose_inner_loop
+from mermaide_pl.experiments.comparison.table import SCORES, report
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.fit import agent_steps, is_made_by, train

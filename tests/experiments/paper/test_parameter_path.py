@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mermaide_pl.experiments.parameter_path import ParameterPath, Plane
+from mermaide_pl.experiments.paper.parameter_path import ParameterPath, Plane
 
 
 def rotation(size: int) -> torch.Tensor:

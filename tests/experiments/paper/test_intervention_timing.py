@@ -10,8 +10,8 @@ from mermaide_pl.evaluation.timing import (
     play,
     rates_by_quarter,
 )
-from mermaide_pl.experiments import EXPERIMENTS, intervention_timing
-from mermaide_pl.experiments.populations import POPULATIONS
+from mermaide_pl.experiments.paper import EXPERIMENTS, intervention_timing
+from mermaide_pl.experiments.paper.populations import POPULATIONS
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits

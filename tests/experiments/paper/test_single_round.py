@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mermaide_pl.evaluation.records import read_rows
-from mermaide_pl.experiments import EXPERIMENTS, single_round
-from mermaide_pl.experiments.followers import mean_equilibrium
-from mermaide_pl.experiments.single_round import (
+from mermaide_pl.experiments.paper import EXPERIMENTS, single_round
+from mermaide_pl.experiments.paper.followers import mean_equilibrium
+from mermaide_pl.experiments.paper.single_round import (
     EXPLORING,
     INNER_RATES,
     MAML,

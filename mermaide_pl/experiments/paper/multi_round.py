@@ -29,14 +29,14 @@ from torch.nn.utils import vector_to_parameters
 
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
-from mermaide_pl.experiments.brief_training import train_briefly
-from mermaide_pl.experiments.followers import (
+from mermaide_pl.experiments.paper.brief_training import train_briefly
+from mermaide_pl.experiments.paper.followers import (
     NUM_ARMS,
     followers,
     mean_equilibrium,
     play_adapted,
 )
-from mermaide_pl.experiments.parameter_path import ParameterPath, Plane
+from mermaide_pl.experiments.paper.parameter_path import ParameterPath, Plane
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_level
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation

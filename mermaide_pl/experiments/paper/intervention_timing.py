@@ -19,7 +19,7 @@ from mermaide_pl.evaluation.timing import (
     rate_rows,
     rates_by_quarter,
 )
-from mermaide_pl.experiments.populations import POPULATIONS
+from mermaide_pl.experiments.paper.populations import POPULATIONS
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits

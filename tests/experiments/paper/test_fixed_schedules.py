@@ -6,8 +6,8 @@ import torch
 from mermaide_pl.agents import UCB, Family, GaussianReward
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import read_rows
-from mermaide_pl.experiments import EXPERIMENTS, fixed_schedules
-from mermaide_pl.experiments.fixed_schedules import (
+from mermaide_pl.experiments.paper import EXPERIMENTS, fixed_schedules
+from mermaide_pl.experiments.paper.fixed_schedules import (
     BETAS,
     FIG4_REWARDS,
     FIG5_REWARDS,

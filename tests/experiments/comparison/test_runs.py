@@ -13,11 +13,11 @@ import yaml
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.paired_evaluation import adapted_player, play_unseen, unseen_agents
 from mermaide_pl.evaluation.records import read_rows
-from mermaide_pl.experiments import comparison
-from mermaide_pl.experiments.comparison import compare
-from mermaide_pl.experiments.comparison_settings import Comparison, Method, load_comparison
-from mermaide_pl.experiments.comparison_summary import summary_page
-from mermaide_pl.experiments.comparison_table import Scores, read_scores
+from mermaide_pl.experiments.comparison import runs as comparison
+from mermaide_pl.experiments.comparison.runs import compare
+from mermaide_pl.experiments.comparison.settings import Comparison, Method, load_comparison
+from mermaide_pl.experiments.comparison.summary import summary_page
+from mermaide_pl.experiments.comparison.table import Scores, read_scores
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import interquartile_mean, stratified_interval, student_mean

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES
-from mermaide_pl.experiments.comparison_settings import YARDSTICKS, Condition
-from mermaide_pl.experiments.comparison_summary import (
+from mermaide_pl.experiments.comparison.settings import YARDSTICKS, Condition
+from mermaide_pl.experiments.comparison.summary import (
     CONDITION,
     QUANTITIES,
     by_condition,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mermaide_pl.experiments.populations import POPULATIONS
+from mermaide_pl.experiments.paper.populations import POPULATIONS
 from mermaide_pl.populations.files import load_population
 
 FOLDER = Path(__file__).parents[2] / "conf" / "population"

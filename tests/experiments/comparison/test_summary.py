@@ -2,7 +2,7 @@
 
 import math
 
-from mermaide_pl.experiments.comparison_summary import QUANTITIES, findings, summary_page
+from mermaide_pl.experiments.comparison.summary import QUANTITIES, findings, summary_page
 
 
 def test_findings_by_hand():

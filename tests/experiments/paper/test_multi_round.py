@@ -5,9 +5,9 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from mermaide_pl.evaluation.records import read_rows
-from mermaide_pl.experiments import EXPERIMENTS, multi_round
-from mermaide_pl.experiments.followers import mean_equilibrium, play_adapted
-from mermaide_pl.experiments.multi_round import (
+from mermaide_pl.experiments.paper import EXPERIMENTS, multi_round
+from mermaide_pl.experiments.paper.followers import mean_equilibrium, play_adapted
+from mermaide_pl.experiments.paper.multi_round import (
     GAME,
     MERMAIDE,
     POPULATION,
@@ -19,7 +19,7 @@ from mermaide_pl.experiments.multi_round import (
     scores,
     summarise,
 )
-from mermaide_pl.experiments.parameter_path import ParameterPath, Plane
+from mermaide_pl.experiments.paper.parameter_path import ParameterPath, Plane
 from mermaide_pl.game.equilibrium import equilibrium_level, population_equilibrium
 
 TINY = Effort(

@@ -2,9 +2,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from mermaide_pl.experiments.brief_training import train_briefly
-from mermaide_pl.experiments.followers import NUM_ARMS, followers
-from mermaide_pl.experiments.parameter_path import ParameterPath
+from mermaide_pl.experiments.paper.brief_training import train_briefly
+from mermaide_pl.experiments.paper.followers import NUM_ARMS, followers
+from mermaide_pl.experiments.paper.parameter_path import ParameterPath
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.adaptation import NoAdaptation
 from mermaide_pl.meta_learning.datamodule import TaskDataModule

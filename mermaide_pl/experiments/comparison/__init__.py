@@ -1,0 +1,1 @@
+"""Comparisons of methods over training seeds, populations and conditions."""

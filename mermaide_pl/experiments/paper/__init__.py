@@ -1,0 +1,32 @@
+"""The figures of the paper: each file computes rows, writes them as CSV, and draws them.
+
+An experiment of the paper is ``run(out, quick, seed) -> str``: it writes its CSV and PNG files into
+the folder `out` and returns in one sentence what came out. `quick` takes under three minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from mermaide_pl.experiments.paper import (
+    fixed_schedules,
+    intervention_timing,
+    multi_round,
+    single_round,
+)
+
+__all__ = ["EXPERIMENTS", "Experiment"]
+
+Experiment: TypeAlias = Callable[[Path, bool, int], str]
+"""Folder for the results, whether to be quick, and seed, to what came out."""
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "fig2": single_round.run,
+    "fig3": multi_round.run,
+    "fig4": fixed_schedules.fig4,
+    "fig5": fixed_schedules.fig5,
+    "fig6": intervention_timing.run,
+}
+"""Name of each figure of the paper to its experiment."""
