@@ -58,7 +58,7 @@ def measure_steps(num_tasks: int, num_steps: int, chunks: int, rounds: int) -> d
 
 def measure_fit(rounds: int) -> dict[str, float]:
     """Seconds of a step of `mermaide fit` and of the bare meta-step, alternated."""
-    from mermaide_pl.cli import main
+    from mermaide_pl.cli.main import main
     from mermaide_pl.meta_learning.module import MermaideModule
 
     times: list[float] = []

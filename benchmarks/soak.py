@@ -28,7 +28,7 @@ from rich.progress import Progress
 from w1 import machine
 
 from mermaide_pl import LivePrincipal
-from mermaide_pl.cli import main as mermaide
+from mermaide_pl.cli.main import main as mermaide
 from mermaide_pl.evaluation.records import Row, write_rows
 from mermaide_pl.reporting.figures.style import label_axes, new_figure, save_png, series_style
 from mermaide_pl.runtime.atomic_files import write_whole

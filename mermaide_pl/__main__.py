@@ -1,6 +1,6 @@
 """`python -m mermaide_pl` is `mermaide`."""
 
-from mermaide_pl.cli import main
+from mermaide_pl.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -18,8 +18,8 @@ from mermaide_pl.agents import (
     NoiseFreeReward,
     Softmax,
 )
-from mermaide_pl.cli import main
-from mermaide_pl.commands.lightning import configured
+from mermaide_pl.cli.lightning import configured
+from mermaide_pl.cli.main import main
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.module import MermaideModule

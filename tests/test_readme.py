@@ -13,7 +13,7 @@ import pytest
 
 from mermaide_pl import AgentFamily, Game, MermaideModule, Population, TaskDataModule
 from mermaide_pl.agents import UCB
-from mermaide_pl.cli import main
+from mermaide_pl.cli.main import main
 from mermaide_pl.deployment import adapt_to_agent as one_agent
 from mermaide_pl.evaluation import fine_tuning_report as fine_tuning
 from mermaide_pl.principals import Architecture

@@ -143,7 +143,10 @@ def _made_by(module: MermaideModule, data: TaskDataModule) -> dict[str, Any]:
 
 def _kept_settings(path: Path) -> Any:
     try:
-        return {name: upgraded(part) for name, part in json.loads(path.read_text("utf-8")).items()}
+        return {
+            name: upgraded(part)
+            for name, part in json.loads(path.read_text(encoding="utf-8")).items()
+        }
     except (AttributeError, ValueError):  # damaged
         return None
 

@@ -22,7 +22,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mermaide_pl.cli import main
+from mermaide_pl.cli.main import main
 
 HUNT = int(os.environ.get("MERMAIDE_HUNT", "0"))
 # how many bad inputs each test tries, and the share of them that must differ
@@ -175,7 +175,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
             {"class_path": "subprocess.Popen", "init_args": {"args": ["true"]}},
             {"init_args": {"nope": 1}},
             {"class_path": "mermaide_pl.game.Game"},
-            "mermaide_pl.cli.main",
+            "mermaide_pl.cli.main.main",
         ]
     ),
     "list": st.sampled_from([3, "many", {}, [], {"a": 1}, [[[]]], True, 1.5, [None]]),

@@ -33,6 +33,7 @@ from mermaide_pl.config.serialization import (
     import_path,
     rebuild,
 )
+from mermaide_pl.experiments import Method
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
 from mermaide_pl.meta_learning.adaptation import (
     Adaptation,
@@ -71,6 +72,7 @@ from mermaide_pl.principals import (
     Tallies,
     WorldModel,
 )
+from mermaide_pl.reporting import FigureLogger
 
 # settings differ from the defaults, so that a lost one shows
 OBJECTS = [
@@ -228,15 +230,17 @@ def test_a_spec_names_no_file_of_the_package(configured):
 @pytest.mark.parametrize(
     ("earlier", "now"),
     [
-        ("mermaide_pl.principals.Tallies", Tallies),
-        ("mermaide_pl.populations.base_rewards.UniformRewards", UniformRewards),
-        ("mermaide_pl.populations.population.Population", Population),
+        ("mermaide_pl.principal.history.Tallies", Tallies),
+        ("mermaide_pl.tasks.base_rewards.UniformRewards", UniformRewards),
+        ("mermaide_pl.tasks.population.Population", Population),
         ("mermaide_pl.agents.ucb.UCB", UCB),
-        ("mermaide_pl.meta_learning.GradientAdaptation", GradientAdaptation),
-        ("mermaide_pl.meta_learning.Objective", Objective),
-        ("mermaide_pl.objectives.HindsightAdvantages", HindsightAdvantages),
+        ("mermaide_pl.adaptation.GradientAdaptation", GradientAdaptation),
+        ("mermaide_pl.meta_step.Objective", Objective),
+        ("mermaide_pl.advantages.HindsightAdvantages", HindsightAdvantages),
         ("mermaide_pl.objectives.LowVarianceCurvature", LowVarianceCurvature),
         ("mermaide_pl.game.PartialInformation", PartialInformation),
+        ("mermaide_pl.experiments.comparison_settings.Method", Method),
+        ("mermaide_pl.figures.FigureLogger", FigureLogger),
     ],
 )
 def test_names_of_earlier_versions_are_understood(earlier, now):
@@ -315,11 +319,11 @@ def test_a_spec_imports_no_foreign_module(tmp_path, monkeypatch):
         ("os.system", {"command": "mkdir {target}"}),
         ("subprocess.Popen", {"args": ["mkdir", "{target}"]}),
         ("mermaide_pl.config.serialization.importlib.import_module", {"name": "antigravity"}),
-        ("mermaide_pl.cli.main", {"arguments": ["--help"]}),
+        ("mermaide_pl.cli.main.main", {"arguments": ["--help"]}),
     ],
 )
 def test_a_spec_calls_nothing_but_dataclasses(path, arguments, tmp_path, capsys):
-    importlib.import_module("mermaide_pl.cli")  # as in every command
+    importlib.import_module("mermaide_pl.cli.main")  # as in every command
     target = tmp_path / "made"
     filled = json.loads(json.dumps(arguments).replace("{target}", str(target)))
     with pytest.raises(ValueError, match=path.replace(".", r"\.")):

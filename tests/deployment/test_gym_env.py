@@ -32,7 +32,7 @@ GAME = Game(4, 12, (0.0, 0.5, 1.0), cost=0.3, observation=FullInformation(0.2, 0
 POPULATION = Population(
     [AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}), AgentFamily(EpsilonGreedy)], num_arms=4
 )
-CONF = Path(__file__).parent.parent / "conf" / "population"
+CONF = Path(__file__).parents[2] / "conf" / "population"
 
 
 class Given(Player):
@@ -342,7 +342,7 @@ def test_without_gymnasium_it_says_what_is_missing(monkeypatch):
 def test_the_package_needs_no_gymnasium_and_gymnasium_imports_the_environment():
     code = (
         "import sys; sys.modules['gymnasium'] = None\n"
-        "import mermaide_pl.cli; assert 'mermaide_pl.deployment.gym_env' not in sys.modules\n"
+        "import mermaide_pl.cli.main; assert 'mermaide_pl.deployment.gym_env' not in sys.modules\n"
         "del sys.modules['gymnasium']; import gymnasium\n"
         "print(gymnasium.make('mermaide_pl.deployment.gym_env:mermaide/Bandit-v0').reset()[0].shape)"
     )

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
-from mermaide_pl.commands.lightning import configured
+from mermaide_pl.cli.lightning import configured
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation import paired_evaluation as contest
 from mermaide_pl.evaluation import protocol as evaluation

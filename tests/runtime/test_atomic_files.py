@@ -17,7 +17,7 @@ import pytest
 from mermaide_pl.runtime.atomic_files import write_whole
 
 FORK = multiprocessing.get_context("fork")
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from mermaide_pl import cli
-from mermaide_pl.cli import main
+from mermaide_pl.cli import main as cli
+from mermaide_pl.cli.main import main
 from mermaide_pl.runtime.console import console, let_streams_replace, markdown, markdown_code, say
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAMES = ["a[/b]", "[bold red]x", ":smile:", "$x$_|y", "😀"]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import UCB
-from mermaide_pl.cli import main
+from mermaide_pl.cli.main import main
 from mermaide_pl.evaluation.replay import SkippedStep
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory

@@ -22,7 +22,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mermaide_pl.agents import UCB
-from mermaide_pl.cli import main
+from mermaide_pl.cli.main import main
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.fit import best_and_last
@@ -473,7 +473,7 @@ def fit(folder: Path, limit: int | None, file: Path) -> None:
 @pytest.fixture(scope="module")
 def start() -> Callable[..., Any]:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mermaide_pl.cli"])
+    context.set_forkserver_preload(["mermaide_pl.cli.main"])
 
     def begin(folder: Path, limit: int | None = None, output: Path | None = None) -> Any:
         output = output or folder / "output.txt"

@@ -14,8 +14,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from mermaide_pl.cli import main
-from mermaide_pl.commands.lightning import configured
+from mermaide_pl.cli.lightning import configured
+from mermaide_pl.cli.main import main
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.reporting.report.run_files import RunFiles

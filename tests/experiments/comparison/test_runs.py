@@ -23,7 +23,7 @@ from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import interquartile_mean, stratified_interval, student_mean
 from mermaide_pl.populations.files import load_population
 
-CONF = Path(__file__).parent.parent.parent / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 SMALL = {"hidden_size": 4, "policy_size": 4}
 CONFIG = {
     "methods": {

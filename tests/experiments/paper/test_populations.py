@@ -5,7 +5,7 @@ import pytest
 from mermaide_pl.experiments.paper.populations import POPULATIONS
 from mermaide_pl.populations.files import load_population
 
-FOLDER = Path(__file__).parents[2] / "conf" / "population"
+FOLDER = Path(__file__).parents[3] / "conf" / "population"
 
 
 def test_every_one_has_its_file():

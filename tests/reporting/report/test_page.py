@@ -13,13 +13,13 @@ from matplotlib.image import imread
 
 from mermaide_pl import AgentFamily, MermaideModule, Population
 from mermaide_pl.agents import UCB, EpsilonGreedy, Softmax
-from mermaide_pl.cli import main
+from mermaide_pl.cli.main import main
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.evaluation.tables import QUANTITIES
 from mermaide_pl.reporting.report import page, write_report
 
 SECTIONS = ["scores", "learning", "timing", "episode", "settings"]
-RESULTS = json.loads((Path(__file__).parents[2] / "results" / "quickstart.json").read_text())
+RESULTS = json.loads((Path(__file__).parents[3] / "results" / "quickstart.json").read_text())
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 

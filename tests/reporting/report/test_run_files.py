@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from mermaide_pl.reporting.report.run_files import RunFiles
 
-RESULTS = json.loads((Path(__file__).parents[2] / "results" / "quickstart.json").read_text())
+RESULTS = json.loads((Path(__file__).parents[3] / "results" / "quickstart.json").read_text())
 
 
 def write_events(folder: Path, points: dict[str, list[tuple[int, float]]], suffix: str) -> None:

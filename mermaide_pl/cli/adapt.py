@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.deployment.adapt_to_agent import adapt_by_playing, adapt_from_histories

@@ -14,9 +14,9 @@ import torch
 import yaml
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from mermaide_pl import commands
 from mermaide_pl.agents import UCB, EpsilonGreedy
-from mermaide_pl.cli import main
+from mermaide_pl.cli import commands
+from mermaide_pl.cli.main import main
 from mermaide_pl.evaluation import protocol as evaluation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Interval, Population

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.progress import track
 from rich.table import Table
 
-from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.evaluation.replay import Replayed, SkippedStep
 from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations.files import load_populations

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.experiments.comparison.runs import compare
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.output_paths import make_folder
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.experiments.paper import EXPERIMENTS

@@ -20,8 +20,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.distributed import DistError
 
 from mermaide_pl import __version__
-from mermaide_pl.commands import COMMANDS
-from mermaide_pl.commands.parser import fail
+from mermaide_pl.cli.commands import COMMANDS
+from mermaide_pl.cli.parser import fail
 from mermaide_pl.config.trusted_imports import import_on_purpose
 from mermaide_pl.config.validation import one_line, raised_by_us
 from mermaide_pl.runtime.console import let_streams_replace, say

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mermaide_pl.commands.lightning import configured
-from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.cli.lightning import configured
+from mermaide_pl.cli.parser import PlainParser
 
 
 def run(arguments: Sequence[str]) -> None:

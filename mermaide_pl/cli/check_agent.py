@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mermaide_pl.agents import PythonAgent
 from mermaide_pl.agents.conformance import conformance
-from mermaide_pl.commands.parser import PlainParser
+from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.runtime.console import console
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import mermaide_pl
-from mermaide_pl.cli import main
+from mermaide_pl.cli.main import main
 from mermaide_pl.config import trusted_imports as class_paths
 from mermaide_pl.experiments.comparison.settings import load_comparison
 from mermaide_pl.populations.files import load_population

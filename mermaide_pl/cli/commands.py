@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from mermaide_pl.commands import (
+from mermaide_pl.cli import (
     adapt,
     check_agent,
     compare,

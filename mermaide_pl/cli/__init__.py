@@ -1,0 +1,1 @@
+"""The `mermaide` command: a file per subcommand."""
