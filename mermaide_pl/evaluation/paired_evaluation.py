@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from rich.progress import Progress, TaskID
 
+from mermaide_pl.engines import AUTO, Engine, Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.baselines import best_of
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import Population, TaskBatch
 from mermaide_pl.principals import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.principals.grids import oracle_grid, schedule_grids
@@ -66,7 +66,7 @@ class Contest:
         num_tuning_agents: agents that schedules and oracles are tuned on.
         num_episodes: scored episodes with each agent.
         seed: which agents are drawn.
-        kernel: what computes.
+        engine: what computes.
         share: of this process.
         progress: where to show how far it is.
     """
@@ -76,7 +76,7 @@ class Contest:
     num_tuning_agents: int
     num_episodes: int
     seed: int
-    kernel: Kernel
+    engine: Engine
     share: Share
     progress: Progress
 
@@ -126,7 +126,7 @@ class Contest:
             grid,
             tasks,
             self.game,
-            kernel=self.kernel,
+            engine=self.engine,
             on_step=lambda: self.progress.advance(tuning, self.share.num_processes),
             share=self.share,
         )
@@ -143,7 +143,7 @@ class Contest:
         found = torch.zeros(len(playable), 3, self.num_agents, dtype=torch.float64)
         for job in self.share.of(len(jobs)):
             (row, player_for), (number, tasks) = jobs[job]
-            played = play_unseen(player_for, [tasks], self.game, self.num_episodes, self.kernel)
+            played = play_unseen(player_for, [tasks], self.game, self.num_episodes, self.engine)
             first = number * _CHUNK
             found[row, :, first : first + len(tasks)] = played.stacked()
         self.share.total(found)
@@ -163,7 +163,7 @@ def play_unseen(
     chunks: Sequence[TaskBatch],
     game: Game,
     num_episodes: int,
-    kernel: Kernel = "auto",
+    engine: Engine = AUTO,
 ) -> Scores:
     """Play scored episodes; all principals meet the same random numbers.
 
@@ -172,9 +172,13 @@ def play_unseen(
         chunks: agents.
         game: the rules.
         num_episodes: with each agent.
-        kernel: what computes.
+        engine: what computes.
     """
-    options: dict[str, Any] = {"stream": "query", "num_episodes": num_episodes, "kernel": kernel}
+    options: dict[str, Any] = {
+        "stream": Stream.SCORE,
+        "num_episodes": num_episodes,
+        "engine": engine,
+    }
     return Scores.of([rollout(tasks, player_for(tasks), game, **options) for tasks in chunks])
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.paired_evaluation import adapted_player, play_unseen, unseen_agents
 from mermaide_pl.evaluation.records import read_rows
@@ -318,7 +319,7 @@ def test_what_fine_tuning_was_tried_is_recorded(folder):
         module.objective = replace(module.objective, inner_policy_weight=weight)
     agents = load_population(folder / "population" / "val_ucb.yaml").sample(range(8), split="val")
     played = rollout(
-        agents, adapted_player(module, 1)(agents), module.game, stream="query", num_episodes=2
+        agents, adapted_player(module, 1)(agents), module.game, stream=Stream.SCORE, num_episodes=2
     )
     assert best["val_return"] == pytest.approx(played.returns.mean().item(), abs=1e-5)
     chunks = unseen_agents(load_population(folder / "population" / "softmax.yaml"), 12, seed=0)
