@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
@@ -81,7 +82,7 @@ class Setup:
         player = LearnedPlayer(self.principal, self.weights)
         self.support, self.query = (
             rollout(tasks, player, GAME, stream=stream, num_episodes=B)
-            for stream in ("support", "query")
+            for stream in (Stream.SUPPORT, Stream.QUERY)
         )
 
     def losses(self, principal: Principal, weights: dict, played: Trajectory) -> Tensor:

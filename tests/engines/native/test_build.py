@@ -12,7 +12,8 @@ import torch
 
 from mermaide_pl import MermaideModule
 from mermaide_pl.engines.native import build, trial
-from mermaide_pl.engines.native.build import check_kernel, library, uses_native
+from mermaide_pl.engines.native.build import library
+from mermaide_pl.engines.native.engine import _computes_on
 
 
 @pytest.fixture
@@ -46,10 +47,10 @@ def files_in(folder):
 def test_without_a_compiler_pytorch_runs(fresh, monkeypatch, caplog):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert library() == "no C++ compiler 'no-such-compiler', set CXX to one"
-    assert not uses_native("auto", torch.zeros(1))
-    with pytest.raises(ValueError, match=r"^kernel: native is not available here \(no C\+\+ comp"):
-        MermaideModule(kernel="native")
-    check_kernel("auto")
+    assert not _computes_on(torch.zeros(1))
+    with pytest.raises(ValueError, match=r"^engine: native is not available here \(no C\+\+ comp"):
+        MermaideModule(engine="native")
+    MermaideModule(engine="auto")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("no native kernel, PyTorch runs instead: no C++ compiler")
@@ -200,22 +201,21 @@ def test_without_a_home_pytorch_runs(monkeypatch, fresh):
     assert library() == "Could not determine home directory."
 
 
-def test_an_unknown_kernel_is_refused():
-    with pytest.raises(ValueError, match="kernel must be one of auto, torch, native, got 'cuda'"):
-        MermaideModule(kernel="cuda")
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ValueError, match="engine must be one of auto, torch, native, got 'cuda'"):
+        MermaideModule(engine="cuda")
 
 
 def test_only_what_it_can_compute_goes_to_the_kernel():
-    assert uses_native("auto", torch.zeros(1, dtype=torch.float64))
-    assert not uses_native("torch", torch.zeros(1))
-    assert not uses_native("native", torch.zeros(1, dtype=torch.bfloat16))
-    assert not uses_native("auto", torch.zeros(1, device="meta"))
+    assert _computes_on(torch.zeros(1, dtype=torch.float64))
+    assert not _computes_on(torch.zeros(1, dtype=torch.bfloat16))
+    assert not _computes_on(torch.zeros(1, device="meta"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", ["avx2", "default"])
 def test_older_processors_compute_the_same(capability):
-    test = f"{os.path.dirname(__file__)}/test_thinking.py"
+    test = f"{os.path.dirname(__file__)}/test_autograd.py"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", test],
         env={**os.environ, "ATEN_CPU_CAPABILITY": capability},
