@@ -586,7 +586,7 @@ class OwnForecast(SharedForecast):
     [
         ("auto", SharedForecast(), r"engine: native, \d+ threads?"),
         ("torch", SharedForecast(), "engine: torch, on cpu"),
-        ("auto", OwnForecast(), "engine: torch, for this principal has parts .* not know"),
+        ("auto", OwnForecast(), "engine: torch, on cpu, for this principal has parts .* not know"),
     ],
 )
 def test_fit_says_what_computes(engine, world_model, line, caplog, tmp_path):
