@@ -23,7 +23,7 @@ from mermaide_pl.deployment.live_state import LiveState
 from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.game.randomness import task_uniforms
 from mermaide_pl.game.trajectory import relabel_target_first
-from mermaide_pl.meta_learning.meta_step import adapt_to_groups
+from mermaide_pl.meta_learning.adaptation import adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.native.build import check_kernel
 from mermaide_pl.principals import Past, Weights, sample_levels

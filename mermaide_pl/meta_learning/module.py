@@ -13,15 +13,11 @@ from mermaide_pl.config.validation import check_count, check_number, check_preci
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation
-from mermaide_pl.meta_learning.meta_step import (
-    MetaStep,
-    Objective,
-    adapt,
-    check_reached,
-    meta_step,
-    play_support,
-)
+from mermaide_pl.meta_learning.adaptation import adapt
+from mermaide_pl.meta_learning.inner_loop import Adaptation, GradientAdaptation
+from mermaide_pl.meta_learning.losses import Objective, check_reached
+from mermaide_pl.meta_learning.meta_step import MetaStep, meta_step
+from mermaide_pl.meta_learning.support import play_support
 from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.objectives import entropy
@@ -173,7 +169,7 @@ class MermaideModule(SelfDescribingModule):
         )
 
     def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
-        """One meta-step."""
+        """One meta-step, the loss of which Lightning hands to Adam."""
         self._num_rows = len(tasks) * self.num_query_episodes * self.game.num_steps
         with self.principal.threads(self._num_rows):
             step = self.take_step(tasks, self.progress)

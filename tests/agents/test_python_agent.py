@@ -19,8 +19,8 @@ from mermaide_pl.config.serialization import describe, rebuild
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.engines.torch_rollout import Replays
 from mermaide_pl.game import Game
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation
-from mermaide_pl.meta_learning.meta_step import Objective, meta_step
+from mermaide_pl.meta_learning import GradientAdaptation, Objective
+from mermaide_pl.meta_learning.meta_step import meta_step
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.principals import (
     AlwaysIntervene,
