@@ -10,8 +10,7 @@ from typing import Any
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number
 from mermaide_pl.game import Game, Observation, PartialInformation
-from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation
-from mermaide_pl.meta_learning.meta_step import Objective
+from mermaide_pl.meta_learning import Adaptation, GradientAdaptation, Objective
 from mermaide_pl.populations import Population
 from mermaide_pl.populations.files import load_from_yaml
 from mermaide_pl.principals import Architecture
