@@ -5,86 +5,39 @@ Same game, same random numbers as the loop in `stepwise_rollout.py`, which is th
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from mermaide_pl.agents import (
-    EXP3,
-    UCB,
-    BernoulliReward,
-    BestResponse,
-    DiscountedUCB,
-    EpsilonGreedy,
-    GaussianReward,
-    GaussianThompson,
-    LearningRule,
-    NoiseFreeReward,
-    NoisyUCB,
-    RescorlaWagner,
-    Softmax,
-)
+from mermaide_pl import agents
+from mermaide_pl.agents import BernoulliReward, GaussianReward, LearningRule, NoiseFreeReward
 from mermaide_pl.engines.torch_rollout import Record
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.randomness import step_uniforms, task_uniforms
-from mermaide_pl.native.build import Kernel, uses_native
-from mermaide_pl.native.interface import (
-    HistoryCall,
+from mermaide_pl.native.binary_interface import (
+    RULES,
+    GameCall,
     NetworkCall,
+    PlayerKind,
+    Rule,
     Sizes,
-    network_call,
-    pointer,
-    run,
-    weights_of,
 )
+from mermaide_pl.native.build import Kernel, uses_native
+from mermaide_pl.native.interface import network_call, pointer, run, weights_of
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
 
-# Exact types: a subclass may play by other rules. Order and names as in game.h.
-_RULES: dict[type[LearningRule], tuple[str, ...]] = {
-    UCB: ("beta",),
-    EpsilonGreedy: ("epsilon", "decay"),
-    GaussianThompson: ("prior_mean", "prior_scale", "noise_scale"),
-    Softmax: ("temperature",),
-    EXP3: ("gamma", "reward_low", "reward_high"),
-    BestResponse: (),
-    DiscountedUCB: ("beta", "discount"),
-    RescorlaWagner: ("learning_rate", "temperature", "perseveration", "initial_value"),
-    NoisyUCB: ("beta", "lapse_rate", "temperature", "prior_pulls"),
+# Exact types: a subclass may play by other rules.
+_RULES: dict[type[LearningRule], Rule] = {
+    getattr(agents, name): rule for name, rule in RULES.items()
+}
+_QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
+    "uniform": lambda uniforms: uniforms,
+    "normal": torch.special.ndtri,
 }
 _REWARDS = (GaussianReward, BernoulliReward, NoiseFreeReward)
 _OBSERVATIONS = (PartialInformation, FullInformation)
-_SAMPLING, _GREEDY, _GIVEN, _ORACLE = range(4)
-
-
-class _GameCall(ctypes.Structure):
-    _fields_ = [
-        ("history", HistoryCall),
-        ("principal", ctypes.c_int64),
-        ("principal_draws", ctypes.c_void_p),
-        ("given", ctypes.c_void_p),
-        ("budget", ctypes.c_void_p),
-        ("fixed_level", ctypes.c_void_p),
-        ("base_rewards", ctypes.c_void_p),
-        ("target", ctypes.c_void_p),
-        ("rule", ctypes.c_void_p),
-        ("parameters", ctypes.c_void_p),
-        ("agent_draws", ctypes.c_void_p),
-        ("num_draws", ctypes.c_void_p),
-        ("shared_draws", ctypes.c_int64),
-        ("bernoulli", ctypes.c_int64),
-        ("reward_draws", ctypes.c_void_p),
-        ("arm_flip", ctypes.c_double),
-        ("flip_draws", ctypes.c_void_p),
-        ("seen_noise", ctypes.c_void_p),
-        ("arms", ctypes.c_void_p),
-        ("levels", ctypes.c_void_p),
-        ("seen_arms", ctypes.c_void_p),
-        ("agent_rewards", ctypes.c_void_p),
-        ("seen_rewards", ctypes.c_void_p),
-    ]
 
 
 def fuses(tasks: TaskBatch, player: Player, game: Game, kernel: Kernel = "auto") -> bool:
@@ -135,7 +88,7 @@ def fused_rollout(
         shape = (num_draws, game.num_steps, *size)
         return task_uniforms(tasks.seeds, f"{stream}/{name}", shape).to(like)
 
-    call = _GameCall(
+    call = GameCall(
         base_rewards=at(like), target=at(tasks.target_arm, torch.int64), shared_draws=same_luck
     )
     call.history.sees_rewards = game.observation.sees_agent_rewards
@@ -144,61 +97,62 @@ def fused_rollout(
     _enter_agents(call, tasks, stream, agent_draws, game, keep)
     _enter_noise(call, tasks, game, uniforms, agent_draws, num_episodes, at)
     network = NetworkCall()
-    network.sizes = Sizes(*axes, game.num_arms, game.num_levels)
+    network.sizes = Sizes(M=axes[0], B=axes[1], T=axes[2], A=game.num_arms, L=game.num_levels)
     if isinstance(player, LearnedPlayer):
         principal = player.principal
         shape = principal.network_shape
         network = network_call(shape, weights_of(shape, player.weights, axes[0]), axes, keep)
         call.history.kind = principal.history_kind
         call.history.unit = principal.history.unit(game)
-        call.principal = _GREEDY if isinstance(player, GreedyPlayer) else _SAMPLING
-        if call.principal == _SAMPLING:
+        if isinstance(player, GreedyPlayer):
+            call.principal = PlayerKind.GREEDY
+        else:
+            call.principal = PlayerKind.SAMPLING
             call.principal_draws = at(uniforms("principal", num_episodes))
     elif isinstance(player, Schedule):
         draws = step_uniforms(tasks.seeds, f"{stream}/principal", axes[1:], like)
-        call.principal, call.given = _GIVEN, at(player.levels(game, draws), torch.int64)
+        call.principal, call.given = PlayerKind.GIVEN, at(player.levels(game, draws), torch.int64)
     else:
         assert isinstance(player, Oracle)
         budget, fixed_level = player.plan(tasks, game)
-        call.principal, call.budget = _ORACLE, at(budget)
+        call.principal, call.budget = PlayerKind.ORACLE, at(budget)
         call.fixed_level = at(fixed_level, torch.int64)
     arms, levels, seen = (torch.empty(axes, dtype=torch.int64) for _ in range(3))
     rewards, seen_rewards = (torch.empty(axes, dtype=like.dtype) for _ in range(2))
-    call.arms, call.levels, call.seen_arms = map(pointer, (arms, levels, seen))
-    call.agent_rewards, call.seen_rewards = pointer(rewards), pointer(seen_rewards)
+    call.arms, call.levels, call.observed_arms = map(pointer, (arms, levels, seen))
+    call.agent_rewards, call.observed_agent_rewards = map(pointer, (rewards, seen_rewards))
     run("play", like.dtype, network, call)
     return Record(arms, levels, rewards, seen, seen_rewards)
 
 
 def _enter_agents(
-    call: _GameCall, tasks: TaskBatch, stream: str, num_draws: int, game: Game, keep: list[Tensor]
+    call: GameCall, tasks: TaskBatch, stream: str, num_draws: int, game: Game, keep: list[Tensor]
 ) -> None:
     """Rule, hyper-parameters and random numbers of every agent."""
     like = tasks.base_rewards
-    rule, sizes, places = (torch.zeros(len(tasks), dtype=torch.int64) for _ in range(3))
-    parameters = like.new_zeros(len(tasks), 4)
+    number, sizes, places = (torch.zeros(len(tasks), dtype=torch.int64) for _ in range(3))
+    call.num_parameters = max(len(rule.hyper_parameters) for rule in _RULES.values())
+    parameters = like.new_zeros(len(tasks), call.num_parameters)
     for family in tasks.families:
-        kind = type(family.rule)
-        number = family.rule.num_uniforms(game.num_arms)
-        seeds = [tasks.seeds[row] for row in family.rows.tolist()]
-        size = num_draws, game.num_steps, number
+        kind, rows = type(family.rule), family.rows
+        seeds = [tasks.seeds[row] for row in rows.tolist()]
+        size = num_draws, game.num_steps, family.rule.num_uniforms(game.num_arms)
         draws = task_uniforms(seeds, f"{stream}/agent", size).to(like)
-        if kind is GaussianThompson:
-            draws = torch.special.ndtri(draws)
+        draws = _QUANTILES[_RULES[kind].numbers](draws)
         keep.append(draws)
-        rule[family.rows] = list(_RULES).index(kind)
-        sizes[family.rows] = number
+        number[rows] = list(_RULES).index(kind)
+        sizes[rows] = size[-1]
         each = draws.stride(0) * draws.element_size()
-        places[family.rows] = draws.data_ptr() + each * torch.arange(len(seeds))
-        for column, name in enumerate(_RULES[kind]):
-            parameters[family.rows, column] = getattr(family.rule, name).flatten().to(like)
-    keep += [rule, sizes, places, parameters]
-    call.rule, call.num_draws, call.agent_draws = map(pointer, (rule, sizes, places))
+        places[rows] = draws.data_ptr() + each * torch.arange(len(seeds))
+        for column, name in enumerate(_RULES[kind].hyper_parameters):
+            parameters[rows, column] = getattr(family.rule, name).flatten().to(like)
+    keep += [number, sizes, places, parameters]
+    call.rule, call.num_draws, call.agent_draws = map(pointer, (number, sizes, places))
     call.parameters = pointer(parameters)
 
 
 def _enter_noise(
-    call: _GameCall,
+    call: GameCall,
     tasks: TaskBatch,
     game: Game,
     uniforms: Callable[..., Tensor],
