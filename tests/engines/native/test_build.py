@@ -1,4 +1,5 @@
 import ctypes
+import json
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from mermaide_pl import MermaideModule
-from mermaide_pl.engines.native import build, trial
+from mermaide_pl.engines.native import binary_interface, build
 from mermaide_pl.engines.native.build import library
 from mermaide_pl.engines.native.engine import _computes_on
 
@@ -70,7 +71,7 @@ def test_it_is_built_once_and_again_if_it_is_cut_short(fresh, compiler, monkeypa
     for begin in (["building", "built"], [], ["/", "building", "built"]):
         kernel = library()
         assert isinstance(kernel, ctypes.CDLL)
-        assert trial.seen_at_step_1(kernel) == [0, 1, 0.5, 1, 0]
+        assert binary_interface.seen_at_step_1(kernel) == [0, 1, 0.5, 1, 0]
         messages = [record.getMessage() for record in caplog.records]
         assert all(map(str.startswith, messages, begin))
         assert len(messages) == len(begin)
@@ -104,20 +105,39 @@ def test_what_a_compiler_leaves_is_tried_before_it_is_kept(fresh, compiler, capl
     assert files_in(fresh) == ["lock"]
 
 
+def stub(description):
+    """A library that describes itself like this, and does nothing."""
+    lines = json.dumps(description)
+    return "".join(
+        f'extern "C" const char* {name}() {{ return {lines}; }}\n'
+        for name in binary_interface.FUNCTIONS
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ('extern "C" void think_float32() {}', "error: the library has no function think_float64"),
+        (
+            'extern "C" void describe_float32() {}',
+            "error: the library has no function describe_float64",
+        ),
         (
             "#include <cstdlib>\n__attribute__((constructor)) static void f() { abort(); }",
             "Aborted",
         ),
         (
-            "".join(f'extern "C" void {name}() {{}}\n' for name in trial.FUNCTIONS),
+            stub(
+                "\n".join(binary_interface.description()).replace("GameCall.given", "GameCall.gave")
+            ),
+            "error: the library has 'GameCall.gave: pointer at byte 48'"
+            " where Python has 'GameCall.given: pointer at byte 48'",
+        ),
+        (
+            stub("\n".join(binary_interface.description())),
             "error: it computes [0.0, 0.0, 0.0, 0.0, 0.0]",
         ),
     ],
-    ids=["no function", "aborts", "computes something else"],
+    ids=["no function", "aborts", "has another structure", "computes something else"],
 )
 def test_a_library_that_is_no_kernel_is_not_kept(
     fresh, compiler, shared_library, tmp_path, source, reason
@@ -169,7 +189,7 @@ def test_a_cache_that_does_not_do_is_done_without(
     monkeypatch.setattr(build, "_try_out", lambda path, file: None)  # tried above
     spoil(fresh)
     compiler()
-    assert trial.seen_at_step_1(library()) == [0, 1, 0.5, 1, 0]
+    assert binary_interface.seen_at_step_1(library()) == [0, 1, 0.5, 1, 0]
     message = caplog.records[-1].getMessage()
     assert message.startswith(
         "the kernel is built for this process alone, XDG_CACHE_HOME may name another folder to keep"
@@ -225,7 +245,7 @@ def test_older_processors_compute_the_same(capability):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-def test_the_trial_knows_what_the_kernel_exports():
-    exported = re.findall(r'extern "C" void (\w+)_##SUFFIX', build._SOURCE.read_text())
+def test_the_functions_are_those_that_the_kernel_exports():
+    exported = re.findall(r'extern "C" .*?(\w+)_##SUFFIX', build._SOURCE.read_text())
     names = {f"{name}_{dtype}" for name in exported for dtype in ("float32", "float64")}
-    assert set(trial.FUNCTIONS) == names
+    assert set(binary_interface.FUNCTIONS) == names
