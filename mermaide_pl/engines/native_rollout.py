@@ -147,6 +147,7 @@ def fused_rollout(
     network.sizes = Sizes(*axes, game.num_arms, game.num_levels)
     if isinstance(player, LearnedPlayer):
         principal = player.principal
+        assert isinstance(principal, Principal)
         shape = principal.network_shape
         network = network_call(shape, weights_of(shape, player.weights, axes[0]), axes, keep)
         call.history.kind = principal.history_kind

@@ -14,7 +14,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.game.randomness import step_uniforms
 from mermaide_pl.game.trajectory import relabel_target_first
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import LearnedPlayer, Player, Table
+from mermaide_pl.principals import LearnedPlayer, Player, Principal, Table
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,8 @@ class Replays:
         if not tasks.families[0].rule.is_tensors:
             return False
         principal, (family,) = player.principal, tasks.families
+        if not isinstance(principal, Principal):
+            return False
         parts = [player, principal, principal.history, principal.world_model]
         parts += [game.observation, family.rule, tasks.reward_model]
         return all(type(part).__module__.startswith("mermaide_pl.") for part in parts if part)

@@ -22,7 +22,7 @@ from mermaide_pl.objectives import (
 )
 from mermaide_pl.objectives.advantages import Advantages, HindsightAdvantages, Outcome
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import LearnedPlayer, Principal, PrincipalOutput, Weights
+from mermaide_pl.principals import LearnedPlayer, LearnedPrincipal, PrincipalOutput, Weights
 
 MAX_IMPORTANCE_WEIGHT = 10.0
 """Of a step that somebody else played; beyond it one lucky step would outweigh an episode."""
@@ -191,7 +191,7 @@ class Support:
 
 
 def adapt(
-    principal: Principal,
+    principal: LearnedPrincipal,
     inner_loop: InnerLoop,
     objective: Objective,
     support: Trajectory,
@@ -214,7 +214,7 @@ def adapt(
 
 
 def adapt_to_groups(
-    principal: Principal,
+    principal: LearnedPrincipal,
     inner_loop: InnerLoop,
     objective: Objective,
     groups: Sequence[Support],
@@ -238,7 +238,6 @@ def adapt_to_groups(
     Returns:
         As `adapt`, with the outputs in each group, or in each episode if there are chains.
     """
-    check_reached(inner_loop, objective, principal.world_model is not None)
     chain = inner_loop.chain_length
     if chain > 1:
         groups = [episode for group in groups for episode in group.one_by_one()]
@@ -255,6 +254,7 @@ def adapt_to_groups(
     def loss(weights: Weights) -> Tensor:
         outputs = outputs_with(weights)
         if not first:
+            check_reached(inner_loop, objective, outputs[0].log_arms is not None)
             first.extend(
                 _unadapted(output, group, objective, principal.game)
                 for output, group in zip(outputs, groups, strict=True)
@@ -271,7 +271,7 @@ def adapt_to_groups(
     outputs = [output for output, _, _ in first]
     if inner_loop.carries_state:
         ends = [*outputs[chain - 1 : -1 : chain], outputs[-1]]
-        weights["initial_state"] = torch.cat([end.last_state for end in ends], dim=1).mean(1)
+        weights["initial_state"] = torch.cat([last_state(end) for end in ends], dim=1).mean(1)
     return weights, outputs
 
 
@@ -290,7 +290,7 @@ def _unadapted(
 
 
 def play_support(
-    principal: Principal, inner_loop: InnerLoop, tasks: TaskBatch, num_shots: int
+    principal: LearnedPrincipal, inner_loop: InnerLoop, tasks: TaskBatch, num_shots: int
 ) -> Trajectory:
     """Play support episodes with the unadapted principal.
 
@@ -323,7 +323,21 @@ def play_support(
 
 def continued(weights: Weights, output: PrincipalOutput) -> Weights:
     """The weights, with episodes to begin where the one of `output` [M, 1, T] ended."""
-    return {**weights, "initial_state": output.last_state[:, 0]}
+    return {**weights, "initial_state": last_state(output)[:, 0]}
+
+
+def last_state(output: PrincipalOutput) -> Tensor:
+    """State in which the episodes ended, float [M, B, H].
+
+    Raises:
+        ValueError: if the principal has none to carry.
+    """
+    if output.last_state is None:
+        raise ValueError(
+            "the adaptation carries the state of the support episodes, and the principal's output"
+            " has no last_state; allowed: carries_state=False"
+        )
+    return output.last_state
 
 
 @dataclass(frozen=True)
@@ -337,7 +351,7 @@ class MetaStep:
 
 
 def meta_step(
-    principal: Principal,
+    principal: LearnedPrincipal,
     inner_loop: InnerLoop,
     objective: Objective,
     tasks: TaskBatch,

@@ -15,10 +15,10 @@ from mermaide_pl.native.build import Kernel, uses_native
 from mermaide_pl.native.interface import Forecast, NetworkShape
 from mermaide_pl.native.thinking import Recorded, encode, think
 from mermaide_pl.native.threads import kernel_threads, one_thread_for_torch
-from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.principals.features import History, LastStep, Past, Tallies
 from mermaide_pl.principals.layers import Weights, gru_sequence, gru_step, linear
 from mermaide_pl.principals.policy import Critic, PolicyAndCritic, StateValue
+from mermaide_pl.principals.protocol import PrincipalOutput
 from mermaide_pl.principals.world_model import (
     LinearForecast,
     NoWorldModel,
@@ -56,18 +56,6 @@ class Architecture:
     def __post_init__(self) -> None:
         check_count("Architecture.hidden_size", self.hidden_size, low=1)
         check_count("Architecture.policy_size", self.policy_size, low=1)
-
-
-@dataclass(frozen=True)
-class PrincipalOutput:
-    """What the principal thinks before each step of recorded episodes, and how that did."""
-
-    level_logits: Tensor  # [M, ..., L] float, logits of the intervention policy
-    values: Tensor  # [M, ...] float, expected rewards still to come, as a share of T, or zero
-    arm_logits: Tensor | None  # [M, ..., L, A] float, logits of p(a_t | history, u)
-    log_levels: Tensor  # [M, ...] float, log-probability of the level played
-    log_arms: Tensor | None  # [M, ...] float, log-likelihood of the arm observed, given the level
-    last_state: Tensor  # [M, B, H] float, recurrent state at the end of each episode
 
 
 class Principal(nn.Module):
@@ -147,17 +135,12 @@ class Principal(nn.Module):
         first = self.first_state(weights, *levels.shape[:2])
         hidden = gru_sequence(projected, first, weights["weight_hh"], weights["bias_hh"])
         state, arm_logits = self._state(weights, hidden, features)
-        level_logits = self.policy.level_logits(weights, state)
-        log_arms = None
-        if arm_logits is not None:
-            log_arms = forecast_log_likelihood(arm_logits, levels, trajectory.observed_arms)
-        return PrincipalOutput(
-            level_logits,
-            self.policy.values(weights, state),
-            arm_logits,
-            log_probabilities(level_logits, levels),
-            log_arms,
-            hidden[:, :, -1],
+        return PrincipalOutput.of(
+            trajectory,
+            self.policy.level_logits(weights, state),
+            values=self.policy.values(weights, state),
+            arm_logits=arm_logits,
+            last_state=hidden[:, :, -1],
         )
 
     @staticmethod

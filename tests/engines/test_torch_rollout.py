@@ -125,6 +125,8 @@ def test_only_rollouts_of_fixed_kernels_suit():
     assert not Replays.suit(mixed, learned, GAME)
     own = Game(4, 20, observation=OwnObservation())
     assert not Replays.suit(sample(range(3)), learned, own)
+    own_principal = LearnedPlayer(torch.nn.Identity(), {})
+    assert not Replays.suit(sample(range(3)), own_principal, GAME)
 
 
 def test_the_first_rollout_may_be_in_inference_mode():

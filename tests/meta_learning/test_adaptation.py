@@ -1,6 +1,7 @@
 """The stacked inner loop against a loop over tasks, plain optimizers and finite differences."""
 
 import copy
+import doctest
 import itertools
 import math
 import re
@@ -15,6 +16,7 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.meta_learning import adaptation
 from mermaide_pl.meta_learning.adaptation import (
     GradientAdaptation,
     NoAdaptation,
@@ -340,6 +342,18 @@ def test_every_parameter_is_in_one_part(setup):
         for kind in ("weight", "bias")
     }
     assert set().union(*members) == setup.weights.keys()
+
+
+def test_parameters_of_other_modules_are_in_one_part_too():
+    names = ["0.weight", "encoder.layers.1.bias", "policy.0.weight", "world_model", "initial_state"]
+    parts = ["recurrence", "recurrence", "policy", "world_model", "initial_state"]
+    assert [part_of(name) for name in names] == parts
+
+
+def test_the_example_of_the_docstring_runs():
+    found = doctest.testmod(adaptation)
+    assert found.attempted >= 10
+    assert found.failed == 0
 
 
 @pytest.mark.parametrize(
