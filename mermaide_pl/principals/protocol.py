@@ -71,7 +71,7 @@ class LearnedPrincipal(Protocol):
         """The rules."""
 
     def weights(self) -> dict[str, Tensor]:
-        """The meta weights by name, for `adapted` of an adaptation to choose from; see `part_of`."""
+        """The meta weights by name; those named ``policy.`` or ``world_model.`` are that part."""
 
     def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
         """Outputs of every step of recorded episodes, differentiable.
