@@ -1,14 +1,11 @@
 """Meta-train a principal of your own: here a small network that sees the last eight steps.
 
-python examples/own_principal.py
-
-No intervention returns 0.068 on 128 unseen UCB agents. This principal returned 0.078 before training
-and 0.350 after 150 steps; after one episode to adapt on, 0.112 and 0.358. Seed 0, 16 s of one core.
+`python examples/own_principal.py`, 16 s of one core, returns on 128 unseen agents 0.078 before and
+0.350 after training, once adapted 0.112 and 0.358; without intervention 0.068 (seed 0).
 """
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mermaide_pl import AgentFamily, Game, Population, TaskDataModule, principals
@@ -36,7 +33,7 @@ class WindowPrincipal(nn.Module):  # a LearnedPrincipal: mermaide_pl/principals/
     def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
         seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
         steps = self.history.features(Past.of_sequence(*seen, self.game), self.game)
-        windows = F.pad(steps, (0, 0, self.shape[1] - 1, 0)).unfold(2, self.shape[1], 1)
+        windows = nn.functional.pad(steps, (0, 0, self.shape[1] - 1, 0)).unfold(2, self.shape[1], 1)
         level_logits, arm_logits = self.logits(weights, windows)
         return PrincipalOutput.of(trajectory, level_logits, arm_logits=arm_logits)
 
@@ -44,8 +41,8 @@ class WindowPrincipal(nn.Module):  # a LearnedPrincipal: mermaide_pl/principals/
         return torch.zeros(num_tasks, num_episodes, *self.shape)
 
     def step(self, weights: Weights, state: Tensor, past: Past) -> tuple[Tensor, Tensor, Tensor]:
-        latest = self.history.features(past, self.game).unsqueeze(-1)
-        state = torch.cat([state[..., 1:], latest], dim=-1)
+        latest = self.history.features(past, self.game)
+        state = torch.cat([state[..., 1:], latest.unsqueeze(-1)], dim=-1)
         return state, *self.logits(weights, state)
 
     def logits(self, weights: Weights, windows: Tensor) -> tuple[Tensor, Tensor]:
