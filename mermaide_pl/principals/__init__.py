@@ -1,8 +1,8 @@
 """Principals: the learned one, fixed schedules, and the oracle, a yardstick."""
 
 from mermaide_pl.principals.features import History, LastStep, Past, Tallies
-from mermaide_pl.principals.layers import Weights
-from mermaide_pl.principals.model import Architecture, Principal, PrincipalOutput
+from mermaide_pl.principals.layers import Weights, call_module
+from mermaide_pl.principals.model import Architecture, Principal
 from mermaide_pl.principals.oracle import Oracle
 from mermaide_pl.principals.players import (
     FunctionPlayer,
@@ -13,6 +13,7 @@ from mermaide_pl.principals.players import (
     sample_levels,
 )
 from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
+from mermaide_pl.principals.protocol import LearnedPrincipal, PrincipalOutput
 from mermaide_pl.principals.schedules import (
     AlwaysIntervene,
     InitialBurst,
@@ -38,6 +39,7 @@ __all__ = [
     "InitialBurst",
     "LastStep",
     "LearnedPlayer",
+    "LearnedPrincipal",
     "LinearForecast",
     "NoCritic",
     "NoIntervention",
@@ -56,5 +58,6 @@ __all__ = [
     "Tallies",
     "Weights",
     "WorldModel",
+    "call_module",
     "sample_levels",
 ]

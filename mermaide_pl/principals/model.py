@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from mermaide_pl.config.validation import check_count
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.principals.features import History, Past, Tallies
 from mermaide_pl.principals.layers import Weights, gru_sequence, gru_step, linear
 from mermaide_pl.principals.policy import Critic, PolicyAndCritic, StateValue
+from mermaide_pl.principals.protocol import PrincipalOutput
 from mermaide_pl.principals.world_model import SharedForecast, WorldModel
 
 
@@ -38,18 +38,6 @@ class Architecture:
     def __post_init__(self) -> None:
         check_count("Architecture.hidden_size", self.hidden_size, low=1)
         check_count("Architecture.policy_size", self.policy_size, low=1)
-
-
-@dataclass(frozen=True)
-class PrincipalOutput:
-    """Forward pass on recorded episodes, with log-likelihoods of the recorded levels and arms."""
-
-    level_logits: Tensor  # [M, ..., L] float, logits of the intervention policy
-    values: Tensor  # [M, ...] float, expected rewards still to come, as a share of T, or zero
-    arm_logits: Tensor | None  # [M, ..., L, A] float, logits of p(a_t | history, u)
-    log_levels: Tensor  # [M, ...] float, log-probability of the level played
-    log_arms: Tensor | None  # [M, ...] float, log-likelihood of the arm observed, given the level
-    last_state: Tensor  # [M, B, H] float, recurrent state at the end of each episode
 
 
 class Principal(nn.Module):
@@ -113,22 +101,17 @@ class Principal(nn.Module):
         Returns:
             Outputs of every step, axes [M, B, T].
         """
-        features, levels = self.encode(trajectory), trajectory.levels
+        features = self.encode(trajectory)
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
-        first = self.first_state(weights, *levels.shape[:2])
+        first = self.first_state(weights, *trajectory.levels.shape[:2])
         hidden = gru_sequence(projected, first, weights["weight_hh"], weights["bias_hh"])
         state, arm_logits = self._state(weights, hidden, features)
-        level_logits = self.policy.level_logits(weights, state)
-        log_arms = None
-        if arm_logits is not None:
-            log_arms = forecast_log_likelihood(arm_logits, levels, trajectory.observed_arms)
-        return PrincipalOutput(
-            level_logits,
-            self.policy.values(weights, state),
-            arm_logits,
-            log_probabilities(level_logits, levels),
-            log_arms,
-            hidden[:, :, -1],
+        return PrincipalOutput.of(
+            trajectory,
+            self.policy.level_logits(weights, state),
+            values=self.policy.values(weights, state),
+            arm_logits=arm_logits,
+            last_state=hidden[:, :, -1],
         )
 
     @staticmethod

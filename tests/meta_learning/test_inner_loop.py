@@ -1,6 +1,7 @@
 """The stacked inner loop against a loop over tasks, plain optimizers and finite differences."""
 
 import copy
+import doctest
 import itertools
 import math
 import re
@@ -21,6 +22,7 @@ from mermaide_pl.meta_learning import (
     NoAdaptation,
     Objective,
     RecurrentAdaptation,
+    inner_loop,
 )
 from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.inner_loop import part_of
@@ -359,6 +361,18 @@ def test_every_parameter_is_in_one_part(setup):
         for kind in ("weight", "bias")
     }
     assert set().union(*members) == setup.weights.keys()
+
+
+def test_parameters_of_other_modules_are_in_one_part_too():
+    names = ["0.weight", "encoder.layers.1.bias", "policy.0.weight", "world_model", "initial_state"]
+    parts = ["recurrence", "recurrence", "policy", "world_model", "initial_state"]
+    assert [part_of(name) for name in names] == parts
+
+
+def test_the_example_of_the_docstring_runs():
+    found = doctest.testmod(inner_loop)
+    assert found.attempted >= 10
+    assert found.failed == 0
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.principals.layers import gru_sequence, gru_step, init_linear, linear
+from mermaide_pl.principals.layers import call_module, gru_sequence, gru_step, init_linear, linear
 
 M, B, T, H, I = 3, 2, 5, 4, 6  # noqa: E741
 
@@ -115,3 +117,25 @@ def test_init_linear_is_orthogonal_with_zero_bias():
     assert weight.shape == (3, 5)
     torch.testing.assert_close(weight @ weight.T, 0.25 * torch.eye(3))
     assert torch.equal(parameters["out_bias"].detach(), torch.zeros(3))
+
+
+def test_a_module_is_called_with_the_weights_of_each_task():
+    module = nn.Sequential(nn.Linear(I, H), nn.Tanh(), nn.LayerNorm(H)).double()
+    meta, inputs = dict(module.named_parameters()), randn(M, B, I)
+    close(call_module(module, meta, inputs), module(inputs))
+
+    fast = {name: weight + 0.1 * randn(M, *weight.shape) for name, weight in meta.items()}
+    for per_task in (list(meta), ["0.weight", "2.bias"]):
+        given = {**meta, **{name: fast[name].detach().requires_grad_() for name in per_task}}
+        outputs = call_module(module, given, inputs)
+        gradients = torch.autograd.grad(outputs.sin().sum(), [given[name] for name in per_task])
+        for task in range(M):
+            alone = copy.deepcopy(module)
+            own = dict(alone.named_parameters())
+            for name in per_task:
+                own[name].data.copy_(fast[name][task])
+            expected = alone(inputs[task])
+            close(outputs[task], expected)
+            expected.sin().sum().backward()
+            for name, gradient in zip(per_task, gradients, strict=True):
+                close(gradient[task], own[name].grad)

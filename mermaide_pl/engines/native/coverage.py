@@ -22,6 +22,7 @@ from mermaide_pl.principals import (
     History,
     LastStep,
     LearnedPlayer,
+    LearnedPrincipal,
     LinearForecast,
     NoWorldModel,
     Oracle,
@@ -50,8 +51,10 @@ FORECASTS: dict[type[WorldModel], Forecast] = {
 }
 
 
-def network_shape(principal: Principal) -> NetworkShape | None:
+def network_shape(principal: LearnedPrincipal) -> NetworkShape | None:
     """The principal's network, as the library wants it; None if the library does not know it."""
+    if not isinstance(principal, Principal):
+        return None
     architecture, game = principal.architecture, principal.game
     history, world_model = architecture.history, architecture.world_model
     known = type(history) in HISTORIES and type(world_model) in FORECASTS
