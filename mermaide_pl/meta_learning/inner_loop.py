@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.meta_learning.inner_optimizer import check_differentiable
 from mermaide_pl.principals import Weights
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 InnerLoss = Callable[[Weights], Tensor]
 """Fast weights to the loss of each task, float [M]."""
@@ -196,8 +197,7 @@ class GradientAdaptation(Adaptation):
 
 def part_of(name: str) -> str:
     """The part of the principal that a parameter belongs to."""
-    part, dot, _ = name.partition(".")
-    return part if dot or name == "initial_state" else "recurrence"
+    return "initial_state" if name == INITIAL_STATE else name.partition(".")[0]
 
 
 class GradientInnerLoop(InnerLoop):

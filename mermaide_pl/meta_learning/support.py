@@ -13,6 +13,7 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import LearnedPlayer, Principal, PrincipalOutput, Weights
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 
 @dataclass(frozen=True)
@@ -95,4 +96,4 @@ def carry_state(weights: Weights, output: PrincipalOutput) -> Weights:
 
     `play_support` and `adapt_to_groups` form chains by it.
     """
-    return {**weights, "initial_state": output.last_state[:, 0]}
+    return {**weights, INITIAL_STATE: output.last_state[:, 0]}

@@ -2,6 +2,7 @@
 
 from mermaide_pl.principals.features import History, LastStep, Past, Tallies
 from mermaide_pl.principals.layers import Weights
+from mermaide_pl.principals.min_gru import MinGRU
 from mermaide_pl.principals.model import Architecture, Principal, PrincipalOutput
 from mermaide_pl.principals.oracle import Oracle
 from mermaide_pl.principals.players import (
@@ -13,6 +14,7 @@ from mermaide_pl.principals.players import (
     sample_levels,
 )
 from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
+from mermaide_pl.principals.recurrence import GRU, Recurrence
 from mermaide_pl.principals.schedules import (
     AlwaysIntervene,
     InitialBurst,
@@ -29,6 +31,7 @@ from mermaide_pl.principals.world_model import (
 )
 
 __all__ = [
+    "GRU",
     "AlwaysIntervene",
     "Architecture",
     "Critic",
@@ -39,6 +42,7 @@ __all__ = [
     "LastStep",
     "LearnedPlayer",
     "LinearForecast",
+    "MinGRU",
     "NoCritic",
     "NoIntervention",
     "NoWorldModel",
@@ -49,6 +53,7 @@ __all__ = [
     "Principal",
     "PrincipalOutput",
     "RandomlyIntervene",
+    "Recurrence",
     "RolloutContext",
     "Schedule",
     "SharedForecast",

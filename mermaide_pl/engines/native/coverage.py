@@ -24,6 +24,7 @@ from mermaide_pl.engines.native.structs import Forecast, NetworkShape
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import (
+    GRU,
     GreedyPlayer,
     History,
     LastStep,
@@ -33,6 +34,7 @@ from mermaide_pl.principals import (
     Oracle,
     Player,
     Principal,
+    Recurrence,
     Schedule,
     SharedForecast,
     Tallies,
@@ -54,6 +56,7 @@ RULES: dict[type[LearningRule], tuple[str, ...]] = {
 """Learning rules, with their hyper-parameters in the library's order."""
 REWARDS: tuple[type[RewardModel], ...] = (GaussianReward, BernoulliReward, NoiseFreeReward)
 OBSERVATIONS: tuple[type[Observation], ...] = (PartialInformation, FullInformation)
+RECURRENCES: tuple[type[Recurrence], ...] = (GRU,)
 HISTORIES: dict[type[History], int] = {LastStep: 0, Tallies: 1}
 FORECASTS: dict[type[WorldModel], Forecast] = {
     NoWorldModel: "none",
@@ -67,6 +70,7 @@ def network_shape(principal: Principal) -> NetworkShape | None:
     architecture, game = principal.architecture, principal.game
     history, world_model = architecture.history, architecture.world_model
     known = type(history) in HISTORIES and type(world_model) in FORECASTS
+    known = known and type(architecture.recurrence) in RECURRENCES
     if type(principal) is not Principal or not known:
         return None
     return NetworkShape(

@@ -43,8 +43,8 @@ class NetworkShape:
     def names(self) -> list[str | None]:
         """Names of the weights in the kernel's order, weight and bias in turn."""
         layers: list[tuple[str | None, str | None]] = [
-            ("weight_ih", "bias_ih"),
-            ("weight_hh", "bias_hh"),
+            ("recurrence.weight_ih", "recurrence.bias_ih"),
+            ("recurrence.weight_hh", "recurrence.bias_hh"),
         ]
         heads = ["policy.policy_in", "policy.policy_out"]
         critic = ["policy.critic_in", "policy.critic_out"] if self.has_critic else [None, None]
@@ -52,7 +52,7 @@ class NetworkShape:
             without_bias = self.forecast == "shared" and name in _NAMES["shared"][1:]
             weight, bias = (None, None) if name is None else (f"{name}_weight", f"{name}_bias")
             layers.append((weight, None if without_bias else bias))
-        layers.append((None, "initial_state"))
+        layers.append((None, "recurrence.initial_state"))
         return [name for layer in layers for name in layer]
 
     def sizes(self) -> list[tuple[int, ...]]:
