@@ -7,7 +7,7 @@ from mermaide_pl.engines.cuda_graphs import CudaGraphCache
 from mermaide_pl.engines.native.coverage import network_shape
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation
+from mermaide_pl.meta_learning import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import Architecture, LearnedPlayer, MinGRU, Principal
