@@ -19,6 +19,7 @@ from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.losses import Objective, check_reached, outcome_of
 from mermaide_pl.meta_learning.support import Support, carry_state, last_state
 from mermaide_pl.principals import LearnedPrincipal, PrincipalOutput, Weights
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 MAX_IMPORTANCE_WEIGHT = 10.0
 """Cap on the importance weight of a step; beyond it one step would outweigh an episode."""
@@ -132,7 +133,7 @@ def adapt_to_groups(
     outputs = [of.output for of in unadapted]
     if inner_loop.carries_state:
         ends = [*outputs[chain - 1 : -1 : chain], outputs[-1]]
-        weights["initial_state"] = torch.cat([last_state(end) for end in ends], dim=1).mean(1)
+        weights[INITIAL_STATE] = torch.cat([last_state(end) for end in ends], dim=1).mean(1)
     return weights, outputs
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.meta_learning.inner_optimizer import check_differentiable
 from mermaide_pl.principals import Weights
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 InnerLoss = Callable[[Weights], Tensor]
 """Fast weights to the loss of each task, float [M]."""
@@ -218,11 +219,13 @@ class GradientAdaptation(Adaptation):
 def part_of(name: str) -> str:
     """The part of the principal that a parameter belongs to, of any module: by its prefix.
 
-    What is neither the ``initial_state`` nor of the ``policy`` or ``world_model`` reads the
-    history, and counts as the ``recurrence``.
+    What is neither the initial state nor of the ``policy`` or ``world_model`` reads the history,
+    and counts as the ``recurrence``.
     """
+    if name == INITIAL_STATE:
+        return "initial_state"
     part = name.partition(".")[0]
-    return part if part in get_args(Part) else "recurrence"
+    return part if part in ("policy", "world_model") else "recurrence"
 
 
 class GradientInnerLoop(InnerLoop):

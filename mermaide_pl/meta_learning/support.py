@@ -13,6 +13,7 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import LearnedPlayer, LearnedPrincipal, PrincipalOutput, Weights
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def carry_state(weights: Weights, output: PrincipalOutput) -> Weights:
 
     `play_support` and `adapt_to_groups` form chains by it.
     """
-    return {**weights, "initial_state": last_state(output)[:, 0]}
+    return {**weights, INITIAL_STATE: last_state(output)[:, 0]}
 
 
 def last_state(output: PrincipalOutput) -> Tensor:

@@ -2,6 +2,7 @@
 
 from mermaide_pl.principals.features import History, LastStep, Past, Tallies
 from mermaide_pl.principals.layers import Weights, call_module
+from mermaide_pl.principals.min_gru import MinGRU
 from mermaide_pl.principals.model import Architecture, Principal
 from mermaide_pl.principals.oracle import Oracle
 from mermaide_pl.principals.players import (
@@ -14,6 +15,7 @@ from mermaide_pl.principals.players import (
 )
 from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
 from mermaide_pl.principals.protocol import LearnedPrincipal, PrincipalOutput
+from mermaide_pl.principals.recurrence import GRU, Recurrence
 from mermaide_pl.principals.schedules import (
     AlwaysIntervene,
     InitialBurst,
@@ -30,6 +32,7 @@ from mermaide_pl.principals.world_model import (
 )
 
 __all__ = [
+    "GRU",
     "AlwaysIntervene",
     "Architecture",
     "Critic",
@@ -41,6 +44,7 @@ __all__ = [
     "LearnedPlayer",
     "LearnedPrincipal",
     "LinearForecast",
+    "MinGRU",
     "NoCritic",
     "NoIntervention",
     "NoWorldModel",
@@ -51,6 +55,7 @@ __all__ = [
     "Principal",
     "PrincipalOutput",
     "RandomlyIntervene",
+    "Recurrence",
     "RolloutContext",
     "Schedule",
     "SharedForecast",

@@ -63,7 +63,7 @@ class LearnedPrincipal(Protocol):
 
     Optional: a critic and a world model, by giving values and arm logits in the output. A principal
     whose memory outlasts an episode, as `carries_state` of an adaptation asks, gives ``last_state``
-    too, and begins in ``weights["initial_state"]``, float [H] or [M, H].
+    too, and begins in ``weights["recurrence.initial_state"]``, float [H] or [M, H].
     """
 
     @property
