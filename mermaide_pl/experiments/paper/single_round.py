@@ -25,7 +25,6 @@ import torch
 from rich.progress import Progress
 
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
-from mermaide_pl.experiments.paper.brief_training import train_briefly
 from mermaide_pl.experiments.paper.followers import (
     NUM_ARMS,
     followers,
@@ -33,6 +32,7 @@ from mermaide_pl.experiments.paper.followers import (
     play_adapted,
 )
 from mermaide_pl.game import Game, PartialInformation
+from mermaide_pl.meta_learning import fit
 from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation, NoAdaptation
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.meta_step import Objective
@@ -207,8 +207,9 @@ def train(
         POPULATION, meta_batch_size=_META_BATCH_SIZE, steps_per_epoch=num_steps, seed=seed
     )
     name = f"{method.lower().replace(', ', '-')}-noise{noise:g}-episodes{episodes}"
-    path = runs / f"{name}-queries{module.num_query_episodes}-steps{num_steps}-seed{seed}.ckpt"
-    return train_briefly(module, data, path=path)
+    folder = runs / f"{name}-queries{module.num_query_episodes}-steps{num_steps}-seed{seed}"
+    kept = fit.train(module, data, folder=folder, num_epochs=1, seed=seed, validates=False)
+    return MermaideModule.load_from_checkpoint(kept)
 
 
 def tune(module: MermaideModule, tasks: TaskBatch, episodes: int) -> float:
