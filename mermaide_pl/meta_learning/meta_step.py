@@ -321,6 +321,30 @@ def play_support(
     return Trajectory.joined(played)
 
 
+@torch.no_grad()
+def adapted_weights(
+    principal: Principal,
+    inner_loop: InnerLoop,
+    objective: Objective,
+    tasks: TaskBatch,
+    shots: int,
+) -> Weights:
+    """Weights after the principal has played with each task and adapted to it, without a graph.
+
+    Args:
+        principal: holds the meta weights.
+        inner_loop: how to adapt.
+        objective: the inner loss.
+        tasks: M tasks, on the device of the principal.
+        shots: support episodes; 0 gives the meta weights, as an inner loop of no shots does.
+    """
+    if shots == 0 or inner_loop.num_shots == 0:
+        return principal.weights()
+    support = play_support(principal, inner_loop, tasks, shots)
+    weights, _ = adapt(principal, inner_loop, objective, support)
+    return weights
+
+
 def continued(weights: Weights, output: PrincipalOutput) -> Weights:
     """The weights, with episodes to begin where the one of `output` [M, 1, T] ended."""
     return {**weights, "initial_state": output.last_state[:, 0]}

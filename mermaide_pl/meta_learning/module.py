@@ -17,10 +17,9 @@ from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.meta_learning.meta_step import (
     MetaStep,
     Objective,
-    adapt,
+    adapted_weights,
     check_reached,
     meta_step,
-    play_support,
 )
 from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.native.build import Kernel, check_kernel
@@ -238,19 +237,9 @@ class MermaideModule(SelfDescribingModule):
                     self.last_evaluation[shots] = played
                     self.last_forecast[shots] = arm_logits
 
-    @torch.no_grad()
     def adapted_weights(self, tasks: TaskBatch, shots: int) -> Weights:
-        """Weights after adapting to each task on `shots` episodes, without a graph.
-
-        Args:
-            tasks: M tasks, on the device of the module.
-            shots: support episodes; 0 gives the meta weights.
-        """
-        if shots == 0 or self.inner_loop.num_shots == 0:
-            return self.principal.weights()
-        support = play_support(self.principal, self.inner_loop, tasks, shots)
-        weights, _ = adapt(self.principal, self.inner_loop, self.objective, support)
-        return weights
+        """`adapted_weights` of meta_step.py, with the inner loop and objective of the module."""
+        return adapted_weights(self.principal, self.inner_loop, self.objective, tasks, shots)
 
     def _on_device(self, tasks: TaskBatch) -> TaskBatch:
         """The game is played in the precision of the weights."""

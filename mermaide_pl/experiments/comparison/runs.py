@@ -268,7 +268,7 @@ class _Runs:
             val_agents = self._val[run.condition.trained_on].sample(
                 tasks, split="val", seed=run.seed
             )
-            tried = choose_inner_loop(
+            module.inner_loop, module.objective, tried = choose_inner_loop(
                 module,
                 val_agents,
                 rates=self._given.fine_tuning_rates,
