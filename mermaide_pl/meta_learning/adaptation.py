@@ -17,7 +17,8 @@ from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.losses import Objective, check_reached, outcome_of
-from mermaide_pl.meta_learning.support import Support, carry_state, last_state
+from mermaide_pl.meta_learning.support import Support, carry_state, last_state, play_support
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import LearnedPrincipal, PrincipalOutput, Weights
 from mermaide_pl.principals.recurrence import INITIAL_STATE
 
@@ -135,6 +136,32 @@ def adapt_to_groups(
         ends = [*outputs[chain - 1 : -1 : chain], outputs[-1]]
         weights[INITIAL_STATE] = torch.cat([last_state(end) for end in ends], dim=1).mean(1)
     return weights, outputs
+
+
+@torch.no_grad()
+def adapted_weights(
+    principal: LearnedPrincipal,
+    inner_loop: InnerLoop,
+    objective: Objective,
+    tasks: TaskBatch,
+    shots: int,
+    engine: Engine = AUTO,
+) -> Weights:
+    """Weights after the principal has played with each task and adapted to it, without a graph.
+
+    Args:
+        principal: holds the meta weights.
+        inner_loop: how to adapt.
+        objective: the inner loss.
+        tasks: M tasks, on the device of the principal.
+        shots: support episodes; 0 gives the meta weights, as an inner loop of no shots does.
+        engine: what computes.
+    """
+    if shots == 0 or inner_loop.num_shots == 0:
+        return principal.weights()
+    support = play_support(principal, inner_loop, tasks, shots, engine)
+    weights, _ = adapt(principal, inner_loop, objective, support, engine)
+    return weights
 
 
 class _Unadapted(NamedTuple):

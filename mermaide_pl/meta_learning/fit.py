@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,58 +14,46 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from mermaide_pl.config.serialization import describe
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.runtime.atomic_files import write_whole
-from mermaide_pl.runtime.checkpoints import upgraded
+from mermaide_pl.runtime.atomic_files import set_aside, write_whole
+from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint, upgraded
 from mermaide_pl.runtime.run_folders import LOCK, occupied
+from mermaide_pl.runtime.run_settings import trainer_settings
 
 _LOGGER = logging.getLogger(__name__)
 _BEGUN, _DONE = "settings.json", "training.json"
 
 
 def train(
-    module: MermaideModule, data: TaskDataModule, *, folder: Path, num_epochs: int, seed: int
+    module: MermaideModule,
+    data: TaskDataModule,
+    *,
+    folder: Path,
+    num_epochs: int,
+    seed: int,
+    callbacks: Sequence[pl.Callback] = (),
+    validates: bool = True,
 ) -> Path:
-    """Train a principal and keep the checkpoint with the best `val/return`.
-
-    A training that was finished in `folder` is not repeated, one that was interrupted goes on after
-    its last whole epoch; one of other settings is deleted.
+    """Train a principal on one processor, unless `train_once` finds it trained.
 
     Args:
-        module: as built after `pytorch_lightning.seed_everything`.
+        module: as built after its random numbers were seeded.
         data: agents.
-        folder: gets ``checkpoints/best.ckpt`` and ``last.ckpt``, curves for TensorBoard,
-            ``settings.json``, and in the end ``training.json`` with the seed, the agent steps and
-            the seconds it took.
+        folder: see `train_once`.
         num_epochs: of ``data.steps_per_epoch`` training steps.
-        seed: of the run, recorded.
+        seed: of the run.
+        callbacks: further ones; of a finished training they get the state that they had in the end.
+        validates: whether the principal is validated, with curves for TensorBoard and a progress
+            bar; without, a training of seconds says nothing, and keeps its last principal alone.
 
     Returns:
-        Path of the best checkpoint.
+        The checkpoint with the best ``val/return``, or the last one without validation.
 
     Raises:
         ValueError: one line, if another run is training there.
     """
-    with occupied(folder):
-        return _train(module, data, folder, num_epochs, seed)
-
-
-def _train(
-    module: MermaideModule, data: TaskDataModule, folder: Path, num_epochs: int, seed: int
-) -> Path:
-    checkpoints = folder / "checkpoints"
-    best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
-    begun, settings = folder / _BEGUN, _settings(module, data, num_epochs, seed)
-    is_there = last.is_file() or (folder / _DONE).is_file()
-    if is_there and not (begun.is_file() and _kept_settings(begun) == settings):
-        _LOGGER.warning("%s: a training of other settings is deleted", folder)
-        _empty(folder)
-    if (folder / _DONE).is_file() and best.is_file():
-        return best
-    write_whole(begun, json.dumps(settings))
-    started = time.perf_counter()
+    checkpoints = best_and_last(folder / "checkpoints")
     trainer = pl.Trainer(
         max_epochs=num_epochs,
         accelerator="cpu",
@@ -74,30 +61,126 @@ def _train(
         gradient_clip_val=1.0,
         log_every_n_steps=min(10, data.steps_per_epoch),
         num_sanity_val_steps=0,
+        limit_val_batches=None if validates else 0,
+        enable_progress_bar=validates,
         enable_model_summary=False,
-        logger=TensorBoardLogger(folder, name="", version=""),
+        logger=TensorBoardLogger(folder, name="", version="") if validates else False,
         callbacks=[
-            RichProgressBar(leave=False),
-            *best_and_last(checkpoints),
+            *callbacks,
+            *([RichProgressBar(leave=False), *checkpoints] if validates else checkpoints[1:]),
         ],
     )
-    trainer.fit(module, data, ckpt_path=last if last.is_file() else None)
-    record = {
+    with nullcontext() if validates else hushed(logging.WARNING):
+        train_once(trainer, module, data, folder=folder, seed=seed)
+    best, last = _files(folder)
+    return best if validates else last
+
+
+def train_once(
+    trainer: pl.Trainer,
+    module: MermaideModule,
+    data: TaskDataModule,
+    *,
+    folder: Path,
+    seed: int,
+    say: Callable[[str], object] = _LOGGER.warning,
+) -> None:
+    """Train in a folder what is not trained there already.
+
+    A finished training of the same settings is not repeated, an interrupted one goes on after its
+    last whole epoch, and one of other settings is set aside: its folder is renamed, to ``NAME.1``
+    and so on.
+
+    Args:
+        trainer: with both callbacks of `best_and_last`, or the second alone.
+        module: as built after its random numbers were seeded.
+        data: agents.
+        folder: has ``checkpoints``, ``settings.json``, and in the end ``training.json`` with the
+            seed, the agent steps and the seconds it took.
+        seed: of the run.
+        say: is told what was found in the folder, if it is not used.
+
+    Raises:
+        ValueError: one line, if another run is training there.
+    """
+    settings = {
+        CHECKPOINT_KEY: module.spec,
+        "init_from": module.init_from,
+        "data": data.settings,
+        "trainer": trainer_settings(trainer),
         "seed": seed,
-        "agent_steps": agent_steps(module, data, num_epochs),
-        "seconds": round(time.perf_counter() - started, 1),
     }
-    write_whole(folder / _DONE, json.dumps(record) + "\n")
-    return best
+    best, last = _files(folder)
+    if earlier := _set_aside_another(folder, settings):
+        say(f"{folder}: a training of other settings is kept as {earlier}")
+    with occupied(folder):
+        if (folder / _DONE).is_file() and (best.is_file() or last.is_file()):
+            _restore(trainer, last)
+            return
+        write_whole(folder / _BEGUN, json.dumps(settings))
+        started = time.perf_counter()
+        trainer.fit(module, data, ckpt_path=_sound(last, say))
+        record = {
+            "seed": seed,
+            "agent_steps": agent_steps(module, data, trainer.current_epoch),
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        write_whole(folder / _DONE, json.dumps(record) + "\n")
 
 
-def _empty(folder: Path) -> None:
-    """Delete what is in a folder, but not the lock on it."""
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()
+def _files(folder: Path) -> tuple[Path, Path]:
+    """Where `best_and_last` keep the best and the last checkpoint of a run."""
+    return folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt"
+
+
+def _set_aside_another(folder: Path, settings: Mapping[str, Any]) -> Path | None:
+    """Where a training of other settings is now, if there was one in the folder."""
+    with occupied(folder):
+        is_there = any(file.is_file() for file in (folder / _DONE, *_files(folder)))
+        if not is_there or _kept_settings(folder, settings) == settings:
+            return None
+        earlier = set_aside(folder)
+        (earlier / LOCK).unlink(missing_ok=True)  # which was moved too
+        return earlier
+
+
+def _kept_settings(folder: Path, ours: Mapping[str, Any]) -> Any:
+    """Settings of the training in a folder, as this version would write them."""
+    try:
+        text = (folder / _BEGUN).read_text(encoding="utf-8")
+        kept = {name: upgraded(part) for name, part in json.loads(text).items()}
+        if "trainer" in kept:
+            return kept
+        # of an earlier version, which trained as `train` does
+        populations = {**kept["TaskDataModule"], "val_population": kept["val_population"]}
+        return {
+            CHECKPOINT_KEY: kept[CHECKPOINT_KEY],
+            "init_from": None,
+            "data": {**populations, **kept["data"]},
+            "trainer": {**ours["trainer"], "max_epochs": kept["num_epochs"]},
+            "seed": kept["seed"],
+        }
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):  # damaged, or missing
+        return None
+
+
+def _sound(last: Path, say: Callable[[str], object]) -> Path | None:
+    """The checkpoint to go on from, or None to begin again."""
+    try:
+        read_checkpoint(last)
+    except ValueError as error:
+        if last.is_file():
+            say(f"{error}; the training begins again")
+        return None
+    return last
+
+
+def _restore(trainer: pl.Trainer, last: Path) -> None:
+    """Give the callbacks of a trainer the state that they had at the end of a training."""
+    states = read_checkpoint(last)["callbacks"] if last.is_file() else {}
+    for callback in vars(trainer)["callbacks"]:  # which has no type
+        if callback.state_key in states and not isinstance(callback, ModelCheckpoint):
+            callback.load_state_dict(states[callback.state_key])
 
 
 @contextmanager
@@ -127,39 +210,3 @@ def agent_steps(module: MermaideModule, data: TaskDataModule, num_epochs: int) -
     """Steps that agents play in a training, support and query."""
     tasks = num_epochs * data.steps_per_epoch * data.meta_batch_size
     return tasks * module.num_episodes * module.game.num_steps
-
-
-def is_made_by(checkpoint: dict[str, Any], module: MermaideModule, data: TaskDataModule) -> bool:
-    """Whether a checkpoint is of this game, principal, objective and training population."""
-    settings = _made_by(module, data)
-    return settings == {name: checkpoint.get(name) for name in settings}
-
-
-def _made_by(module: MermaideModule, data: TaskDataModule) -> dict[str, Any]:
-    settings: dict[str, Any] = {type(data).__name__: data.state_dict()}
-    module.on_save_checkpoint(settings)
-    return settings
-
-
-def _kept_settings(path: Path) -> Any:
-    try:
-        return {
-            name: upgraded(part)
-            for name, part in json.loads(path.read_text(encoding="utf-8")).items()
-        }
-    except (AttributeError, ValueError):  # damaged
-        return None
-
-
-def _settings(
-    module: MermaideModule, data: TaskDataModule, num_epochs: int, seed: int
-) -> dict[str, Any]:
-    """All that a training depends on."""
-    sizes = ("meta_batch_size", "steps_per_epoch", "num_val_tasks", "seed")
-    return {
-        **_made_by(module, data),
-        "val_population": describe(data.val_population),
-        "data": {name: getattr(data, name) for name in sizes},
-        "num_epochs": num_epochs,
-        "seed": seed,
-    }

@@ -14,11 +14,10 @@ from mermaide_pl.engines import EngineName, Stream, choose_engine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_learning.adaptation import adapt
+from mermaide_pl.meta_learning.adaptation import adapted_weights
 from mermaide_pl.meta_learning.inner_loop import Adaptation, GradientAdaptation
 from mermaide_pl.meta_learning.losses import Objective, check_reached
 from mermaide_pl.meta_learning.meta_step import MetaStep, meta_step
-from mermaide_pl.meta_learning.support import play_support
 from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.objectives import entropy
 from mermaide_pl.populations import TaskBatch
@@ -240,19 +239,11 @@ class MermaideModule(SelfDescribingModule):
         """The principal's outputs on recorded episodes, see `Engine.forward`."""
         return self.engine.forward(self.principal, weights, trajectory)
 
-    @torch.no_grad()
     def adapted_weights(self, tasks: TaskBatch, shots: int) -> Weights:
-        """Weights after adapting to each task on `shots` episodes, without a graph.
-
-        Args:
-            tasks: M tasks, on the device of the module.
-            shots: support episodes; 0 gives the meta weights.
-        """
-        if shots == 0 or self.inner_loop.num_shots == 0:
-            return self.principal.weights()
-        support = play_support(self.principal, self.inner_loop, tasks, shots, self.engine)
-        weights, _ = adapt(self.principal, self.inner_loop, self.objective, support, self.engine)
-        return weights
+        """See `mermaide_pl.meta_learning.adaptation.adapted_weights`."""
+        return adapted_weights(
+            self.principal, self.inner_loop, self.objective, tasks, shots, self.engine
+        )
 
     def _on_device(self, tasks: TaskBatch) -> TaskBatch:
         """The game is played in the precision of the weights."""

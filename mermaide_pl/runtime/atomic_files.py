@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from mermaide_pl.config.validation import one_line
@@ -37,6 +38,16 @@ def write_whole(path: str | Path, content: str | bytes | memoryview) -> None:
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ValueError(one_line(f"{path} cannot be written: {reason}")) from None
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder to the first free name of ``NAME.1``, ``NAME.2`` and so on.
+
+    Returns:
+        Its new path.
+    """
+    names = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    return path.rename(next(name for name in names if not name.exists()))
 
 
 def _write(path: Path, content: bytes | memoryview) -> None:

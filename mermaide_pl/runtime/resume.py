@@ -8,7 +8,6 @@ import threading
 import warnings
 from contextlib import ExitStack
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +17,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from mermaide_pl.runtime.atomic_files import set_aside
 from mermaide_pl.runtime.checkpoints import read_checkpoint, write_checkpoint
 from mermaide_pl.runtime.curves import forget_curves, keep_curves
 from mermaide_pl.runtime.run_folders import checkpoint_folders, log_folders, occupied
@@ -50,7 +50,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         path = Path(path)
-        earlier = None if self._is_own(path) or not path.is_file() else _set_aside(path)
+        earlier = None if self._is_own(path) or not path.is_file() else set_aside(path)
         try:
             write_checkpoint(checkpoint, path)
         except BaseException:
@@ -78,11 +78,6 @@ class WholeCheckpoints(TorchCheckpointIO):
         folder = self._goes_on_in
         below = folder is not None and path.absolute().is_relative_to(folder)
         return below or path in self._written
-
-
-def _set_aside(path: Path) -> Path:
-    names = (path.with_name(f"{path.name}.{number}") for number in count(1))
-    return path.rename(next(name for name in names if not name.exists()))
 
 
 class Resumption(pl.Callback):
@@ -142,6 +137,8 @@ class Resumption(pl.Callback):
             # Lightning's own handler waits for the other processes, which wait for this one
             signal.signal(signal.SIGTERM, partial(_terminate_all, trainer.strategy.launcher))
         self._is_training = True
+        # Lightning gives a loader no state back if the schedule has asked for the number of steps,
+        # and takes the batch of a step that was not finished for one that was
         loader: Any = trainer.train_dataloader
         skip = getattr(getattr(loader, "sampler", None), "skip", None)
         if self._skipped is not None and skip is not None:

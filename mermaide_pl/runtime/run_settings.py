@@ -36,13 +36,17 @@ def run_settings(trainer: pl.Trainer) -> dict[str, Any]:
         steps = data.pop("steps_per_epoch")
         outer = steps // accumulated if steps % accumulated == 0 else steps / accumulated
         data["steps_per_epoch / accumulate_grad_batches"] = outer
+    return {"data": data, "trainer": trainer_settings(trainer)}
+
+
+def trainer_settings(trainer: pl.Trainer) -> dict[str, int | float | str]:
+    """What a training depends on of its trainer, as plain data without what is not set."""
     values = {name: getattr(trainer, name, None) for name in _OF_THE_TRAINER}
-    plain = {
+    return {
         name: value if isinstance(value, int | float) else str(value)
         for name, value in values.items()
         if value is not None
     }
-    return {"data": data, "trainer": plain}
 
 
 def settings_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +18,9 @@ from optuna.trial import Trial
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ModelSummary, ProgressBar
 
 from mermaide_pl.config.validation import one_line, raised_by_us
-from mermaide_pl.meta_learning.fit import best_and_last
+from mermaide_pl.meta_learning.fit import best_and_last, train_once
 from mermaide_pl.runtime.atomic_files import write_whole
-from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.nonfinite_steps import DivergedError
-from mermaide_pl.runtime.run_folders import occupied
 from mermaide_pl.sweeps.progress import SweepProgress
 from mermaide_pl.sweeps.settings import Configure, Sweep, options
 from mermaide_pl.sweeps.study import ERROR, WORKER, this_worker
@@ -57,15 +56,13 @@ def train_trial(
         TrainingError: if it broke down, which is noted.
         ValueError: one line about a mistake of the user's.
     """
-    sweep_folder, folder = folder, folder / f"trial{place}"
-    if WORKER not in trial.user_attrs and folder.exists():
-        raise ValueError(f"{folder} is of another sweep: delete or rename {sweep_folder}")
+    folder = folder / f"trial{place}"
     trial.set_user_attr(WORKER, this_worker())
     values = {name: _suggested(trial, name, given) for name in given.parameters}
     progress.begin(place, values)
     logger = {
         "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
-        "init_args": {"save_dir": str(sweep_folder), "name": folder.name, "version": ""},
+        "init_args": {"save_dir": str(folder.parent), "name": folder.name, "version": ""},
     }
     arguments = [*given.arguments(values), *options({"trainer.logger": logger})]
     try:
@@ -85,8 +82,9 @@ def train_trial(
     callbacks = vars(trainer)["callbacks"]  # which has no type
     kept = [one for one in callbacks if not isinstance(one, replaced)]
     callbacks[:] = [*kept, watcher, *checkpoints]
-    with occupied(folder), _failures_noted(trial, place, folder, progress):
-        trainer.fit(module, data, ckpt_path=_last_checkpoint(folder))
+    seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))  # as `configure` has set it
+    with _failures_noted(trial, place, folder, progress):
+        train_once(trainer, module, data, folder=folder, seed=seed, say=progress.say)
     if watcher.pruned:
         raise TrialPruned
     if not watcher.values:
@@ -123,6 +121,16 @@ class _Validations(Callback):
         self._trial, self._objective, self._progress = trial, objective, progress
         self.values, self.pruned = values, False
 
+    def state_dict(self) -> dict[str, Any]:
+        """The objective by training step, and whether that was the end."""
+        return {"values": self.values, "pruned": self.pruned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Report what the study does not know, where that was lost."""
+        self.pruned = state_dict["pruned"]
+        for step, value in state_dict["values"].items():
+            self._note(step, value)
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Training steps and objective go to the study."""
         if trainer.sanity_checking:
@@ -134,12 +142,15 @@ class _Validations(Callback):
         value, step = metrics[self._objective], trainer.global_step
         if not math.isfinite(value):
             raise FloatingPointError(f"{self._objective} is {value} after step {step}")
-        if step not in self.values:  # else it goes on from before this validation
-            self._trial.report(value, step)
-            self.values[step] = value
+        self._note(step, value)
         self._progress.validated(trainer.current_epoch + 1, trainer.max_epochs)
         if self._trial.should_prune():
             trainer.should_stop = self.pruned = True
+
+    def _note(self, step: int, value: float) -> None:
+        if step not in self.values:  # else it goes on from before this validation
+            self._trial.report(value, step)
+            self.values[step] = value
 
 
 def _suggested(trial: Trial, name: str, given: Sweep) -> Any:
@@ -150,13 +161,3 @@ def _suggested(trial: Trial, name: str, given: Sweep) -> Any:
     if isinstance(parameter.distribution, IntDistribution):
         return trial.suggest_int(name, int(low), int(high), log=parameter.log)
     return trial.suggest_float(name, low, high, log=parameter.log)
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    """Where an interrupted training goes on; without a sound checkpoint it begins again."""
-    path = folder / "checkpoints" / "last.ckpt"
-    try:
-        read_checkpoint(path)
-    except ValueError:
-        return None
-    return path

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mermaide_pl.runtime.atomic_files import write_whole
+from mermaide_pl.runtime.atomic_files import set_aside, write_whole
 
 FORK = multiprocessing.get_context("fork")
 ROOT = Path(__file__).parents[2]
@@ -204,11 +204,30 @@ def test_threads_that_write_the_same_file_leave_one_of_theirs(tmp_path):
     assert path.read_text() in whole and names(tmp_path) == ["a"]
 
 
+def test_what_is_set_aside_takes_the_first_free_name(tmp_path):
+    file, folder = tmp_path / "a", tmp_path / "b"
+    for number in (1, 2, 3):
+        file.write_text(str(number))
+        folder.mkdir()
+        (folder / "c").write_text(str(number))
+        assert set_aside(file) == tmp_path / f"a.{number}"
+        assert set_aside(folder) == tmp_path / f"b.{number}"
+    (tmp_path / "a.2").unlink()
+    file.touch()
+    assert set_aside(file) == tmp_path / "a.2"
+    assert [(tmp_path / f"b.{number}" / "c").read_text() for number in (1, 2, 3)] == ["1", "2", "3"]
+    assert not file.exists() and not folder.exists()
+
+
 def test_nothing_is_written_in_another_way():
-    """But for the kernel, whose folder is not to be trusted, and checkpoints that are no files."""
+    """But for the kernel, whose folder is not to be trusted, and checkpoints that are no files.
+
+    Nor is anything deleted with all that is in it.
+    """
     writes = re.compile(
         r"\.write_(text|bytes)\(|\bopen\([^)]*['\"][wax]|\.savefig\((?!file)|torch\.save\((?!.*content)"
-        r"|json\.dump\(|os\.replace\(|\.to_csv\(|np\.save"
+        r"|(json|pickle)\.dump\(|os\.replace\(|\.to_(csv|parquet|pickle)\(|np\.save|\.tofile\("
+        r"|shutil\.(copy|move|rmtree)"
     )
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"

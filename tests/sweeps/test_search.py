@@ -1,6 +1,7 @@
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -410,9 +411,22 @@ def test_another_sweep_is_not_mixed_in(place, capsys):
     prepare(place, seed=1)
     said = refused(RUN_IT, capsys)
     assert re.search(r"study search in sqlite:.* is of another sweep, seed differs", said)
-    prepare(place, num_trials=1)
     Path("logs/search/study.db").unlink()
-    assert "trial0 is of another sweep: delete or rename logs/search" in refused(RUN_IT, capsys)
+    main([*RUN_IT.split(), "--trials", "1"])
+    said = capsys.readouterr().out
+    assert (
+        "logs/search/trial0: a training of other settings is kept as logs/search/trial0.1" in said
+    )
+    for name in ("trial0", "trial0.1"):
+        assert Path("logs/search", name, "checkpoints", "best.ckpt").is_file()
+
+
+def test_without_its_record_a_sweep_finds_its_trainings(finished, place, monkeypatch):
+    shutil.copytree(finished / "logs", place / "logs")
+    Path("logs/search/study.db").unlink()
+    monkeypatch.setattr(MermaideModule, "take_step", None)  # cannot train
+    main(RUN_IT.split())
+    assert rows(place, "seconds") == rows(finished, "seconds")
 
 
 def test_without_optuna_it_says_how_to_install_it(place, monkeypatch, capsys):

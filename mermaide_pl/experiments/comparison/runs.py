@@ -35,7 +35,7 @@ from mermaide_pl.experiments.comparison.settings import (
 from mermaide_pl.experiments.comparison.table import SCORES, report
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
-from mermaide_pl.meta_learning.fit import agent_steps, is_made_by, train
+from mermaide_pl.meta_learning.fit import agent_steps, train
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.populations.files import load_population, load_populations
@@ -185,8 +185,11 @@ class _Runs:
         """Whether the principal kept of a run is of this configuration."""
         module, data = self._set_up(run)
         steps = json.loads((run.folder / _TRAINING).read_bytes())["agent_steps"]
-        same_length = steps == agent_steps(module, data, self._given.num_validations)
-        return same_length and is_made_by(read_checkpoint(run.folder / _PRINCIPAL), module, data)
+        if steps != agent_steps(module, data, self._given.num_validations):
+            return False
+        kept = read_checkpoint(run.folder / _PRINCIPAL)
+        ours = {CHECKPOINT_KEY: module.spec, "TaskDataModule": data.state_dict()}
+        return ours == {name: kept.get(name) for name in ours}
 
     def finish(self, run: _Run) -> None:
         """Train and score one method, or score the yardsticks."""
@@ -265,7 +268,7 @@ class _Runs:
             val_agents = self._val[run.condition.trained_on].sample(
                 tasks, split="val", seed=run.seed
             )
-            tried = choose_inner_loop(
+            module.inner_loop, module.objective, tried = choose_inner_loop(
                 module,
                 val_agents,
                 rates=self._given.fine_tuning_rates,

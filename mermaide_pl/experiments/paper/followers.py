@@ -8,6 +8,8 @@ from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_payoff
 from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.meta_learning.adaptation import adapted_weights
+from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, GapTarget, Population, TaskBatch
 from mermaide_pl.principals import GreedyPlayer
@@ -31,7 +33,18 @@ def mean_equilibrium(tasks: TaskBatch, game: Game) -> float:
     return equilibrium_payoff(tasks.delta, game).double().mean().item()
 
 
-def play_adapted(module: MermaideModule, tasks: TaskBatch, shots: int) -> Trajectory:
-    """One episode with each task after adapting to it on `shots` others, axes [M, 1, T]."""
-    player = GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))
+def play_adapted(
+    module: MermaideModule, tasks: TaskBatch, shots: int, inner_loop: InnerLoop | None = None
+) -> Trajectory:
+    """One episode with each task after adapting to it on `shots` others, axes [M, 1, T].
+
+    Args:
+        module: the principal.
+        tasks: M tasks.
+        shots: support episodes with each.
+        inner_loop: how it adapts, by default as in its training.
+    """
+    principal, inner_loop = module.principal, inner_loop or module.inner_loop
+    weights = adapted_weights(principal, inner_loop, module.objective, tasks, shots, module.engine)
+    player = GreedyPlayer(principal, weights)
     return rollout(tasks, player, module.game, stream=Stream.SCORE, num_episodes=1)

@@ -30,7 +30,6 @@ from torch.nn.utils import vector_to_parameters
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
-from mermaide_pl.experiments.paper.brief_training import train_briefly
 from mermaide_pl.experiments.paper.followers import (
     NUM_ARMS,
     followers,
@@ -40,7 +39,7 @@ from mermaide_pl.experiments.paper.followers import (
 from mermaide_pl.experiments.paper.parameter_path import ParameterPath, Plane
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_level
-from mermaide_pl.meta_learning import GradientAdaptation, NoAdaptation, Objective
+from mermaide_pl.meta_learning import GradientAdaptation, NoAdaptation, Objective, fit
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import student_mean
@@ -161,8 +160,17 @@ def train(
     data = TaskDataModule(
         POPULATION, meta_batch_size=_META_BATCH_SIZE, steps_per_epoch=effort.num_steps, seed=seed
     )
-    name = f"{method.lower()}-steps{effort.num_steps}-records{effort.num_records}-seed{seed}.ckpt"
-    return train_briefly(build(method), data, path=runs / name, callbacks=[path]), path
+    name = f"{method.lower()}-steps{effort.num_steps}-records{effort.num_records}-seed{seed}"
+    kept = fit.train(
+        build(method),
+        data,
+        folder=runs / name,
+        num_epochs=1,
+        seed=seed,
+        callbacks=[path],
+        validates=False,
+    )
+    return MermaideModule.load_from_checkpoint(kept), path
 
 
 def scores(

@@ -25,7 +25,6 @@ import torch
 from rich.progress import Progress
 
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
-from mermaide_pl.experiments.paper.brief_training import train_briefly
 from mermaide_pl.experiments.paper.followers import (
     NUM_ARMS,
     followers,
@@ -33,8 +32,9 @@ from mermaide_pl.experiments.paper.followers import (
     play_adapted,
 )
 from mermaide_pl.game import Game, PartialInformation
-from mermaide_pl.meta_learning import Adaptation, GradientAdaptation, NoAdaptation, Objective
+from mermaide_pl.meta_learning import Adaptation, GradientAdaptation, NoAdaptation, Objective, fit
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
+from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
@@ -129,12 +129,14 @@ def score(effort: Effort, runs: Path, seed: int) -> Iterator[Row]:
                 for noise, episodes in product(effort.noises, (0, *effort.episodes)):
                     noisy = build(method, noise, 0, effort)
                     noisy.principal.load_state_dict(module.principal.state_dict())
-                    inner_lr = tune(noisy, tuning, episodes)
-                    yield _row(method, noise, episodes, own_seed, inner_lr, noisy, unseen)
+                    inner_lr, inner_loop = tune(noisy, tuning, episodes)
+                    payoff = _payoff(noisy, unseen, episodes, inner_loop)
+                    yield _row(method, noise, episodes, own_seed, inner_lr, payoff, unseen)
             for noise, episodes in product(effort.noises, effort.episodes):
                 module = train(MAML, noise, episodes, own_seed, effort, runs)
                 progress.advance(bar)
-                yield _row(MAML, noise, episodes, own_seed, math.nan, module, unseen)
+                payoff = _payoff(module, unseen, episodes)
+                yield _row(MAML, noise, episodes, own_seed, math.nan, payoff, unseen)
 
 
 def _row(
@@ -143,7 +145,7 @@ def _row(
     episodes: int,
     seed: int,
     inner_lr: float,
-    module: MermaideModule,
+    payoff: float,
     unseen: TaskBatch,
 ) -> Row:
     return {
@@ -152,8 +154,8 @@ def _row(
         "episodes": episodes,
         "seed": seed,
         "inner_lr": inner_lr,  # one for all weights; nan where they are learned, or not needed
-        "payoff": _payoff(module, unseen, episodes),
-        "equilibrium": mean_equilibrium(unseen, module.game),
+        "payoff": payoff,
+        "equilibrium": mean_equilibrium(unseen, game(noise)),
     }
 
 
@@ -206,31 +208,34 @@ def train(
         POPULATION, meta_batch_size=_META_BATCH_SIZE, steps_per_epoch=num_steps, seed=seed
     )
     name = f"{method.lower().replace(', ', '-')}-noise{noise:g}-episodes{episodes}"
-    path = runs / f"{name}-queries{module.num_query_episodes}-steps{num_steps}-seed{seed}.ckpt"
-    return train_briefly(module, data, path=path)
+    folder = runs / f"{name}-queries{module.num_query_episodes}-steps{num_steps}-seed{seed}"
+    kept = fit.train(module, data, folder=folder, num_epochs=1, seed=seed, validates=False)
+    return MermaideModule.load_from_checkpoint(kept)
 
 
-def tune(module: MermaideModule, tasks: TaskBatch, episodes: int) -> float:
-    """Give a principal the one inner rate that is best for it after `episodes` with `tasks`.
+def tune(module: MermaideModule, tasks: TaskBatch, episodes: int) -> tuple[float, InnerLoop | None]:
+    """The one inner rate that is best for a principal after `episodes` with `tasks`.
 
     Returns:
-        The rate; nan for no episodes, which need none.
+        The rate, and the inner loop with it; nan and None for no episodes, which need none.
     """
     if episodes == 0:
-        return math.nan
-    loops, payoffs = [], []
-    for rate in INNER_RATES:
-        settings = GradientAdaptation(inner_lr=rate, num_shots=episodes, learn_inner_lr=False)
-        module.inner_loop = settings.build(module.principal.weights())
-        loops.append(module.inner_loop)
-        payoffs.append(_payoff(module, tasks, episodes))
+        return math.nan, None
+    weights = module.principal.weights()
+    loops = [
+        GradientAdaptation(inner_lr=rate, num_shots=episodes, learn_inner_lr=False).build(weights)
+        for rate in INNER_RATES
+    ]
+    payoffs = [_payoff(module, tasks, episodes, loop) for loop in loops]
     best = payoffs.index(max(payoffs))
-    module.inner_loop = loops[best]
-    return INNER_RATES[best]
+    return INNER_RATES[best], loops[best]
 
 
-def _payoff(module: MermaideModule, tasks: TaskBatch, episodes: int) -> float:
-    return play_adapted(module, tasks, episodes).returns.double().mean().item()
+def _payoff(
+    module: MermaideModule, tasks: TaskBatch, episodes: int, inner_loop: InnerLoop | None = None
+) -> float:
+    played = play_adapted(module, tasks, episodes, inner_loop)
+    return played.returns.double().mean().item()
 
 
 def summarise(by_seed: Sequence[Row]) -> list[Row]:

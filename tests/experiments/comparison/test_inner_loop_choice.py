@@ -27,7 +27,7 @@ def build(world_model):
 
 def test_the_return_of_a_candidate_is_that_after_its_step():
     module = build(SharedForecast(size=4))
-    tried = choose_inner_loop(module, AGENTS, rates=[0.0, 0.5], policy_weights=[1.0, 0.05])
+    *_, tried = choose_inner_loop(module, AGENTS, rates=[0.0, 0.5], policy_weights=[1.0, 0.05])
     assert [(row["inner_lr"], row["inner_policy_weight"]) for row in tried] == [
         (0.0, 0.0),
         (0.5, 1.0),
@@ -55,13 +55,16 @@ def test_the_best_is_taken(monkeypatch, best):
 
     monkeypatch.setattr(inner_loop_choice, "rollout", lambda *_, **__: Played())
     module = build(SharedForecast(size=4))
-    choose_inner_loop(module, AGENTS, rates=[0.0, 0.5], policy_weights=[1.0, 0.05])
-    assert module.inner_loop.num_shots == (1 if best else 0)
-    assert module.objective.inner_policy_weight == [0.0, 1.0, 0.05][best]
+    inner_loop, objective, _ = choose_inner_loop(
+        module, AGENTS, rates=[0.0, 0.5], policy_weights=[1.0, 0.05]
+    )
+    assert inner_loop.num_shots == (1 if best else 0)
+    assert objective.inner_policy_weight == [0.0, 1.0, 0.05][best]
+    assert module.inner_loop.num_shots == module.objective.inner_policy_weight == 0
 
 
 def test_without_a_world_model_only_the_rate_is_chosen():
-    tried = choose_inner_loop(
+    *_, tried = choose_inner_loop(
         build(NoWorldModel()), AGENTS, rates=[0.0, 0.1], policy_weights=[1.0, 0.05]
     )
     assert [row["inner_lr"] for row in tried] == [0.0, 0.1]

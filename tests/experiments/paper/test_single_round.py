@@ -153,18 +153,21 @@ def test_rates_are_tuned_to_the_best_of_the_grid():
     torch.manual_seed(0)
     module = build(EXPLORING, 0.0, 0, TINY)
     tasks = POPULATION.sample(range(50), split="val", seed=0)
-    assert math.isnan(tune(module, tasks, 0))
-    best = tune(module, tasks, 20)
+    rate, loop = tune(module, tasks, 0)
+    assert math.isnan(rate) and loop is None
+    best, inner_loop = tune(module, tasks, 20)
     assert best in INNER_RATES
-    reached = single_round._payoff(module, tasks, 20)
+    assert list(inner_loop.rates().values()) == pytest.approx([best] * len(inner_loop.rates()))
+    assert module.inner_loop.num_shots == 0
+    reached = single_round._payoff(module, tasks, 20, inner_loop)
     # an untrained principal explores, so that a large step on 20 episodes tells agents apart
     assert reached > single_round._payoff(module, tasks, 0)
     for rate in INNER_RATES:
         settings = single_round.GradientAdaptation(
             inner_lr=rate, num_shots=20, learn_inner_lr=False
         )
-        module.inner_loop = settings.build(module.principal.weights())
-        assert single_round._payoff(module, tasks, 20) <= reached
+        loop = settings.build(module.principal.weights())
+        assert single_round._payoff(module, tasks, 20, loop) <= reached
 
 
 @pytest.mark.slow
