@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mermaide_pl.config.serialization import describe
-from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number
+from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number, check_seed
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation
 from mermaide_pl.meta_learning.meta_step import Objective
@@ -131,7 +131,7 @@ class Comparison:
         for number in self.shots:
             check_count("shots", number, low=0)
         for seed in self.seeds:
-            check_number("seeds", seed, low=0, high=2**22 - 1)
+            check_seed("seeds", seed)
         for cost in self.costs:
             check_number("costs", cost, low=0.0, high=LARGEST_REWARD)
         for rate in self.fine_tuning_rates:
