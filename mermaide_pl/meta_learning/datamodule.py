@@ -65,7 +65,7 @@ class TaskSampler(DistributedSampler[int]):
 
 
 class TaskDataModule(pl.LightningDataModule):
-    """Draws meta-batches from populations of agents.
+    """Draws meta-batches from populations of agents; the defaults are the quickstart's.
 
     Args:
         train_population: agents to train on.
@@ -84,9 +84,9 @@ class TaskDataModule(pl.LightningDataModule):
         train_population: Population,
         val_population: Population | None = None,
         test_population: Population | None = None,
-        meta_batch_size: int = 32,
-        steps_per_epoch: int = 50,
-        num_val_tasks: int = 128,
+        meta_batch_size: int = 16,
+        steps_per_epoch: int = 100,
+        num_val_tasks: int = 120,
         num_test_tasks: int = 512,
         seed: int = 0,
     ) -> None:
