@@ -9,7 +9,7 @@ QUICKSTART_CONFIG     ?= conf/quickstart.yaml
 QUICKSTART_RUN        ?= logs/quickstart
 QUICKSTART_CKPT       ?= $(QUICKSTART_RUN)/checkpoints/best.ckpt
 QUICKSTART_RESULTS    ?= $(QUICKSTART_RUN)/results.json
-QUICKSTART_POPULATION ?= conf/population/unseen_ucb.yaml conf/population/epsilon_greedy.yaml
+QUICKSTART_POPULATION ?= unseen_ucb epsilon_greedy
 QUICKSTART_SHOTS      ?= 0 1
 QUICKSTART_AGENTS     ?= 1000
 

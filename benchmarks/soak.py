@@ -33,7 +33,7 @@ from mermaide_pl.evaluation.records import Row, write_rows
 from mermaide_pl.reporting.figures.style import label_axes, new_figure, save_png, series_style
 from mermaide_pl.runtime.atomic_files import write_whole
 
-CONFIG, POPULATION = Path("conf/quickstart.yaml"), Path("conf/population/unseen_ucb.yaml")
+CONFIG, POPULATION = Path("conf/quickstart.yaml"), "unseen_ucb"
 
 
 def resident() -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 from mermaide_pl import Game, Population, evaluate, load_pretrained
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.deployment.gym_env import BanditVectorEnv
-from mermaide_pl.populations.files import load_population, load_populations
+from mermaide_pl.populations import packaged
+from mermaide_pl.populations.files import load_populations
 from mermaide_pl.principals import FunctionPlayer
 
 PRETRAINED = "mixed-partial"
-POPULATIONS = Path(__file__).parent.parent / "conf" / "population"
 
 
 class Agents(VecEnv):
@@ -111,9 +110,13 @@ def train(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, then score."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    unseen = [str(POPULATIONS / name) for name in ("unseen_ucb.yaml", "epsilon_greedy.yaml")]
     parser.add_argument("--agent_steps", type=int, default=4_000_000, help="steps of training")
-    parser.add_argument("--population", nargs="+", default=unseen, help="agents to score on")
+    parser.add_argument(
+        "--population",
+        nargs="+",
+        default=["unseen_ucb", "epsilon_greedy"],
+        help="agents to score on",
+    )
     parser.add_argument("--num_agents", type=int, default=500, help="agents of each population")
     parser.add_argument("--seed", type=int, default=0, help="of training, and which agents")
     parser.add_argument("--out", default=None, help="JSON file for the table")
@@ -123,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     populations = load_populations(given.population)
 
     game = load_pretrained(PRETRAINED).game
-    population = load_population(POPULATIONS / "train_mixed.yaml")
+    population = packaged("train_mixed")
     model = train(population, game, agent_steps=given.agent_steps, seed=given.seed)
     print(f"PPO was trained on {model.num_timesteps:,} agent steps.")
 

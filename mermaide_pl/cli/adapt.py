@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> None:
         "--ckpt_path", type=str, required=True, help="checkpoint of a principal, or pretrained:NAME"
     )
     parser.add_argument("--out", type=str, required=True, help="where the adapted principal goes")
-    parser.add_argument("--population", type=str, help="population file of the agent")
+    parser.add_argument("--population", type=str, help="population of the agent, a file or a name")
     parser.add_argument("--agent", type=int, help="its number in the test split, 0 by default")
     parser.add_argument("--shots", type=int, help="episodes to adapt on, 1 by default")
     parser.add_argument("--num_episodes", type=int, help="scored episodes, 500 by default")

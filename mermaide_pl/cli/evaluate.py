@@ -26,7 +26,11 @@ def run(arguments: Sequence[str]) -> None:
         "--ckpt_path", type=str, required=True, help="checkpoint of a principal, or pretrained:NAME"
     )
     parser.add_argument(
-        "--population", type=str, nargs="+", required=True, help="population files, one or more"
+        "--population",
+        type=str,
+        nargs="+",
+        required=True,
+        help="files, or names of the package's populations",
     )
     parser.add_argument("--shots", type=int, nargs="+", default=[0, 1], help="support episodes")
     parser.add_argument("--num_agents", type=int, default=500, help="agents per population")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.output_paths import make_folder
-from mermaide_pl.config.validation import check_number
+from mermaide_pl.config.validation import check_seed
 from mermaide_pl.experiments.paper import EXPERIMENTS
 from mermaide_pl.runtime.console import say
 from mermaide_pl.runtime.run_folders import occupied
@@ -24,7 +24,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="in less than three minutes")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
     given = parser.parse_args(list(arguments))
-    check_number("--seed", given.seed, low=0, high=2**22 - 1)
+    check_seed("--seed", given.seed)
     out = Path(f"results/{given.name}" if given.out is None else given.out)
     make_folder(out, given.out)
     with occupied(out):

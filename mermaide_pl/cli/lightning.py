@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
-from jsonargparse import Namespace
+import yaml
+from jsonargparse import Namespace, set_loader
 from jsonargparse._common import ImportDenied
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
 from mermaide_pl.config.validation import check_precision
-from mermaide_pl.config.yaml_files import PARSER_MODE, file_names, read_yaml
+from mermaide_pl.config.yaml_files import file_names, load_yaml, read_yaml
 from mermaide_pl.evaluation.fine_tuning_report import (
     check_start,
     populations_to_report,
@@ -27,12 +28,18 @@ from mermaide_pl.evaluation.fine_tuning_report import (
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population
-from mermaide_pl.populations.files import POPULATION_HINT
+from mermaide_pl.populations.files import (
+    POPULATION_HINT,
+    no_such_population,
+    population_file,
+    population_names,
+)
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import checkpoint_path, read_checkpoint
 from mermaide_pl.runtime.distributed import check_world, one_fate
 
 SUBCOMMANDS = ("fit", "validate", "test")
+_PARSER_MODE = "mermaide_fit"
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # as every configuration in conf/ does, one folder for each run under logs; there without a name
@@ -42,6 +49,18 @@ _LOGGER = {
 }
 
 
+def _with_files(value: Any, key: str = "") -> Any:
+    """The same, with the file of a population of the package in place of its name."""
+    if isinstance(value, dict):
+        return {name: _with_files(item, name) for name, item in value.items()}
+    if isinstance(value, str) and key.endswith("_population"):
+        return str(population_file(value)) if value in population_names() else value
+    return value
+
+
+set_loader(_PARSER_MODE, lambda text: _with_files(load_yaml(text)), (yaml.YAMLError,))
+
+
 class _Parser(LightningArgumentParser):
     """A parser that reports a mistake in one line."""
 
@@ -49,9 +68,16 @@ class _Parser(LightningArgumentParser):
         message = explained(message)
         if not self.exit_on_error:  # a parser within another, which knows the file
             super().error(message, ex)
-        unread = re.search(r"Parser key \"([\w.]+)\": Unable to load config '([^']*)'", message)
-        if unread and not Path(unread[2]).is_file():
-            message = f"{unread[1]}: {unread[2]} does not exist"
+        unread = re.search(
+            r"Parser key \"([\w.]+)\": (?:Unable to load config '|- Expected a path but )"
+            r"(.*?)(?:'| either not accessible)",
+            message,
+        )
+        is_class = " is not part of mermaide_pl" in message
+        if unread and not is_class and not Path(unread[2]).is_file():
+            is_population = unread[1].endswith("_population")
+            missing = no_such_population if is_population else "{} does not exist".format
+            message = f"{unread[1]}: {missing(unread[2])}"
         elif "_population" in message:
             message += POPULATION_HINT if "not accepted" in message else ""
         elif "Problems parsing config" in message:
@@ -187,7 +213,7 @@ def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, Ta
 
 
 def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
-    arguments = file_names(list(arguments))
+    arguments = _with_population_files(file_names(list(arguments)))
     # where Lightning looks, also to start the processes of further devices
     sys.argv = [sys.argv[0], command, *arguments]
     with only_trusted(_of_the_trainer(arguments)):
@@ -202,10 +228,20 @@ def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
                 # a folder has the configuration of its training
                 save_config_callback=_SavedConfig if command == "fit" else None,
                 save_config_kwargs={"overwrite": True},
-                parser_kwargs={"prog": "mermaide", "parser_mode": PARSER_MODE},
+                parser_kwargs={"prog": "mermaide", "parser_mode": _PARSER_MODE},
             )
         except ImportDenied as error:  # where jsonargparse does not take it for a mistake
             raise ValueError(explained(str(error))) from None
+
+
+def _with_population_files(arguments: list[str]) -> list[str]:
+    """The same, with the files of populations in place of their names."""
+    found = []
+    for before, word in pairwise(["", *arguments]):
+        option, sign, value = word.rpartition("=")
+        key = option if sign else before
+        found.append(f"{option}{sign}{_with_files(value, key)}")
+    return found
 
 
 def _of_the_trainer(arguments: Sequence[str]) -> set[str]:

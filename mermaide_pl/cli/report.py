@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> None:
         type=str,
         nargs="+",
         default=[],
-        help="population files to score it on, in place of the results in the folder",
+        help="populations to score it on, files or names, in place of the results in the folder",
     )
     parser.add_argument("--num_agents", type=int, default=250, help="agents per population")
     parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")

@@ -14,6 +14,8 @@ MAX_COUNT = 10_000_000
 """Of anything that is counted in settings; more fit into no memory."""
 LARGEST_REWARD = 1e18
 """Reward units of a step; float32 sums and products of larger ones would overflow."""
+NUM_SEEDS = 2**22
+"""Seeds that a set of agents may have, from 0 on: a task's seed of 64 bits holds 22 of them."""
 _MOST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 _OURS = ("mermaide_pl", "pytorch_lightning", "lightning_fabric")
 _LONGEST = 1200  # signs of a message
@@ -93,6 +95,11 @@ def check_count(name: str, value: Any, *, low: int = 1, high: int = MAX_COUNT) -
         is_more = isinstance(value, int) and value > high
         allowed = f"at most {high}" if is_more else f"at least {low}"
         raise ValueError(f"{name} must be a whole number, {allowed}, got {value!r:.60}") from None
+
+
+def check_seed(name: str, seed: Any) -> None:
+    """Refuse what is not the seed of a set of agents, a whole number below `NUM_SEEDS`."""
+    whole_number(name, seed, low=0, high=NUM_SEEDS - 1)
 
 
 def check_probability(name: str, value: float) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.config.output_paths import make_place
-from mermaide_pl.config.validation import check_count, check_number
+from mermaide_pl.config.validation import check_count, check_number, check_seed
 from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.deployment.logs import read_histories
 from mermaide_pl.evaluation.loading import check_arms, training_population
@@ -89,7 +89,7 @@ def adapt_by_playing(
     check_number("--agent", agent, low=0, high=2**40 - 1)
     check_count("--shots", shots, low=1)
     check_count("--num_episodes", num_episodes, low=2)
-    check_number("--seed", seed, low=0, high=2**22 - 1)
+    check_seed("--seed", seed)
     checkpoint, module = _principal(ckpt_path, out)
     check_arms(name, population, module.game)
     populations = {

@@ -52,8 +52,8 @@ class BanditEnv(gymnasium.Env[np.ndarray, np.int64]):
     """One agent at a time; see the module.
 
     Args:
-        population: agents, or the path of their YAML file; by default UCB agents with moderate
-            exploration.
+        population: agents, the path of their YAML file, or the name of a population of the
+            package; by default ``train_ucb``.
         game: the rules; by default those of `Game` with the arms of the population.
         split: which of the population's agents: train, val, test or tune.
         render_mode: None.

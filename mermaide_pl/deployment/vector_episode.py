@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mermaide_pl.agents import UCB
 from mermaide_pl.engines import Stream, draw_noise
 from mermaide_pl.engines.torch_rollout import VectorGame
 from mermaide_pl.game import Game
-from mermaide_pl.populations import AgentFamily, Population, Split
+from mermaide_pl.populations import Population, Split, packaged
 from mermaide_pl.populations.files import load_population
 from mermaide_pl.principals import Past, Tallies
 
@@ -37,8 +36,8 @@ class Setting:
         """The setting that is asked for.
 
         Args:
-            population: agents, or the path of their YAML file; by default UCB agents with moderate
-                exploration.
+            population: agents, the path of their YAML file, or the name of a population of the
+                package; by default ``train_ucb``.
             game: the rules; by default those of `Game` with the arms of the population.
             split: which of the population's agents.
 
@@ -46,7 +45,7 @@ class Setting:
             ValueError: one line that says which input is wrong.
         """
         if population is None:
-            population = Population([AgentFamily(UCB, {"beta": [0.17, 0.27, 0.42, 0.5, 0.67]})])
+            population = packaged("train_ucb")
         elif not isinstance(population, Population):
             population = load_population(population)
         game = game or Game(num_arms=population.num_arms)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mermaide_pl.config.output_paths import make_place
-from mermaide_pl.config.validation import check_count, check_number
+from mermaide_pl.config.validation import check_count, check_seed
 from mermaide_pl.engines import EngineName, choose_engine
 from mermaide_pl.evaluation.loading import check_arms, read_principals
 from mermaide_pl.evaluation.paired_evaluation import UNTUNED, Contest, PopulationScores
@@ -165,7 +165,7 @@ def _check_numbers(
     if num_tuning_agents is not None:
         check_count("--num_tuning_agents", num_tuning_agents, low=1)
     check_count("num_episodes", num_episodes, low=1)
-    check_number("--seed", seed, low=0, high=2**22 - 1)
+    check_seed("--seed", seed)
 
 
 def _check_names(what: str, methods: Mapping[str, object], taken: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from mermaide_pl.config.serialization import describe
-from mermaide_pl.config.validation import check_count, check_number
+from mermaide_pl.config.validation import check_count, check_number, check_seed
 from mermaide_pl.populations import Population, Split, TaskBatch
 
 
@@ -65,7 +65,7 @@ class TaskSampler(DistributedSampler[int]):
 
 
 class TaskDataModule(pl.LightningDataModule):
-    """Draws meta-batches from populations of agents.
+    """Draws meta-batches from populations of agents; the defaults are the quickstart's.
 
     Args:
         train_population: agents to train on.
@@ -76,7 +76,7 @@ class TaskDataModule(pl.LightningDataModule):
         steps_per_epoch: training steps between validations.
         num_val_tasks: validation tasks.
         num_test_tasks: test tasks.
-        seed: which agents are drawn, 0 <= seed < 2**22.
+        seed: which agents are drawn, 0 <= seed < `NUM_SEEDS`.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class TaskDataModule(pl.LightningDataModule):
         train_population: Population,
         val_population: Population | None = None,
         test_population: Population | None = None,
-        meta_batch_size: int = 32,
-        steps_per_epoch: int = 50,
-        num_val_tasks: int = 128,
+        meta_batch_size: int = 16,
+        steps_per_epoch: int = 100,
+        num_val_tasks: int = 120,
         num_test_tasks: int = 512,
         seed: int = 0,
     ) -> None:
@@ -98,7 +98,7 @@ class TaskDataModule(pl.LightningDataModule):
             ("num_test_tasks", num_test_tasks),
         ):
             check_count(f"TaskDataModule.{name}", value)
-        check_number("TaskDataModule.seed", seed, low=0, high=2**22 - 1)
+        check_seed("TaskDataModule.seed", seed)
         self.train_population = train_population
         self.val_population = val_population or train_population
         self.test_population = test_population or train_population

@@ -96,7 +96,8 @@ class HindsightAdvantages(Advantages):
     2021.
 
     Args:
-        gae_lambda: 0 (one step) to 1 (all later rewards).
+        gae_lambda: 0 (one step) to 1 (all later rewards); high, since an intervention pays off over
+            all the steps that follow.
         unit: reward units. The same for all tasks: an agent counts by how much is at stake with it.
     """
 

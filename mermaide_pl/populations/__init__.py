@@ -7,6 +7,7 @@ from mermaide_pl.populations.base_rewards import (
     UniformRewards,
 )
 from mermaide_pl.populations.batch import TaskBatch
+from mermaide_pl.populations.files import packaged, population_names
 from mermaide_pl.populations.population import AgentFamily, Interval, Population, Split, task_seed
 from mermaide_pl.populations.targets import (
     FixedTarget,
@@ -31,5 +32,7 @@ __all__ = [
     "TaskBatch",
     "UniformRewards",
     "UniformTarget",
+    "packaged",
+    "population_names",
     "task_seed",
 ]

@@ -1,4 +1,4 @@
-"""Populations in YAML files."""
+"""Populations in YAML files, those of the package among them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from mermaide_pl.config.serialization import import_path
 from mermaide_pl.config.trusted_imports import explained, only_trusted
 from mermaide_pl.config.validation import printable, try_all
 from mermaide_pl.config.yaml_files import PARSER_MODE, read_yaml
-from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.populations.population import Rule
+from mermaide_pl.populations.population import AgentFamily, Population, Rule
 
 T = TypeVar("T")
+PACKAGED = Path(__file__).parent / "data"
+"""Folder of the populations that come with the package."""
 _RULES: dict[str, type[agents.LearningRule]] = {
     name: rule
     for name, rule in vars(agents).items()
@@ -62,17 +63,54 @@ def _is_rule(value: Any, _: Any) -> bool:
 register_type(Rule, import_path, import_rule, (), _is_rule)
 
 
+def population_names() -> list[str]:
+    """Names of the populations that come with the package."""
+    return sorted(path.stem for path in PACKAGED.glob("*.yaml"))
+
+
+def packaged(name: str) -> Population:
+    """A population of the package.
+
+    Raises:
+        ValueError: one line with the names there are.
+    """
+    if name not in population_names():
+        raise ValueError(no_such_population(name))
+    return load_population(PACKAGED / f"{name}.yaml")
+
+
+def population_file(path: str | Path, folder: str | Path = "") -> Path:
+    """The file of a population; of one of the package by its plain name, if no file is called so.
+
+    Args:
+        path: the file, or the name.
+        folder: where relative paths begin.
+    """
+    file = Path(folder, path)
+    is_name = str(path) in population_names() and not file.is_file()
+    return PACKAGED / f"{path}.yaml" if is_name else file
+
+
+def no_such_population(path: str | Path) -> str:
+    """A message about a population that does not exist."""
+    names = ", ".join(population_names())
+    return f"population {path} does not exist (populations of the package: {names})"
+
+
 def load_population(path: str | Path) -> Population:
-    """Read a population from YAML.
+    """Read a population from YAML, or one of the package by its plain name (`population_file`).
 
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
-    return load_from_yaml(Population, path, "population", hint=POPULATION_HINT)
+    file = population_file(path)
+    if not file.is_file():
+        raise ValueError(no_such_population(path))
+    return load_from_yaml(Population, file, "population", hint=POPULATION_HINT)
 
 
 def load_populations(paths: Sequence[str | Path]) -> dict[str, Population]:
-    """Read populations from YAML files, by the names of the files.
+    """Read populations (`load_population`), by the names of their files.
 
     Raises:
         ValueError: one line that says what is wrong with which files.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import Family, GaussianReward, LearningRule, PythonAgent, RewardModel
-from mermaide_pl.config.validation import check_count, check_number
+from mermaide_pl.config.validation import check_count, check_number, check_seed
 from mermaide_pl.game.randomness import mix, task_uniforms
 from mermaide_pl.populations.base_rewards import BaseRewards, UniformRewards
 from mermaide_pl.populations.batch import TaskBatch
@@ -172,7 +172,7 @@ class Population:
         Args:
             indices: numbers of the tasks within the split, 0 <= index < 2**40.
             split: train, val, test, or tune (for tuning schedules and oracles).
-            seed: another seed gives another set of agents, 0 <= seed < 2**22.
+            seed: another seed gives another set of agents, 0 <= seed < `NUM_SEEDS`.
 
         Returns:
             The tasks in the order of `indices`, on the CPU, float32.
@@ -220,6 +220,6 @@ def task_seed(index: int, split: Split, seed: int = 0) -> int:
     """
     if split not in _SPLITS:
         raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}")
-    check_number("seed", seed, low=0, high=2**22 - 1)
+    check_seed("seed", seed)
     check_number("task index", index, low=0, high=2**40 - 1)
     return mix(seed << 42 | _SPLITS.index(split) << 40 | index)

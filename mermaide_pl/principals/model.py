@@ -23,7 +23,8 @@ class Architecture:
     """Sizes and slots of a `Principal`.
 
     Args:
-        hidden_size: H, units of the recurrent state.
+        hidden_size: H, units of the recurrent state. Few, since the tallies do the counting: in a
+            short training a larger recurrence only learns more slowly.
         policy_size: hidden units of the policy, and of the critic.
         history: encoding of the past as input features.
         world_model: `SharedForecast`, `LinearForecast`, or `NoWorldModel` for the ablation.

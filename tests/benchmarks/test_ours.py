@@ -23,11 +23,12 @@ def test_the_benchmark_runs_the_configuration():
     assert module.game == ours.game
     assert module.objective == OBJECTIVE
     assert module.principal.architecture == ours.principal.architecture
+    assert module.inner_loop.carries_state == ours.inner_loop.carries_state
     assert module.inner_loop.rates() == ours.inner_loop.rates()
     assert module.inner_loop.num_shots == module.num_query_episodes == workload.num_episodes
     assert module.meta_lr == workload.meta_lr
     assert given["data"]["meta_batch_size"] == workload.num_tasks
-    population = load_population(CONF / given["data"]["train_population"])
+    population = load_population(given["data"]["train_population"])
     assert population == ours.population
 
 

@@ -300,7 +300,7 @@ MISTAKES = {
         "evaluate --ckpt_path whole.ckpt --population population.yaml --num_agents 1",
         r"num_agents .*at least 2, got 1",
     ),
-    "seed": (f"{evaluate_with()} --seed -1", r"seed .*at least 0 .*got -1"),
+    "seed": (f"{evaluate_with()} --seed -1", r"seed .*from 0 to 4194303, got -1"),
     "folder for the results": (f"{evaluate_with()} --out .", r"--out \. .*(folder|directory)"),
     "file for a folder": (f"{evaluate_with()} --out fit.yaml/rows.json", r"--out .*fit\.yaml"),
     # the command line and the configuration
@@ -329,7 +329,7 @@ MISTAKES = {
         "figure fig4 --out fit.yaml",
         r"--out fit\.yaml is a file, it must be a folder",
     ),
-    "seed of a figure": ("figure fig4 --seed -1", r"--seed .*at least 0 .*got -1"),
+    "seed of a figure": ("figure fig4 --seed -1", r"--seed .*from 0 to 4194303, got -1"),
     "nothing to compare": ("compare", r"required.*config"),
     "missing comparison": ("compare --config none.yaml", r"none\.yaml does not exist"),
     "not a comparison": ("compare --config fit.yaml", r"configuration fit\.yaml: .*"),
@@ -411,11 +411,11 @@ MISTAKES = {
     ),
     "several wrong files of adapt": (
         "adapt --ckpt_path none.ckpt --out a.ckpt --population none.yaml",
-        r"checkpoint none\.ckpt does not exist .*; and population none\.yaml does not exist$",
+        r"checkpoint none\.ckpt does not exist .*; and population none\.yaml does not exist \(",
     ),
     "several wrong files of report": (
         "report --logdir void --population none.yaml",
-        r"--logdir void holds no checkpoint.*; and population none\.yaml does not exist$",
+        r"--logdir void holds no checkpoint.*; and population none\.yaml does not exist \(",
     ),
     "bonus beyond sense": (
         f"{FIT_IT} --model.game.bonuses [0,1e39]",

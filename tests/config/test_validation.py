@@ -6,6 +6,7 @@ from mermaide_pl.config.validation import (
     check_levels,
     check_number,
     check_probability,
+    check_seed,
     printable,
     try_all,
     whole_number,
@@ -40,6 +41,14 @@ def test_probabilities_lie_between_zero_and_one(value):
     check_probability("p", 1.0)
     with pytest.raises(ValueError, match=r"p must be .* at least 0 and at most 1"):
         check_probability("p", value)
+
+
+def test_seeds_have_22_bits():
+    check_seed("seed", 0)
+    check_seed("seed", np.int64(4194303))
+    for value in (-1, 4194304, 0.5, True, "1"):
+        with pytest.raises(ValueError, match=r"^seed must be a whole number from 0 to 4194303"):
+            check_seed("seed", value)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -33,7 +32,6 @@ GAME = Game(4, 12, (0.0, 0.5, 1.0), cost=0.3, observation=FullInformation(0.2, 0
 POPULATION = Population(
     [AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}), AgentFamily(EpsilonGreedy)], num_arms=4
 )
-CONF = Path(__file__).parents[2] / "conf" / "population"
 
 
 class Given(Player):
@@ -482,7 +480,7 @@ def test_some_cannot_be_reset_before_all_were():
 
 
 def test_populations_come_from_files_and_by_default():
-    by_path = BanditEnv(CONF / "train_mixed.yaml", split="val")
+    by_path = BanditEnv("train_mixed", split="val")
     assert by_path.reset(seed=0)[0].shape == by_path.observation_space.shape == (77,)
     assert by_path.action_space.n == 2
     small = Population([AgentFamily(GaussianThompson)], num_arms=3)

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from mermaide_pl.experiments.comparison.settings import load_comparison
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.populations.files import load_population
+from mermaide_pl.populations import packaged
 
 CONF = Path(__file__).parents[2] / "conf"
 NUM_EPOCHS, STEPS_PER_EPOCH = 2, 12  # outer steps
@@ -56,8 +56,8 @@ def train(name: str, out: Path, devices: int, batch: int, accumulate: int, preci
         meta_lr=method.meta_lr,
     )
     data = TaskDataModule(
-        load_population(CONF / "population" / "train_mixed.yaml"),
-        load_population(CONF / "population" / "val_mixed.yaml"),
+        packaged("train_mixed"),
+        packaged("val_mixed"),
         meta_batch_size=batch,
         steps_per_epoch=STEPS_PER_EPOCH * accumulate,
         num_val_tasks=5,

@@ -23,7 +23,7 @@ def example():
 
 def test_the_adapter_shows_the_last_observation_and_goes_on_with_other_agents(example):
     def environment():
-        population = example.load_population(example.POPULATIONS / "train_mixed.yaml")
+        population = example.packaged("train_mixed")
         return example.BanditVectorEnv(3, population, game=example.Game(num_steps=4))
 
     ours, agents = environment(), example.Agents(environment())

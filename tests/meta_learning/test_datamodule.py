@@ -223,8 +223,8 @@ def test_the_checkpoint_remembers_the_training_population():
         ({"steps_per_epoch": 0}, r"TaskDataModule\.steps_per_epoch .*at least 1, got 0"),
         ({"num_val_tasks": 0}, r"TaskDataModule\.num_val_tasks .*at least 1, got 0"),
         ({"num_test_tasks": -1}, r"TaskDataModule\.num_test_tasks .*at least 1, got -1"),
-        ({"seed": -1}, r"TaskDataModule\.seed .*at least 0 .*, got -1"),
-        ({"seed": 2**22}, r"TaskDataModule\.seed .*at most .*, got 4194304"),
+        ({"seed": -1}, r"TaskDataModule\.seed .*from 0 to 4194303, got -1"),
+        ({"seed": 2**22}, r"TaskDataModule\.seed .*from 0 to 4194303, got 4194304"),
     ],
 )
 def test_settings_are_checked(settings, message):

@@ -101,8 +101,8 @@ def test_task_seeds_never_collide_at_the_corners():
     [
         (-1, 0, r"task index .*at least 0 and at most .*, got -1"),
         (2**40, 0, r"task index .*at most .*, got 1099511627776"),
-        (0, -1, r"seed .*at least 0 .*, got -1"),
-        (0, 2**22, r"seed .*at most .*, got 4194304"),
+        (0, -1, r"seed .*from 0 to 4194303, got -1"),
+        (0, 2**22, r"seed .*from 0 to 4194303, got 4194304"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(index, seed, message):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mermaide_pl.config.serialization import describe
-from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number
+from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number, check_seed
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_learning import Adaptation, GradientAdaptation, Objective
 from mermaide_pl.populations import Population
-from mermaide_pl.populations.files import load_from_yaml
+from mermaide_pl.populations.files import load_from_yaml, population_file
 from mermaide_pl.principals import Architecture
 
 YARDSTICKS = "yardsticks"
@@ -71,9 +71,10 @@ class Comparison:
 
     Args:
         methods: name to learned principal, ours first.
-        train_populations: name to population file, beside the configuration.
-        test_populations: population files.
-        val_population: population file to choose checkpoints and fine-tuning by; None for
+        train_populations: name to population, a file beside the configuration or one of the
+            package by its name.
+        test_populations: such populations.
+        val_population: such a population, to choose checkpoints and fine-tuning by; None for
             unseen agents of the training population.
         game: the rules; observation and cost are those of the condition.
         observations: name to what the principal sees.
@@ -130,7 +131,7 @@ class Comparison:
         for number in self.shots:
             check_count("shots", number, low=0)
         for seed in self.seeds:
-            check_number("seeds", seed, low=0, high=2**22 - 1)
+            check_seed("seeds", seed)
         for cost in self.costs:
             check_number("costs", cost, low=0.0, high=LARGEST_REWARD)
         for rate in self.fine_tuning_rates:
@@ -188,16 +189,19 @@ class Comparison:
 
 
 def load_comparison(path: str | Path) -> Comparison:
-    """Read a comparison from YAML; its population files are found beside it.
+    """Read a comparison from YAML; population files are found beside it.
 
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
     given = load_from_yaml(Comparison, path, "configuration")
-    beside = Path(path).parent
+
+    def found(population: str) -> str:
+        return str(population_file(population, Path(path).parent))
+
     return replace(
         given,
-        train_populations={name: str(beside / at) for name, at in given.train_populations.items()},
-        val_population=given.val_population and str(beside / given.val_population),
-        test_populations=[str(beside / at) for at in given.test_populations],
+        train_populations={name: found(at) for name, at in given.train_populations.items()},
+        val_population=given.val_population and found(given.val_population),
+        test_populations=[found(at) for at in given.test_populations],
     )

@@ -19,10 +19,10 @@ from mermaide_pl.evaluation.timing import (
     rate_rows,
     rates_by_quarter,
 )
-from mermaide_pl.experiments.paper.populations import POPULATIONS
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
+from mermaide_pl.populations import packaged
 from mermaide_pl.reporting.figures import draw_episode, draw_timing
 from mermaide_pl.reporting.figures.style import save_png
 
@@ -57,14 +57,14 @@ def run(out: Path, quick: bool, seed: int) -> str:
     module = MermaideModule.pretrained(_PRINCIPAL)
     num_agents = 100 if quick else 500
     played = {
-        name: play(module, POPULATIONS[name].sample(range(num_agents), split="test", seed=seed))
+        name: play(module, packaged(name).sample(range(num_agents), split="test", seed=seed))
         for name in _NAMES
     }
     write_rows(out / "fig6_rates.csv", rate_rows(played))
     rates = read_rows(out / "fig6_rates.csv")
     save_png(draw_timing(rates), out / "fig6.png")
     number = median_agent(played[_SHOWN])
-    episode, arm_logits = episode_of(module, POPULATIONS[_SHOWN], number, seed)
+    episode, arm_logits = episode_of(module, packaged(_SHOWN), number, seed)
     write_rows(out / "fig6_episode.csv", _episode_rows(episode, arm_logits))
     save_png(draw_episode(episode, arm_logits), out / "fig6_episode.png")
     phases = ", ".join(

@@ -27,6 +27,7 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn.utils import vector_to_parameters
 
+from mermaide_pl.config.validation import NUM_SEEDS
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
@@ -116,7 +117,7 @@ def compute(effort: Effort, runs: Path, seed: int) -> tuple[list[Row], list[Row]
     with Progress(transient=True) as progress:
         training = progress.add_task("training and scoring", total=2 * effort.num_seeds)
         mapping = progress.add_task("landscape", total=effort.grid_size**2)
-        for own_seed in ((seed + number) % 2**22 for number in range(effort.num_seeds)):
+        for own_seed in ((seed + number) % NUM_SEEDS for number in range(effort.num_seeds)):
             for method in (MERMAIDE, REINFORCE):
                 module, path = train(method, own_seed, effort, runs)
                 by_seed += scores(method, own_seed, module, path, unseen)

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from rich.progress import Progress
 
+from mermaide_pl.config.validation import NUM_SEEDS
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.experiments.paper.followers import (
     NUM_ARMS,
@@ -121,7 +122,7 @@ def score(effort: Effort, runs: Path, seed: int) -> Iterator[Row]:
     num_trainings = effort.num_seeds * (2 + len(effort.noises) * len(effort.episodes))
     with Progress(transient=True) as progress:
         bar = progress.add_task("training, many times", total=num_trainings)
-        for own_seed in ((seed + number) % 2**22 for number in range(effort.num_seeds)):
+        for own_seed in ((seed + number) % NUM_SEEDS for number in range(effort.num_seeds)):
             for method in (PLAIN, EXPLORING):
                 # in a single round nothing is seen before the choice: noise makes no difference
                 module = train(method, 0.0, 0, own_seed, effort, runs)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from rich.progress import Progress
 
 from mermaide_pl.config.output_paths import make_place
-from mermaide_pl.config.validation import check_count, check_number, printable
+from mermaide_pl.config.validation import check_count, check_seed, printable
 from mermaide_pl.evaluation.loading import training_population
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.evaluation.tables import (
@@ -88,7 +88,7 @@ def write_report(
         ValueError: one line that says which input is wrong.
     """
     check_count("--num_agents", num_agents, low=2)
-    check_number("--seed", seed, low=0, high=2**22 - 1)
+    check_seed("--seed", seed)
     out = Path(out)
     make_place(out)
     files = RunFiles.find(logdir)

@@ -11,10 +11,10 @@ from mermaide_pl.evaluation.timing import (
     rates_by_quarter,
 )
 from mermaide_pl.experiments.paper import EXPERIMENTS, intervention_timing
-from mermaide_pl.experiments.paper.populations import POPULATIONS
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
+from mermaide_pl.populations import packaged
 from mermaide_pl.principals import Architecture, NoWorldModel
 
 
@@ -60,7 +60,7 @@ def test_rates_by_quarter_by_hand():
 
 
 def test_the_annotated_episode_is_the_one_that_was_played_among_others(module):
-    population = POPULATIONS["unseen_ucb"]
+    population = packaged("unseen_ucb")
     among_others = play(module, population.sample(range(5), split="test", seed=3))
     alone, arm_logits = episode_of(module, population, 4, 3)
     assert torch.equal(alone.arms[0], among_others.arms[4])
@@ -77,7 +77,7 @@ def test_it_writes_what_it_draws(results):
 def test_rates_are_those_of_the_agents_played(module, results):
     rows = read_rows(results[0] / "fig6_rates.csv")
     assert [row["population"] for row in rows[::200]] == list(intervention_timing._NAMES)
-    played = play(module, POPULATIONS["exp3"].sample(range(100), split="test", seed=3))
+    played = play(module, packaged("exp3").sample(range(100), split="test", seed=3))
     chosen = [row for row in rows if row["population"] == "exp3"]
     for quantity, happened in (
         ("intervention_rate", played.levels > 0),
@@ -99,7 +99,7 @@ def test_the_sentence_says_what_the_rates_are(results):
 
 
 def test_the_episode_is_that_of_the_median_agent_with_its_forecast(module, results):
-    population = POPULATIONS["unseen_ucb"]
+    population = packaged("unseen_ucb")
     played = play(module, population.sample(range(100), split="test", seed=3))
     number = median_agent(played)
     rows = read_rows(results[0] / "fig6_episode.csv")
