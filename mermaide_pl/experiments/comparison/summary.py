@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 
 from mermaide_pl.evaluation.records import Row
 from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES, interval_text
+from mermaide_pl.metrics.intervals import Estimate
 from mermaide_pl.metrics.normalised_return import LEAST_GAIN
 from mermaide_pl.runtime.console import console as literal_console
 from mermaide_pl.runtime.console import markdown, markdown_code
@@ -126,7 +127,7 @@ def _in_two_lines(population: str) -> str:
 
 
 def _cell(row: Row) -> str:
-    mean, low, high = (row[f"normalised_return_{bound}"] for bound in ("iqm", "low", "high"))
+    mean, low, high = Estimate.of_row(row, "normalised_return", "iqm")
     if math.isnan(mean):
         return "-"
     number = f"{mean:.2f}" if abs(mean) < 10.0 else f"{mean:.0f}"

@@ -161,11 +161,9 @@ def table_rows(
             for quantity in QUANTITIES:
                 matrix = scores.matrix(method, shots, quantity, population)
                 row["num_runs"] = len(matrix)
-                interval = stratified_interval(interquartile_mean, matrix)
-                for bound, value in zip(("iqm", "low", "high"), interval, strict=True):
-                    row[f"{quantity}_{bound}"] = value
+                row |= stratified_interval(interquartile_mean, matrix).columns(quantity, "iqm")
             of_runs = scores.matrix(method, shots, "return", population).mean(1)
-            _, row["return_t_low"], row["return_t_high"] = student_mean(of_runs.tolist())
+            _, row["return_t_low"], row["return_t_high"] = student_mean(of_runs)
             rows.append(row)
     return rows
 
@@ -191,14 +189,11 @@ def improvement_rows(
             for population in populations:
                 pair = (ours, shots), (method, at)
                 returns = (scores.matrix(*one, "return", population) for one in pair)
-                interval = stratified_interval(probability_of_improvement, *returns)
+                chance = stratified_interval(probability_of_improvement, *returns)
                 row: Row = {**condition, "method": ours, "shots": shots, "over": method}
                 row["population"] = population
-                for bound, value in zip(("probability", "low", "high"), interval, strict=True):
-                    row[bound] = value
-                interval = student_mean(scores.gains(*pair, population).tolist())
-                for bound, value in zip(("mean", "low", "high"), interval, strict=True):
-                    row[f"gain_{bound}"] = value
+                row |= {"probability": chance.mean, "low": chance.low, "high": chance.high}
+                row |= student_mean(scores.gains(*pair, population)).columns("gain")
                 rows.append(row)
     return rows
 
