@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from mermaide_pl.evaluation.records import read_rows
@@ -20,7 +21,10 @@ COMPARISONS = sorted(path.parent.name for path in RESULTS.glob("*/table.csv"))
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_pages_show_the_recorded_tables(name):
     ours = next(iter(load_comparison(ROOT / "conf" / "experiment" / f"{name}.yaml").methods))
-    tables = (read_rows(RESULTS / name / f"{table}.csv") for table in ("table", "improvement"))
+    tables = (
+        pd.DataFrame(read_rows(RESULTS / name / f"{table}.csv"))
+        for table in ("table", "improvement")
+    )
     assert (RESULTS / name / "tables.md").read_text() == summary_page(*tables, ours)
 
 

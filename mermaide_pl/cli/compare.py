@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from mermaide_pl.cli.extras import needs_extra
 from mermaide_pl.cli.parser import PlainParser
-from mermaide_pl.experiments.comparison.runs import compare
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -22,5 +22,7 @@ def run(arguments: Sequence[str]) -> None:
         "--minutes", type=float, default=math.inf, help="budget: no training begins after it"
     )
     given = parser.parse_args(list(arguments))
+    with needs_extra("experiments", "a comparison", "pandas"):
+        from mermaide_pl.experiments.comparison.runs import compare
     out = f"results/{Path(given.config).stem}" if given.out is None else given.out
     compare(given.config, out, minutes=given.minutes)

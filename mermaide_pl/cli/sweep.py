@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mermaide_pl.cli.extras import needs_extra
 from mermaide_pl.cli.lightning import configured
 from mermaide_pl.cli.parser import PlainParser
 
@@ -30,15 +31,8 @@ def run(arguments: Sequence[str]) -> None:
         "--minutes", type=float, default=math.inf, help="budget: no trial begins after it"
     )
     given = parser.parse_args(list(arguments))
-    try:
+    with needs_extra("sweep", "a sweep", "optuna", "sqlalchemy"):
         from mermaide_pl.sweeps.search import sweep
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in ("optuna", "sqlalchemy"):
-            raise
-        raise ValueError(
-            f"a sweep needs {missing}, which is not installed: pip install 'mermaide-pl[sweep]'"
-        ) from None
     sweep(
         given.config,
         configured,

@@ -193,12 +193,12 @@ def _rows(population: str, scores: PopulationScores, fixed: Sequence[str]) -> li
             "return": bootstrap_mean(score.returns),
             "alignment": bootstrap_mean(score.alignment),
             "intervention_rate": bootstrap_mean(score.intervention_rate),
-            "normalised_return": (share.mean, share.low, share.high),
+            "normalised_return": share.estimate,
             "paired_gain": bootstrap_mean(score.returns - best),
         }
         for quantity, interval in intervals.items():
-            for bound, value in zip(("mean", "low", "high"), interval, strict=True):
-                row[f"{quantity}_{bound}"] = None if math.isnan(value) else value
+            for column, value in interval.columns(quantity).items():
+                row[column] = None if math.isnan(value) else value
         row[REASON] = share.undefined
         rows.append(row)
     return rows

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from mermaide_pl.metrics.intervals import Estimate
 from mermaide_pl.runtime.console import console as literal_console
 
 Row = dict[str, Any]
@@ -78,7 +79,7 @@ def interval_text(row: Mapping[str, Any], quantity: str, middle: str = "mean") -
 
     A dash where there is no number.
     """
-    mean, low, high = (row[f"{quantity}_{bound}"] for bound in (middle, "low", "high"))
+    mean, low, high = Estimate.of_row(row, quantity, middle)
     if mean is None or math.isnan(mean):
         return "-"
     half = (high - low) / 2

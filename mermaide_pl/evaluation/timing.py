@@ -70,11 +70,9 @@ def rate_rows(played: Mapping[str, Trajectory]) -> list[Row]:
             "alignment": trajectory.aligned,
         }
         columns = {
-            f"{quantity}_{bound}": values
+            column: values
             for quantity, happened in quantities.items()
-            for bound, values in zip(
-                ("mean", "low", "high"), mean_and_interval(happened), strict=True
-            )
+            for column, values in mean_and_interval(happened).columns(quantity).items()
         }
         for step in range(trajectory.levels.shape[-1]):
             row: Row = {"population": name, "step": step + 1}

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-import torch
+from scipy import stats
 from torch import Tensor
 
+_Value = TypeVar("_Value")
 _NUM_RESAMPLES = 2000
-# 0.975 quantiles: of Student's t for 1, 2, ... 9 degrees of freedom, and of the normal
-_T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-NORMAL_QUANTILE = 1.959964
+NORMAL_QUANTILE = float(stats.norm.ppf(0.975))
 """The 0.975 quantile of the normal distribution."""
 
 
-def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+class Estimate(NamedTuple, Generic[_Value]):
+    """A number, or an array of them, with the ends of its 95% interval; nan where there is none."""
+
+    mean: _Value  # or another middle, as the interquartile mean
+    low: _Value
+    high: _Value
+
+    def columns(self, quantity: str, middle: str = "mean") -> dict[str, _Value]:
+        """Columns of a row: ``return_mean``, ``return_low`` and ``return_high`` of a return."""
+        return dict(zip(_columns(quantity, middle), self, strict=True))
+
+    @staticmethod
+    def of_row(row: Mapping[str, Any], quantity: str, middle: str = "mean") -> Estimate[Any]:
+        """What `columns` wrote into a row."""
+        return Estimate(*(row[column] for column in _columns(quantity, middle)))
+
+
+def _columns(quantity: str, middle: str) -> list[str]:
+    return [f"{quantity}_{bound}" for bound in (middle, "low", "high")]
+
+
+def bootstrap_mean(values: np.ndarray, seed: int = 0) -> Estimate[float]:
     """Mean over agents and its 95% percentile bootstrap interval.
 
     Args:
         values: one value per agent, [N].
         seed: of the resampling; equal seeds resample the same agents.
-
-    Returns:
-        Mean, low, high.
     """
-    low, high = np.percentile(resample(len(values), seed) @ values, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
+    return percentile_interval(float(values.mean()), resample(len(values), seed) @ values)
 
 
-def mean_and_interval(happened: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def percentile_interval(value: float, resampled: np.ndarray) -> Estimate[float]:
+    """A statistic with the middle 95% of what it is on resamples, [resamples]."""
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return Estimate(value, float(low), float(high))
+
+
+def mean_and_interval(happened: Tensor) -> Estimate[np.ndarray]:
     """Share of episodes in which something happened at each step, with its 95% interval.
 
     Equation:
@@ -44,49 +67,35 @@ def mean_and_interval(happened: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         happened: bool [M, B, T].
 
     Returns:
-        Mean, low and high, float64 [T].
+        float64 [T].
     """
-    per_agent = happened.double().mean(1)
-    mean, num_agents = per_agent.mean(0), len(per_agent)
-    if num_agents == 1:
-        return mean, torch.full_like(mean, torch.nan), torch.full_like(mean, torch.nan)
-    half = NORMAL_QUANTILE * per_agent.std(0) / num_agents**0.5
-    return mean, (mean - half).clamp(min=0.0), (mean + half).clamp(max=1.0)
+    per_agent = happened.double().mean(1).cpu().numpy()
+    mean, half = per_agent.mean(0), NORMAL_QUANTILE * standard_error(per_agent)
+    return Estimate(mean, np.maximum(mean - half, 0.0), np.minimum(mean + half, 1.0))
 
 
-def student_mean(values: Sequence[float]) -> tuple[float, float, float]:
+def student_mean(values: Sequence[float] | np.ndarray) -> Estimate[float]:
     """Mean over a few training seeds and its 95% interval.
 
     Equation:
         mean ± t * sd / sqrt(N),  t the 0.975 quantile of Student's t with N - 1 degrees of freedom
 
     Args:
-        values: one value per seed, [N]; one alone has no interval.
-
-    Returns:
-        Mean, low, high; low and high are nan for one value, without any all three are.
+        values: one value per seed, [N]; one alone has no interval, and none at all no mean.
     """
     if not len(values):
-        return math.nan, math.nan, math.nan
-    mean = float(np.mean(values))
+        return Estimate(math.nan, math.nan, math.nan)
+    sample = np.asarray(values)
+    mean = float(sample.mean())
+    half = float(stats.t.ppf(0.975, len(sample) - 1) * standard_error(sample))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def standard_error(values: np.ndarray) -> np.ndarray:
+    """Standard error of the mean over the first axis, [N, ...] to [...]; nan if N is 1."""
     if len(values) == 1:
-        return mean, math.nan, math.nan
-    half = _t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return mean, mean - half, mean + half
-
-
-def _t_quantile(degrees: int) -> float:
-    """The 0.975 quantile of Student's t.
-
-    Source: for many degrees of freedom Abramowitz and Stegun, "Handbook of mathematical functions",
-    26.7.5, to three terms.
-    """
-    if degrees <= len(_T_QUANTILES):
-        return _T_QUANTILES[degrees - 1]
-    z = NORMAL_QUANTILE
-    first, second = (z**3 + z) / 4.0, (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0
-    third = (3.0 * z**7 + 19.0 * z**5 + 17.0 * z**3 - 15.0 * z) / 384.0
-    return z + first / degrees + second / degrees**2 + third / degrees**3
+        return np.full(values.shape[1:], np.nan)
+    return np.asarray(values.std(0, ddof=1) / len(values) ** 0.5)
 
 
 @lru_cache(maxsize=1)  # every interval of a table resamples the same agents
@@ -118,7 +127,7 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
 
 def stratified_interval(
     statistic: Callable[..., np.ndarray], *scores: np.ndarray, seed: int = 0
-) -> tuple[float, float, float]:
+) -> Estimate[float]:
     """A statistic of several runs and its 95% stratified percentile bootstrap interval.
 
     Runs are drawn again with replacement, for every task and every method on its own.
@@ -131,14 +140,13 @@ def stratified_interval(
         seed: of the resampling.
 
     Returns:
-        Statistic, low, high; the interval of a single run is nan, without any run or task all three
-        are.
+        The statistic; the interval of a single run is nan, without any run or task all three are.
     """
     if not all(matrix.size for matrix in scores):
-        return math.nan, math.nan, math.nan
+        return Estimate(math.nan, math.nan, math.nan)
     value = float(statistic(*scores))
     if min(map(len, scores)) < 2:
-        return value, math.nan, math.nan
+        return Estimate(value, math.nan, math.nan)
     generator = np.random.default_rng(seed)
 
     def again(matrix: np.ndarray) -> np.ndarray:
@@ -146,8 +154,7 @@ def stratified_interval(
         runs = generator.integers(len(matrix), size=(_NUM_RESAMPLES, *matrix.shape))
         return np.take_along_axis(matrix[None], runs, axis=1)
 
-    low, high = np.percentile(statistic(*map(again, scores)), [2.5, 97.5])
-    return value, float(low), float(high)
+    return percentile_interval(value, statistic(*map(again, scores)))
 
 
 def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:

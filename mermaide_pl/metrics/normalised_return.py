@@ -10,11 +10,17 @@ bound: a principal may have more than 1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from mermaide_pl.metrics.intervals import NORMAL_QUANTILE, resample
+from mermaide_pl.metrics.intervals import (
+    NORMAL_QUANTILE,
+    Estimate,
+    percentile_interval,
+    resample,
+    standard_error,
+)
 
 LEAST_GAIN = 0.05
 """Reward units per step that the oracle must gain over no intervention."""
@@ -36,13 +42,10 @@ def undefined_because(gain: float, half: float = 0.0) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class NormalisedReturn:
-    """A normalised return with its 95% interval; all nan if it is undefined."""
+class NormalisedReturn(NamedTuple):
+    """A normalised return over agents."""
 
-    mean: float
-    low: float
-    high: float
+    estimate: Estimate[float]  # all nan if it is undefined
     undefined: str | None = None  # the reason
 
 
@@ -60,11 +63,12 @@ def normalised_return(
         seed: of the resampling.
     """
     gain, possible = returns - none, oracle - none
-    error = possible.std(ddof=1) / len(possible) ** 0.5 if len(possible) > 1 else math.nan
-    reason = undefined_because(float(possible.mean()), NORMAL_QUANTILE * float(error))
+    half = NORMAL_QUANTILE * float(standard_error(possible))
+    reason = undefined_because(float(possible.mean()), half)
     if reason is not None:
-        return NormalisedReturn(math.nan, math.nan, math.nan, reason)
+        return NormalisedReturn(Estimate(math.nan, math.nan, math.nan), reason)
     weights = resample(len(returns), seed)
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = np.percentile((weights @ gain) / (weights @ possible), [2.5, 97.5])
-    return NormalisedReturn(float(gain.mean() / possible.mean()), float(low), float(high))
+        resampled = (weights @ gain) / (weights @ possible)
+        share = percentile_interval(float(gain.mean() / possible.mean()), resampled)
+    return NormalisedReturn(share)

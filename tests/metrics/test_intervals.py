@@ -3,8 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from mermaide_pl.metrics.intervals import (
+    Estimate,
+    bootstrap_mean,
     interquartile_mean,
     probability_of_improvement,
     stratified_interval,
@@ -14,6 +17,22 @@ from mermaide_pl.metrics.intervals import (
 
 def mean(scores):
     return scores.mean((-2, -1))
+
+
+def test_an_estimate_comes_back_from_its_columns():
+    estimate = Estimate(0.5, 0.25, 1.0)
+    columns = estimate.columns("return", "iqm")
+    assert columns == {"return_iqm": 0.5, "return_low": 0.25, "return_high": 1.0}
+    assert Estimate.of_row({"method": "burst", **columns}, "return", "iqm") == estimate
+
+
+def test_bootstrap_of_a_mean_is_that_of_scipy():
+    values = np.random.default_rng(3).gamma(2.0, size=60)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=50_000, rng=0)
+    width = np.ptp(theirs.confidence_interval)
+    np.testing.assert_allclose(
+        bootstrap_mean(values)[1:], theirs.confidence_interval, atol=0.04 * width
+    )
 
 
 def test_interquartile_mean_by_hand():
@@ -87,11 +106,13 @@ def test_statistics_are_those_of_rliable():
 
 
 def test_interval_over_seeds_by_hand():
-    # mean 2, standard deviation 1, t quantile 4.303 for 2 degrees of freedom
-    half = 4.303 / math.sqrt(3.0)
+    # mean 2, standard deviation 1, t quantile 0.95 sqrt(2 / (4 * 0.975 * 0.025)) for 2 degrees of
+    # freedom
+    half = 0.95 * math.sqrt(2.0 / 0.0975) / math.sqrt(3.0)
     assert student_mean([1.0, 2.0, 3.0]) == pytest.approx((2.0, 2.0 - half, 2.0 + half))
-    # of two seeds: standard deviation sqrt(2) / 2, so the half width is t / 2
-    assert student_mean([0.0, 1.0]) == pytest.approx((0.5, 0.5 - 6.353, 0.5 + 6.353))
+    # of two seeds: standard deviation sqrt(2) / 2, so the half width is t / 2, of a Cauchy variable
+    half = math.tan(math.pi * 0.475) / 2.0
+    assert student_mean([0.0, 1.0]) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
 
 
 def test_covers_the_truth_as_often_as_it_says():

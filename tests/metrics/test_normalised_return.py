@@ -4,13 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mermaide_pl.metrics.normalised_return import normalised_return, undefined_because
 
 
 def bounds(*scores: np.ndarray) -> tuple[float, float, float]:
-    share = normalised_return(*scores)
-    return share.mean, share.low, share.high
+    return normalised_return(*scores).estimate
 
 
 def test_it_is_a_ratio_of_means():
@@ -27,6 +27,26 @@ def test_a_fixed_share_has_no_width():
     assert bounds(none + 0.7 * possible, none, none + possible) == pytest.approx((0.7, 0.7, 0.7))
 
 
+def test_its_interval_is_the_paired_bootstrap_of_scipy():
+    """Gain and possible gain go together, so resampled apart the interval is far wider."""
+    generator = np.random.default_rng(0)
+    none, possible = np.zeros(60), generator.gamma(2.0, 0.3, size=60)
+    gain = possible * generator.uniform(0.5, 1.0, size=60)
+
+    def share(gain: np.ndarray, possible: np.ndarray, axis: int) -> np.ndarray:
+        return gain.mean(axis) / possible.mean(axis)
+
+    paired, apart = (
+        stats.bootstrap(
+            (gain, possible), share, paired=paired, method="percentile", n_resamples=50_000, rng=0
+        ).confidence_interval
+        for paired in (True, False)
+    )
+    assert np.ptp(apart) > 2.0 * np.ptp(paired)
+    found = bounds(gain, none, possible)
+    np.testing.assert_allclose(found[1:], paired, atol=0.04 * np.ptp(paired))
+
+
 @pytest.mark.parametrize(
     ("gain", "says"),
     [
@@ -40,7 +60,7 @@ def test_it_is_undefined_where_the_oracle_gains_next_to_nothing(gain, says):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         share = normalised_return(returns, none, none + gain)
-    assert all(math.isnan(number) for number in (share.mean, share.low, share.high))
+    assert all(math.isnan(number) for number in share.estimate)
     assert re.search(says, share.undefined)
 
 

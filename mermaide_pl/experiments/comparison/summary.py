@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import StringIO
 from typing import Any
 
+import pandas as pd
 from rich.box import MARKDOWN, SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from mermaide_pl.evaluation.records import Row
 from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES, interval_text
+from mermaide_pl.metrics.intervals import Estimate
 from mermaide_pl.metrics.normalised_return import LEAST_GAIN
 from mermaide_pl.runtime.console import console as literal_console
 from mermaide_pl.runtime.console import markdown, markdown_code
@@ -25,15 +27,12 @@ _UNDEFINED = (
 )
 
 
-def by_condition(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
+def by_condition(rows: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
     """Rows of each condition, by the values of `CONDITION`."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in CONDITION), []).append(row)
-    return groups
+    return {} if rows.empty else dict(iter(rows.groupby(list(CONDITION), sort=False)))
 
 
-def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> list[str]:
+def findings(table: pd.DataFrame, improvement: pd.DataFrame, ours: str) -> list[str]:
     """Where our method stands in one condition, one sentence each.
 
     One method is above another where its interquartile mean of the return is, clearly above where
@@ -41,57 +40,49 @@ def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> lis
     run where the interval of the gain lies above zero. Of a single run, which has no interval, only
     the first is said.
     """
-    found = {(row["method"], row["shots"], row["population"]): row for row in table}
-    populations = [
-        name for name in dict.fromkeys(row["population"] for row in table) if name not in SUMMARIES
-    ]
-    numbers = sorted({row["shots"] for row in table if row["method"] == ours})
-    most = numbers[-1]
-    compared = [row for row in improvement if row["shots"] == most]
+    found = table.set_index(["method", "shots", "population"]).sort_index()
+    populations = [name for name in table["population"].unique() if name not in SUMMARIES]
+    *fewer, most = sorted(table.loc[table["method"] == ours, "shots"].unique())
 
-    def returns(method: str, shots: int, bound: str = "iqm") -> list[float]:
-        return [found[method, shots, name][f"return_{bound}"] for name in populations]
+    def of(method: str, shots: int, where: Sequence[str] = populations) -> pd.DataFrame:
+        return found.loc[(method, shots)].loc[list(where)]
 
     lines = []
-    for shots in numbers:
-        middle, mean = (found[ours, shots, name]["normalised_return_iqm"] for name in (ALL, MEAN))
+    for shots in (*fewer, most):
+        middle, mean = of(ours, shots, (ALL, MEAN))["normalised_return_iqm"]
         lines.append(
             f"{ours} at {shots} shots: normalised return {mean:.3f} in the mean over populations,"
             f" {middle:.3f} of all taken together"
         )
-    for method in dict.fromkeys(row["over"] for row in compared if row["over"] != "oracle"):
-        shots = most if (method, most, ALL) in found else 0
-        gains = {row["population"]: row["gain_low"] for row in compared if row["over"] == method}
-        clauses = {
-            f"above {method}": (returns(ours, most), returns(method, shots)),
-            "clearly": (returns(ours, most, "low"), returns(method, shots, "high")),
-            "clearly by t": (returns(ours, most, "t_low"), returns(method, shots, "t_high")),
-            "run by run": ([gains[name] for name in populations], [0.0] * len(populations)),
+    best = of(ours, most)
+    compared = improvement[(improvement["shots"] == most) & (improvement["over"] != "oracle")]
+    for method, gains in compared.groupby("over", sort=False):
+        other = of(method, most if (method, most) in found.index else 0)
+        ahead = {
+            f"above {method}": best["return_iqm"] - other["return_iqm"],
+            "clearly": best["return_low"] - other["return_high"],
+            "clearly by t": best["return_t_low"] - other["return_t_high"],
+            "run by run": gains.set_index("population")["gain_low"][populations],
         }
-        said = [
-            f"{what}: {where}"
-            for what, pair in clauses.items()
-            if (where := _on(populations, *pair))
-        ]
-        lines.append("; ".join(said))
-    for shots in numbers[:-1]:
-        above = _on(populations, returns(ours, most), returns(ours, shots))
+        said = {what: _on(difference) for what, difference in ahead.items()}
+        lines.append("; ".join(f"{what}: {where}" for what, where in said.items() if where))
+    for shots in fewer:
+        above = _on(best["return_iqm"] - of(ours, shots)["return_iqm"])
         lines.append(f"{most} shots above {shots} shots: {above}")
     return lines
 
 
-def _on(populations: Sequence[str], ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """On how many populations ours is above, and on which not; nothing if there is no number."""
-    pairs = list(zip(ours, theirs, strict=True))
-    if any(math.isnan(value) for pair in pairs for value in pair):
+def _on(ahead: pd.Series) -> str:
+    """On how many populations ours is ahead, and on which not; nothing if there is no number."""
+    if ahead.isna().any():
         return ""
-    no = [name for name, (one, other) in zip(populations, pairs, strict=True) if one <= other]
-    rest = f" (not {', '.join(no)})" if 0 < len(no) < len(populations) else ""
-    return f"on {len(populations) - len(no)} of {len(populations)}{rest}"
+    no = ahead.index[ahead <= 0.0]
+    rest = f" (not {', '.join(no)})" if 0 < len(no) < len(ahead) else ""
+    return f"on {len(ahead) - len(no)} of {len(ahead)}{rest}"
 
 
 def print_summary(
-    table: Sequence[Row], improvement: Sequence[Row], ours: str, console: Console
+    table: pd.DataFrame, improvement: pd.DataFrame, ours: str, console: Console
 ) -> None:
     """Print the normalised returns and the findings of each condition."""
     comparisons = by_condition(improvement)
@@ -99,20 +90,20 @@ def print_summary(
         picture = RichTable(
             title=f"{_title(*condition)}:"
             " normalised return, interquartile mean ± half of the 95% interval over"
-            f" {min(row['num_runs'] for row in rows)} runs",
+            f" {rows['num_runs'].min()} runs",
             box=SIMPLE_HEAD,
             pad_edge=False,
             collapse_padding=True,
             title_justify="left",
         )
         picture.add_column("method, shots", no_wrap=True)
-        for population in dict.fromkeys(row["population"] for row in rows):
+        cells = _cells(rows, ["method", "shots"], "population", _cell)
+        for population in cells.columns:
             picture.add_column(_in_two_lines(population), justify="right", no_wrap=True)
-        for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
-            cells = [_cell(row) for row in rows if (row["method"], row["shots"]) == (method, shots)]
-            picture.add_row(f"{method}, {shots}", *cells)
+        for (method, shots), *line in cells.itertuples():
+            picture.add_row(f"{method}, {shots}", *line)
         console.print(picture)
-        if any(math.isnan(row["normalised_return_iqm"]) for row in rows):
+        if rows["normalised_return_iqm"].isna().any():
             console.print(f"- a dash: {_UNDEFINED}", soft_wrap=True, highlight=False)
         if condition in comparisons:
             for line in findings(rows, comparisons[condition], ours):
@@ -126,7 +117,7 @@ def _in_two_lines(population: str) -> str:
 
 
 def _cell(row: Row) -> str:
-    mean, low, high = (row[f"normalised_return_{bound}"] for bound in ("iqm", "low", "high"))
+    mean, low, high = Estimate.of_row(row, "normalised_return", "iqm")
     if math.isnan(mean):
         return "-"
     number = f"{mean:.2f}" if abs(mean) < 10.0 else f"{mean:.0f}"
@@ -135,7 +126,7 @@ def _cell(row: Row) -> str:
     )
 
 
-def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> str:
+def summary_page(table: pd.DataFrame, improvement: pd.DataFrame, ours: str) -> str:
     """All numbers of a comparison as a page of Markdown.
 
     Args:
@@ -154,38 +145,40 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
         " intervals, *by t* with disjoint intervals of Student's t, *run by run*, on the same"
         f" agents, with the interval of the gain above zero. A dash: {_UNDEFINED}.",
     ]
-    for condition, rows in _by_observation(table).items():
-        title = markdown(_title(*condition))
-        lines += ["", f"## {title}: return, mean over populations", ""]
-        lines += _markdown(rows, "cost", "return", ours)
+    means = table[table["population"] == MEAN].sort_values("cost", kind="stable")
+    for condition, rows in means.groupby(["trained_on", "observation"], sort=False):
+        if rows["cost"].nunique() > 1:
+            title = markdown(_title(*condition))
+            lines += ["", f"## {title}: return, mean over populations", ""]
+            lines += _by_method(rows, "cost", "return", ours)
     comparisons, name = by_condition(improvement), markdown(ours)
-    for (trained_on, observation, cost), rows in by_condition(table).items():
-        runs = min(row["num_runs"] for row in rows)
-        title = markdown(_title(trained_on, observation, cost))
+    for condition, rows in by_condition(table).items():
+        runs = rows["num_runs"].min()
+        title = markdown(_title(*condition))
         lines += ["", f"## {title} ({runs} run{'s' if runs > 1 else ''})"]
-        compared = comparisons.get((trained_on, observation, cost), [])
-        if compared:
+        compared = comparisons.get(condition)
+        if compared is not None:
             lines += ["", *(f"- {markdown(line)}" for line in findings(rows, compared, ours))]
         for quantity in QUANTITIES:
             lines += ["", f"### {quantity.replace('_', ' ').capitalize()}", ""]
-            lines += _markdown(rows, "population", quantity, ours)
-        for shots in sorted({row["shots"] for row in compared}):
-            lines += ["", f"### Gain of {name} in return at {shots} shots, run by run", ""]
-            here = [row for row in compared if row["shots"] == shots and row["population"] != ALL]
-            lines += _markdown_of_gain(here)
-        if compared:
-            lines += ["", f"### Probability that a run of {name} has the higher return", ""]
-            lines += _markdown_of_improvement(compared)
+            lines += _by_method(rows, "population", quantity, ours)
+        if compared is not None:
+            lines += _comparison(compared, name)
     return "\n".join(lines) + "\n"
 
 
-def _by_observation(table: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Means over populations, of each training population and observation with several costs."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in sorted(table, key=lambda row: row["cost"]):
-        if row["population"] == MEAN:
-            groups.setdefault((row["trained_on"], row["observation"]), []).append(row)
-    return {name: rows for name, rows in groups.items() if len({row["cost"] for row in rows}) > 1}
+def _comparison(compared: pd.DataFrame, name: str) -> list[str]:
+    """Tables of the gain at each number of shots, and of the probability of improvement."""
+    lines = []
+    everywhere = compared["population"] == ALL
+    for shots, rows in compared[~everywhere].groupby("shots"):
+        lines += ["", f"### Gain of {name} in return at {shots} shots, run by run", ""]
+        cells = _cells(rows, "over", "population", lambda row: _interval(row, "gain", "mean"))
+        lines += _rendered(cells.rename(index=markdown, columns=markdown_code), "over")
+    cells = _cells(compared[everywhere].sort_values("shots", kind="stable"), "over", "shots", _odds)
+    cells.columns = [f"at {shots} shots" for shots in cells.columns]
+    lines += ["", f"### Probability that a run of {name} has the higher return", ""]
+    return lines + _rendered(cells.rename(index=markdown), "over")
 
 
 def _title(trained_on: str, observation: str, cost: float | None = None) -> str:
@@ -193,58 +186,44 @@ def _title(trained_on: str, observation: str, cost: float | None = None) -> str:
     return title if cost is None else f"{title}, cost {cost:g}"
 
 
-def _markdown(rows: Sequence[Row], across: str, quantity: str, ours: str) -> list[str]:
+def _cells(
+    rows: pd.DataFrame, down: str | list[str], across: str, text: Callable[[Row], str]
+) -> pd.DataFrame:
+    """Texts of rows, a line per value of `down`, a column per value of `across`, as they come."""
+    texts = rows.assign(text=[text(row) for row in rows.to_dict("records")])
+    return texts.pivot_table("text", down, across, "first", fill_value="", sort=False)
+
+
+def _by_method(rows: pd.DataFrame, across: str, quantity: str, ours: str) -> list[str]:
     """A line per method and shots, a column per value of `across`."""
-    columns = list(dict.fromkeys(row[across] for row in rows))
-    cells = {
-        (row["method"], row["shots"], row[across]): _interval(row, quantity, "iqm") for row in rows
-    }
-    with_shots = {row["method"] for row in rows if row["shots"]}
-    lines = []
-    for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
-        name = markdown(f"{method}, {shots}" if method in with_shots else method)
-        name = f"**{name}**" if method == ours else name
-        lines.append([name, *(cells.get((method, shots, column), "") for column in columns)])
-    headings = [f"cost {name:g}" if across == "cost" else markdown_code(name) for name in columns]
-    return _rendered(["method, shots", *headings], lines)
-
-
-def _markdown_of_gain(rows: Sequence[Row]) -> list[str]:
-    """A line per method that ours is compared with, a column per population."""
-    columns = list(dict.fromkeys(row["population"] for row in rows))
-    cells = {(row["over"], row["population"]): _interval(row, "gain", "mean") for row in rows}
-    lines = [
-        [markdown(method), *(cells[method, column] for column in columns)]
-        for method in dict.fromkeys(row["over"] for row in rows)
+    cells = _cells(rows, ["method", "shots"], across, lambda row: _interval(row, quantity, "iqm"))
+    with_shots = set(rows.loc[rows["shots"] > 0, "method"])
+    names = [
+        (method, markdown(f"{method}, {shots}" if method in with_shots else method))
+        for method, shots in cells.index
     ]
-    return _rendered(["over", *map(markdown_code, columns)], lines)
+    cells.index = [f"**{name}**" if method == ours else name for method, name in names]
+    heading = markdown_code if across == "population" else "cost {:g}".format
+    return _rendered(cells.rename(columns=heading), "method, shots")
 
 
-def _markdown_of_improvement(rows: Sequence[Row]) -> list[str]:
-    columns = sorted({row["shots"] for row in rows})
-    cells = {
-        (row["over"], row["shots"]): f"{row['probability']:.2f}"
-        + ("" if math.isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]")
-        for row in rows
-        if row["population"] == ALL
-    }
-    lines = [
-        [markdown(method), *(cells[method, shots] for shots in columns)]
-        for method in dict.fromkeys(method for method, _ in cells)
-    ]
-    return _rendered(["over", *(f"at {shots} shots" for shots in columns)], lines)
-
-
-def _rendered(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+def _rendered(cells: pd.DataFrame, corner: str) -> list[str]:
     """Lines of a table in Markdown, numbers to the right."""
     table = RichTable(box=MARKDOWN, pad_edge=True)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, no_wrap=True, justify="right" if number else "left")
-    for line in lines:
+    table.add_column(corner, no_wrap=True)
+    for heading in cells.columns:
+        table.add_column(heading, no_wrap=True, justify="right")
+    for line in cells.itertuples():
         table.add_row(*line)
     text = StringIO()
     literal_console(file=text, width=10_000, color_system=None).print(table)
     return text.getvalue().strip().splitlines()
+
+
+def _odds(row: Row) -> str:
+    """A probability with its interval."""
+    interval = "" if math.isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"{row['probability']:.2f}{interval}"
 
 
 def _interval(row: Row, quantity: str, middle: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
@@ -36,9 +36,11 @@ from mermaide_pl.runtime.console import console as literal_console
 
 _LOGGER = logging.getLogger(__name__)
 SCORES = "scores.csv"
+Runs: TypeAlias = dict[tuple[str, int], pd.DataFrame]
+"""Method and shots to scores: a line per seed, columns ``(quantity, population)``."""
 
 
-def read_scores(out: Path, methods: Collection[str]) -> list[Row]:
+def read_scores(out: Path, methods: Collection[str]) -> pd.DataFrame:
     """The scores of yardsticks and methods in a folder, with the normalised return of each run.
 
     Normalised return of a run on a population: ``(return - none) / (oracle - none)``, with the
@@ -51,127 +53,96 @@ def read_scores(out: Path, methods: Collection[str]) -> list[Row]:
     if others := {path.parent.name for path in paths} - {path.parent.name for path in kept}:
         names = ", ".join(sorted(others))
         _LOGGER.info("%s: left out, for the configuration does not have them: %s", out, names)
-    rows = [row for path in kept for row in read_rows(path)]
-
-    def agents(row: Row) -> tuple[Any, ...]:
-        return *(row[name] for name in CONDITION), row["seed"], row["population"]
-
-    returns = {(agents(row), row["method"]): row["return"] for row in rows}
-    possible: dict[tuple[Any, ...], dict[int, float]] = {}  # gain of the oracle by seed
-    for (*where, seed, population), method in returns:
-        key = (*where, seed, population)
-        if method == "oracle" and (key, "none") in returns:
-            gain = returns[key, "oracle"] - returns[key, "none"]
-            possible.setdefault((*where, population), {})[seed] = gain
-    found = []
-    for row in rows:
-        *where, seed, population = agents(row)
-        gains = possible.get((*where, population), {})
-        if seed in gains:
-            gain = row["return"] - returns[agents(row), "none"]
-            normalised = math.nan if _undefined(list(gains.values())) else gain / gains[seed]
-            found.append({**row, "normalised_return": normalised})
-    return found
+    scores = pd.DataFrame([row for path in kept for row in read_rows(path)])
+    if not {"none", "oracle"} <= set(scores.get("method", ())):
+        return pd.DataFrame()
+    where = [*CONDITION, "population"]
+    # of a run whose folder was copied
+    scores = scores.drop_duplicates([*where, "seed", "method", "shots"], keep="last")
+    returns = scores.pivot_table("return", [*where, "seed"], "method")
+    returns = returns[["none", "oracle"]].dropna()
+    gain = (returns["oracle"] - returns["none"]).rename("gain")
+    defined = gain.where(~gain.groupby(where).transform(_undefined).astype(bool))
+    scores = scores.join(returns["none"], [*where, "seed"], "inner").join(defined, [*where, "seed"])
+    scores["normalised_return"] = (scores["return"] - scores["none"]) / scores["gain"]
+    return scores.drop(columns=["none", "gain"])
 
 
-def _undefined(gains: Sequence[float]) -> bool:
+def _undefined(gains: pd.Series) -> bool:
     """Whether a population has no normalised return, by the oracle's gain in each run."""
     mean, low, high = student_mean(gains)
     return bool(undefined_because(min(gains)) or undefined_because(mean, (high - low) / 2.0))
 
 
-class Scores:
-    """Scores of one condition as matrices of runs and populations."""
-
-    def __init__(self, rows: Sequence[Row], populations: Sequence[str]) -> None:
-        self.populations = list(populations)
-        self._values = {
-            (row["method"], row["shots"], row["seed"], row["population"]): row for row in rows
-        }
-        self._seeds: dict[tuple[str, int], list[int]] = {}
-        for row in rows:
-            seeds = self._seeds.setdefault((row["method"], row["shots"]), [])
-            if row["seed"] not in seeds:
-                seeds.append(row["seed"])
-
-    def methods(self, order: Sequence[str]) -> list[tuple[str, int]]:
-        """Methods with their shots, in the order given."""
-        return sorted(self._seeds, key=lambda one: (order.index(one[0]), one[1]))
-
-    def shots_of(self, method: str, shots: int) -> int | None:
-        """At what shots a method is met at `shots`: schedules always at zero.
-
-        None if it was scored at others only.
-        """
-        if (method, shots) in self._seeds:
-            return shots
-        scored_at = {number for name, number in self._seeds if name == method}
-        return 0 if scored_at == {0} else None
-
-    def matrix(self, method: str, shots: int, quantity: str, population: str = ALL) -> np.ndarray:
-        """Scores [runs, populations], or of one population or the mean over all [runs, 1].
-
-        Of all populations, those are left out that have no number.
-        """
-        matrix = self._matrix(method, shots, quantity, population, self._seeds[method, shots])
-        if population in SUMMARIES:
-            matrix = matrix[:, ~np.isnan(matrix).any(0)]
-        if population == MEAN and matrix.size:
-            matrix = matrix.mean(1, keepdims=True)
-        return matrix
-
-    def gains(
-        self, ours: tuple[str, int], other: tuple[str, int], population: str = ALL
-    ) -> np.ndarray:
-        """Return of a method minus that of another, each at its shots, seed by seed.
-
-        The runs of a seed meet the same agents with the same random numbers.
-
-        Returns:
-            [seeds that both have]; of all populations the mean over them.
-        """
-        seeds = [seed for seed in self._seeds[ours] if seed in self._seeds[other]]
-        first, second = (self._matrix(*one, "return", population, seeds) for one in (ours, other))
-        return (first - second).mean(1)
-
-    def _matrix(
-        self, method: str, shots: int, quantity: str, population: str, seeds: Sequence[int]
-    ) -> np.ndarray:
-        """Scores [seeds, populations]."""
-        columns = self.populations if population in SUMMARIES else [population]
-        found = np.empty((len(seeds), len(columns)))
-        for place in np.ndindex(found.shape):
-            seed, column = seeds[place[0]], columns[place[1]]
-            found[place] = self._values[method, shots, seed, column][quantity]
-        return found
+def runs_of(scores: pd.DataFrame, order: Sequence[str]) -> Runs:
+    """The scores of one condition by method and shots, methods in the order given."""
+    names = ["method", "shots"]
+    wide = scores.pivot(index=[*names, "seed"], columns="population", values=[*QUANTITIES])
+    # populations stand as they come
+    wide = wide[[(name, each) for name in QUANTITIES for each in scores["population"].unique()]]
+    found = {key: runs.droplevel(names) for key, runs in wide.groupby(level=names)}
+    return {key: found[key] for key in sorted(found, key=lambda one: (order.index(one[0]), one[1]))}
 
 
-def table_rows(
-    condition: Row, scores: Scores, order: Sequence[str], populations: Sequence[str]
-) -> list[Row]:
+def shots_of(runs: Runs, method: str, shots: int) -> int | None:
+    """At what shots a method is met at `shots`: schedules always at zero.
+
+    None if it was scored at others only.
+    """
+    scored_at = {number for name, number in runs if name == method}
+    if shots in scored_at:
+        return shots
+    return 0 if scored_at == {0} else None
+
+
+def matrix(runs: pd.DataFrame, quantity: str, population: str = ALL) -> np.ndarray:
+    """Scores [runs, populations], or of one population or the mean over all [runs, 1].
+
+    Of all populations, those are left out that have no number.
+    """
+    if population not in SUMMARIES:
+        return np.asarray(runs[quantity][[population]])
+    found = np.array(runs[quantity], order="C")
+    found = found[:, ~np.isnan(found).any(0)]
+    return found.mean(1, keepdims=True) if population == MEAN and found.size else found
+
+
+def gains(ours: pd.DataFrame, other: pd.DataFrame, population: str = ALL) -> np.ndarray:
+    """Return of a method minus that of another, each at its shots, seed by seed.
+
+    The runs of a seed meet the same agents with the same random numbers.
+
+    Returns:
+        [seeds that both have]; of all populations the mean over them.
+    """
+    difference = (ours["return"] - other["return"]).dropna()
+    return np.asarray(difference if population in SUMMARIES else difference[[population]]).mean(1)
+
+
+def table_rows(condition: Row, runs: Runs, populations: Sequence[str]) -> list[Row]:
     """Interquartile mean over runs of every quantity, with its stratified bootstrap interval.
 
     Of the return, ``return_t_low`` and ``return_t_high`` are Student's t interval of the mean
     besides, which is as wide as few runs ask for.
     """
     rows: list[Row] = []
-    for method, shots in scores.methods(order):
+    for (method, shots), scores in runs.items():
         for population in populations:
             row = {**condition, "method": method, "shots": shots, "population": population}
+            row["num_runs"] = len(scores)
             for quantity in QUANTITIES:
-                matrix = scores.matrix(method, shots, quantity, population)
-                row["num_runs"] = len(matrix)
-                interval = stratified_interval(interquartile_mean, matrix)
-                for bound, value in zip(("iqm", "low", "high"), interval, strict=True):
-                    row[f"{quantity}_{bound}"] = value
-            of_runs = scores.matrix(method, shots, "return", population).mean(1)
-            _, row["return_t_low"], row["return_t_high"] = student_mean(of_runs.tolist())
+                estimate = stratified_interval(
+                    interquartile_mean, matrix(scores, quantity, population)
+                )
+                row |= estimate.columns(quantity, "iqm")
+            of_runs = matrix(scores, "return", population).mean(1)
+            _, row["return_t_low"], row["return_t_high"] = student_mean(of_runs)
             rows.append(row)
     return rows
 
 
 def improvement_rows(
-    condition: Row, scores: Scores, ours: str, order: Sequence[str], populations: Sequence[str]
+    condition: Row, runs: Runs, ours: str, populations: Sequence[str]
 ) -> list[Row]:
     """Where ours stands against each other method at as many shots, with intervals.
 
@@ -180,25 +151,20 @@ def improvement_rows(
     interval, which is the same for all populations and for the mean over them.
     """
     rows: list[Row] = []
-    methods = dict.fromkeys(method for method, _ in scores.methods(order))
-    if ours not in methods:
-        return rows
-    for shots in [shots for method, shots in scores.methods(order) if method == ours]:
-        for method in methods:
-            at = scores.shots_of(method, shots)
-            if method == ours or at is None:
+    others = dict.fromkeys(method for method, _ in runs if method != ours)
+    for shots in [shots for method, shots in runs if method == ours]:
+        for method in others:
+            at = shots_of(runs, method, shots)
+            if at is None:
                 continue
+            pair = runs[ours, shots], runs[method, at]
             for population in populations:
-                pair = (ours, shots), (method, at)
-                returns = (scores.matrix(*one, "return", population) for one in pair)
-                interval = stratified_interval(probability_of_improvement, *returns)
+                returns = (matrix(each, "return", population) for each in pair)
+                chance = stratified_interval(probability_of_improvement, *returns)
                 row: Row = {**condition, "method": ours, "shots": shots, "over": method}
                 row["population"] = population
-                for bound, value in zip(("probability", "low", "high"), interval, strict=True):
-                    row[bound] = value
-                interval = student_mean(scores.gains(*pair, population).tolist())
-                for bound, value in zip(("mean", "low", "high"), interval, strict=True):
-                    row[f"gain_{bound}"] = value
+                row |= {"probability": chance.mean, "low": chance.low, "high": chance.high}
+                row |= student_mean(gains(*pair, population)).columns("gain")
                 rows.append(row)
     return rows
 
@@ -220,47 +186,40 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
         console: where to print.
     """
     found, console = read_scores(out, methods), console or literal_console()
-    if not found:
+    if found.empty:
         return
-    write_rows(out / SCORES, found)
-    learned = [*methods[1:], methods[0]]
-    fixed = [row["method"] for row in found if row["method"] not in methods]
-    order = [*dict.fromkeys(name for name in fixed if name != "oracle"), *learned, "oracle"]
-    table: list[Row] = []
-    improvement: list[Row] = []
-    for condition, rows in by_condition(found).items():
+    write_rows(out / SCORES, found.to_dict("records"))
+    fixed = [name for name in found["method"].unique() if name not in (*methods, "oracle")]
+    order = [*fixed, *methods[1:], methods[0], "oracle"]
+    rows: list[Row] = []
+    improvements: list[Row] = []
+    for condition, scores in by_condition(found).items():
         names = dict(zip(CONDITION, condition, strict=True))
-        populations = list(dict.fromkeys(row["population"] for row in rows))
-        scores, columns = Scores(rows, populations), [*populations, *SUMMARIES]
-        table += table_rows(names, scores, order, columns)
-        improvement += improvement_rows(names, scores, methods[0], order, columns)
-    table = _recorded(out / "table.csv", table)
-    improvement = _recorded(out / "improvement.csv", improvement)
-    page = summary_page(table, improvement, methods[0])
-    write_whole(out / "tables.md", page)
+        runs, populations = runs_of(scores, order), [*scores["population"].unique(), *SUMMARIES]
+        rows += table_rows(names, runs, populations)
+        improvements += improvement_rows(names, runs, methods[0], populations)
+    table = _recorded(out / "table.csv", rows)
+    improvement = _recorded(out / "improvement.csv", improvements)
+    write_whole(out / "tables.md", summary_page(table, improvement, methods[0]))
     print_summary(table, improvement, methods[0], console)
-    for condition, rows in by_condition(table).items():
-        with_number = [
-            row
-            for row in rows
-            if row["population"] != ALL and not math.isnan(row["normalised_return_iqm"])
-        ]
-        if with_number and len(methods) > 1:
+    for condition, here in by_condition(table).items():
+        drawn = here[(here["population"] != ALL) & here["normalised_return_iqm"].notna()]
+        if len(drawn) and len(methods) > 1:
             picture = out / Condition(*condition).name / "normalised_return.png"
-            save_png(draw_method_scores(with_number, methods), picture)
+            save_png(draw_method_scores(drawn.to_dict("records"), methods), picture)
     pictures: list[tuple[str, str, Callable[[Sequence[Row]], Any]]] = [
         ("frontier.png", "cost", draw_frontier),
         ("families.png", "trained_on", partial(draw_family_matrix, method=methods[0])),
     ]
     for name, over, draw in pictures:
-        if len({row[over] for row in table}) > 1:
-            save_png(draw(table), out / name)
+        if table[over].nunique() > 1:
+            save_png(draw(table.to_dict("records")), out / name)
     console.print(f"results: {out}")
 
 
-def _recorded(path: Path, rows: list[Row]) -> list[Row]:
+def _recorded(path: Path, rows: list[Row]) -> pd.DataFrame:
     """Rows as a file has them, for all that is shown is to be what is recorded."""
     if not rows:
-        return []
+        return pd.DataFrame()
     write_rows(path, rows)
-    return read_rows(path)
+    return pd.DataFrame(read_rows(path))

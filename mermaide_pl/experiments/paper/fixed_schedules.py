@@ -168,15 +168,12 @@ def _alignment_rows(arms: Mapping[str, Tensor]) -> list[Row]:
     for schedule, pulled in arms.items():
         alignment = (pulled == TARGET_ARM).double().mean(2).numpy()  # [len(BETAS), N]
         for beta, values in zip(BETAS, alignment, strict=True):
-            mean, low, high = bootstrap_mean(values)
             rows.append(
                 {
                     "schedule": schedule,
                     "beta": beta,
                     "num_agents": len(values),
-                    "alignment_mean": mean,
-                    "alignment_low": low,
-                    "alignment_high": high,
+                    **bootstrap_mean(values).columns("alignment"),
                 }
             )
     return rows

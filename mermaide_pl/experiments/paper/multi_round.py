@@ -281,9 +281,7 @@ def summarise(by_seed: Sequence[Row]) -> list[Row]:
         row = {"method": method, "shots": shots, "agent_steps": agent_steps}
         row["num_seeds"] = len(group)
         for quantity in ("payoff", "rate"):
-            interval = student_mean([one[quantity] for one in group])
-            for bound, value in zip(("mean", "low", "high"), interval, strict=True):
-                row[f"{quantity}_{bound}"] = value
+            row |= student_mean([one[quantity] for one in group]).columns(quantity)
             row[f"equilibrium_{quantity}"] = group[0][f"equilibrium_{quantity}"]
         rows.append(row)
     return rows

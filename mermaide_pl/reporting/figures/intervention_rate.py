@@ -25,7 +25,7 @@ def draw_intervention_rate(played: Mapping[str, Trajectory]) -> Figure:
         style = series_style(index)
         steps = range(1, trajectory.arms.shape[-1] + 1)
         for axes, happened in zip(panels, (trajectory.levels > 0, trajectory.aligned), strict=True):
-            mean, low, high = (value.cpu().numpy() for value in mean_and_interval(happened))
+            mean, low, high = mean_and_interval(happened)
             axes.plot(steps, mean, label=name, **style)
             axes.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
     panels[1].margins(x=0.01)

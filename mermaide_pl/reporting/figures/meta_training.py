@@ -11,6 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from mermaide_pl.metrics.intervals import Estimate
 from mermaide_pl.reporting.figures.style import (
     BLUE,
     COLUMN_WIDTH,
@@ -116,9 +117,7 @@ def _draw_progress(axes: Axes, rows: Rows, quantity: str) -> None:
     for (method, shots), colour in _COLOURS.items():
         line = [row for row in rows if (row["method"], row["shots"]) == (method, shots)]
         steps = [row["agent_steps"] for row in line]
-        mean, low, high = (
-            [row[f"{quantity}_{bound}"] for row in line] for bound in ("mean", "low", "high")
-        )
+        mean, low, high = zip(*(Estimate.of_row(row, quantity) for row in line), strict=True)
         axes.plot(
             steps, mean, label=f"{method}, {shots_label(shots)}", color=colour, linewidth=LINE_WIDTH
         )

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mermaide_pl.metrics.intervals import Estimate
 from mermaide_pl.reporting.figures.style import (
     BLACK,
     BLUE,
@@ -63,7 +64,7 @@ def draw_method_scores(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]
 
 
 def _draw_schedule(axes: Axes, row: Mapping[str, Any]) -> None:
-    mean, low, high = (row[f"normalised_return_{bound}"] for bound in ("iqm", "low", "high"))
+    mean, low, high = Estimate.of_row(row, "normalised_return", "iqm")
     # wide, for where always intervening is the best there is
     axes.axvline(mean, color=GREY, linewidth=2.5 * LINE_WIDTH, label="best schedule")
     if not math.isnan(low):
@@ -76,9 +77,7 @@ def _draw_methods(axes: Axes, rows: Sequence[Mapping[str, Any]], methods: Sequen
     named = min((row["method"] for row in rows), key=methods.index, default=None)
     for number, shots in enumerate(numbers):
         for row in (row for row in rows if row["shots"] == shots):
-            mean, low, high = (
-                row[f"normalised_return_{bound}"] for bound in ("iqm", "low", "high")
-            )
+            mean, low, high = Estimate.of_row(row, "normalised_return", "iqm")
             colour = VERMILLION if row["method"] == methods[0] else BLUE
             axes.errorbar(
                 mean,

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mermaide_pl.metrics.intervals import Estimate
 from mermaide_pl.reporting.figures.style import (
     FONT_SIZE,
     GREEN,
@@ -41,9 +42,7 @@ def draw_timing(rows: Sequence[Mapping[str, Any]]) -> Figure:
         chosen = [row for row in rows if row["population"] == population]
         steps = [row["step"] for row in chosen]
         for quantity, name, colour, width in _LINES:
-            mean, low, high = (
-                [row[f"{quantity}_{bound}"] for row in chosen] for bound in ("mean", "low", "high")
-            )
+            mean, low, high = zip(*(Estimate.of_row(row, quantity) for row in chosen), strict=True)
             axes.plot(steps, mean, label=name, color=colour, linewidth=width)
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
         name_panel(axes, population)

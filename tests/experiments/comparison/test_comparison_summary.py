@@ -2,6 +2,8 @@
 
 import math
 
+import pandas as pd
+
 from mermaide_pl.experiments.comparison.summary import QUANTITIES, findings, summary_page
 
 
@@ -39,7 +41,7 @@ def test_findings_by_hand():
         {"over": "burst", "population": population, "shots": shots, "gain_low": gain}
         for (population, shots), gain in gains.items()
     ]
-    assert findings(table, improvement, "ours") == [
+    assert findings(pd.DataFrame(table), pd.DataFrame(improvement), "ours") == [
         "ours at 0 shots: normalised return 0.250 in the mean over populations, 0.500 of all taken"
         " together",
         "ours at 1 shots: normalised return 0.750 in the mean over populations, 0.600 of all taken"
@@ -71,7 +73,7 @@ def test_of_a_single_run_only_the_means_are_compared():
         for population in ("ucb", "mean", "all")
     ]
     gain = {"over": "none", "population": "ucb", "shots": 1, "gain_low": nan}
-    assert findings(table, [gain], "ours") == [
+    assert findings(pd.DataFrame(table), pd.DataFrame([gain]), "ours") == [
         "ours at 1 shots: normalised return 0.500 in the mean over populations, 0.500 of all taken"
         " together",
         "above none: on 1 of 1",
@@ -106,7 +108,8 @@ def test_page_by_hand():
     gain = {"gain_mean": 0.25, "gain_low": 0.125, "gain_high": 0.375}
     compared = {"method": "ours", "shots": 1, "over": "burst", "population": "all"}
     row_of_all = {**condition, **compared, **probability, **gain}
-    page = summary_page(table, [{**row_of_all, "population": "mean"}, row_of_all], "ours")
+    improvement = [{**row_of_all, "population": "mean"}, row_of_all]
+    page = summary_page(pd.DataFrame(table), pd.DataFrame(improvement), "ours")
 
     def section(heading):
         return page.split(f"{heading}\n\n")[1].split("\n\n")[0].splitlines()
@@ -140,7 +143,7 @@ def test_names_are_no_markup_of_the_page():
         for method in ("[/a]|b", "ours*")
         for population in ("x`|[bold]", ":smile:")
     ]
-    page = summary_page(table, [], "ours*")
+    page = summary_page(pd.DataFrame(table), pd.DataFrame(), "ours*")
     assert "## trained on &#60;b&#62;&#36;t&#36;, partial information, cost 0.5 (2 runs)" in page
     heading, rule, *lines = page.split("### Return\n\n")[1].split("\n\n")[0].splitlines()
     assert heading.startswith("| method, shots ") and rule.count("|") == 4

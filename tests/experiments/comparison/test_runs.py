@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -17,8 +18,8 @@ from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments.comparison import runs as comparison
 from mermaide_pl.experiments.comparison.runs import compare
 from mermaide_pl.experiments.comparison.settings import Comparison, Method, load_comparison
-from mermaide_pl.experiments.comparison.summary import summary_page
-from mermaide_pl.experiments.comparison.table import Scores, read_scores
+from mermaide_pl.experiments.comparison.summary import QUANTITIES, summary_page
+from mermaide_pl.experiments.comparison.table import gains, read_scores, runs_of, shots_of
 from mermaide_pl.meta_learning import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import interquartile_mean, stratified_interval, student_mean
@@ -62,8 +63,13 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+def scored(folder: Path) -> list[dict]:
+    """The rows of `read_scores`."""
+    return read_scores(folder / "out", ["ours", "plain"]).to_dict("records")
+
+
 def test_every_run_is_scored_on_every_population(folder):
-    scores = read_scores(folder / "out", ["ours", "plain"])
+    scores = scored(folder)
     learned = [row for row in scores if row["method"] in ("ours", "plain")]
     assert len(learned) == 2 * 2 * 2 * 2 * 2  # methods, shots, populations, costs, seeds
     fixed = {"none", "always", "periodic", "burst", "random", "oracle"}
@@ -72,7 +78,7 @@ def test_every_run_is_scored_on_every_population(folder):
 
 
 def test_normalised_returns_are_zero_for_none_and_one_for_the_oracle(folder):
-    for row in read_scores(folder / "out", ["ours", "plain"]):
+    for row in scored(folder):
         expected = {"none": 0.0, "oracle": 1.0}.get(row["method"])
         if expected is not None and not np.isnan(row["normalised_return"]):
             assert row["normalised_return"] == pytest.approx(expected, abs=1e-9)
@@ -105,11 +111,7 @@ def test_table_holds_interquartile_means_over_the_seeds(folder):
     table = read_rows(folder / "out" / "table.csv")
     chosen = {"method": "plain", "shots": 1, "population": "unseen_ucb", "cost": 0.5}
     (row,) = (row for row in table if chosen.items() <= row.items())
-    scores = [
-        one
-        for one in read_scores(folder / "out", ["ours", "plain"])
-        if chosen.items() <= one.items()
-    ]
+    scores = [one for one in scored(folder) if chosen.items() <= one.items()]
     returns = np.array([[one["return"]] for one in scores])
     expected = stratified_interval(interquartile_mean, returns)
     found = [row[f"return_{bound}"] for bound in ("iqm", "low", "high")]
@@ -127,25 +129,23 @@ def test_improvement_is_that_of_the_first_method_over_each_other(folder):
 def test_gains_are_of_runs_with_the_same_seed(folder):
     returns = {
         (row["method"], row["shots"], row["seed"]): row["return"]
-        for row in read_scores(folder / "out", ["ours", "plain"])
+        for row in scored(folder)
         if row["population"] == "softmax" and row["cost"] == 0.25
     }
     rows = read_rows(folder / "out" / "improvement.csv")
     for over, shots in (("plain", 1), ("burst", 0)):  # schedules have no shots
         chosen = {"over": over, "shots": 1, "population": "softmax", "cost": 0.25}
         (row,) = (row for row in rows if chosen.items() <= row.items())
-        gains = [returns["ours", 1, seed] - returns[over, shots, seed] for seed in (0, 1)]
+        by_seed = [returns["ours", 1, seed] - returns[over, shots, seed] for seed in (0, 1)]
         found = [row[f"gain_{bound}"] for bound in ("mean", "low", "high")]
-        assert found == pytest.approx(list(student_mean(gains)), abs=1e-5)
+        assert found == pytest.approx(list(student_mean(by_seed)), abs=1e-5)
 
 
 def test_of_all_populations_means_are_compared(folder):
     """The mean over populations of a run, then over runs, where `all` takes them together."""
     chosen = {"method": "plain", "shots": 1, "cost": 0.5}
     scores = [
-        one
-        for one in read_scores(folder / "out", ["ours", "plain"])
-        if {**chosen, "seed": one["seed"]}.items() <= one.items()
+        one for one in scored(folder) if {**chosen, "seed": one["seed"]}.items() <= one.items()
     ]
     runs = [np.mean([one["return"] for one in scores if one["seed"] == seed]) for seed in (0, 1)]
     table = read_rows(folder / "out" / "table.csv")
@@ -155,33 +155,29 @@ def test_of_all_populations_means_are_compared(folder):
     assert [row["return_t_low"], row["return_t_high"]] == pytest.approx(interval, abs=1e-5)
 
 
-def test_a_gain_is_of_seeds_that_both_have():
-    def row(method, seed, value):
-        return {
-            "method": method,
-            "shots": 0,
-            "seed": seed,
-            "population": "exp3",
-            "return": value,
-        }
+def runs(*rows: tuple[str, int, int, float]) -> dict[tuple[str, int], pd.DataFrame]:
+    """Scores by hand, of ``(method, shots, seed, return)`` on one population."""
+    columns = ["method", "shots", "seed", "return"]
+    others = {"population": "exp3"} | {name: 0.0 for name in QUANTITIES if name != "return"}
+    scores = pd.DataFrame(rows, columns=columns).assign(**others)
+    return runs_of(scores, ["burst", "plain", "ours"])
 
-    scores = Scores([row("ours", 0, 0.5), row("ours", 1, 0.9), row("burst", 1, 0.7)], ["exp3"])
-    np.testing.assert_allclose(scores.gains(("ours", 0), ("burst", 0)), [0.2])
+
+def test_a_gain_is_of_seeds_that_both_have():
+    found = runs(("ours", 0, 0, 0.5), ("ours", 0, 1, 0.9), ("burst", 0, 1, 0.7))
+    np.testing.assert_allclose(gains(found["ours", 0], found["burst", 0]), [0.2])
 
 
 def test_other_numbers_of_shots_are_not_compared():
-    rows = [
-        {"method": method, "shots": shots, "seed": 0, "population": "exp3"}
-        for method, shots in (("burst", 0), ("plain", 0), ("plain", 1))
-    ]
-    scores = Scores(rows, ["exp3"])
-    assert [scores.shots_of("plain", shots) for shots in (0, 1, 3)] == [0, 1, None]
-    assert scores.shots_of("burst", 3) == 0
+    found = runs(("plain", 1, 0, 0.0), ("burst", 0, 0, 0.0), ("plain", 0, 0, 0.0))
+    assert list(found) == [("burst", 0), ("plain", 0), ("plain", 1)]
+    assert [shots_of(found, "plain", shots) for shots in (0, 1, 3)] == [0, 1, None]
+    assert shots_of(found, "burst", 3) == 0
 
 
 def test_the_page_is_that_of_the_tables(folder):
     out = folder / "out"
-    tables = read_rows(out / "table.csv"), read_rows(out / "improvement.csv")
+    tables = (pd.DataFrame(read_rows(out / f"{name}.csv")) for name in ("table", "improvement"))
     page = (out / "tables.md").read_text()
     assert page == summary_page(*tables, "ours")
     for title in ("cost 0.25 (2 runs)", "cost 0.5 (2 runs)", "return, mean over populations"):
@@ -344,8 +340,8 @@ def test_a_principal_whose_scores_are_deleted_is_scored_again(folder, tmp_path, 
 
 def test_methods_that_the_configuration_does_not_have_are_left_out(folder, caplog):
     with caplog.at_level("INFO", "mermaide_pl"):
-        rows = read_scores(folder / "out", ["ours"])
-    assert "plain" not in {row["method"] for row in rows}
+        scores = read_scores(folder / "out", ["ours"])
+    assert "plain" not in set(scores["method"])
     assert "left out, for the configuration does not have them: plain" in caplog.text
 
 

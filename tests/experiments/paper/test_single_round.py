@@ -106,7 +106,7 @@ def test_summary_by_hand():
     assert [row["episodes"] for row in rows] == [1, 10, 100]
     assert [row["payoff"] for row in rows] == pytest.approx([0.25, 0.47, 0.5])
     assert [row["share"] for row in rows] == pytest.approx([0.5, 0.94, 1.0])
-    assert rows[1]["payoff_high"] == pytest.approx(0.47 + 12.706 * 0.01)
+    assert rows[1]["payoff_high"] == pytest.approx(0.47 + 12.7062 * 0.01)
     assert [row["num_seeds"] for row in rows] == [2, 2, 2]
 
 
