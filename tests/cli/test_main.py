@@ -411,11 +411,11 @@ MISTAKES = {
     ),
     "several wrong files of adapt": (
         "adapt --ckpt_path none.ckpt --out a.ckpt --population none.yaml",
-        r"checkpoint none\.ckpt does not exist .*; and population none\.yaml does not exist \(populations of ",
+        r"checkpoint none\.ckpt does not exist .*; and population none\.yaml does not exist \(pop",
     ),
     "several wrong files of report": (
         "report --logdir void --population none.yaml",
-        r"--logdir void holds no checkpoint.*; and population none\.yaml does not exist \(populations of ",
+        r"--logdir void holds no checkpoint.*; and population none\.yaml does not exist \(pop",
     ),
     "bonus beyond sense": (
         f"{FIT_IT} --model.game.bonuses [0,1e39]",
