@@ -14,12 +14,11 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace, set_loader
-from jsonargparse._common import ImportDenied
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
 from mermaide_pl.config.validation import check_precision
-from mermaide_pl.config.yaml_files import file_names, load_yaml, read_yaml
+from mermaide_pl.config.yaml_files import current_names, load_yaml, read_yaml
 from mermaide_pl.evaluation.fine_tuning_report import (
     check_start,
     populations_to_report,
@@ -213,7 +212,7 @@ def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, Ta
 
 
 def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
-    arguments = _with_population_files(file_names(list(arguments)))
+    arguments = _with_population_files(current_names(list(arguments)))
     # where Lightning looks, also to start the processes of further devices
     sys.argv = [sys.argv[0], command, *arguments]
     with only_trusted(_of_the_trainer(arguments)):
@@ -230,7 +229,10 @@ def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
                 save_config_kwargs={"overwrite": True},
                 parser_kwargs={"prog": "mermaide", "parser_mode": _PARSER_MODE},
             )
-        except ImportDenied as error:  # where jsonargparse does not take it for a mistake
+        except ImportError as error:
+            if not isinstance(error, ValueError):
+                raise
+            # an import that is not allowed, where jsonargparse does not take it for a mistake
             raise ValueError(explained(str(error))) from None
 
 

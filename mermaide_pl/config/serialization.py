@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Any, get_origin, get_type_hints
 
 _TRUSTED = ("mermaide_pl.", "torch.optim.")
-_MOVED = {
+MOVED = {
     "adaptation": "meta_learning",
     "advantages": "objectives",
     "meta_step": "meta_learning",
@@ -150,7 +150,7 @@ def current_path(path: str) -> str:
     if package != "mermaide_pl" or "." not in rest:
         return path
     module, name = rest.partition(".")[0], rest.rpartition(".")[2]
-    return f"{package}.{_MOVED.get(module, module)}.{name}"
+    return f"{package}.{MOVED.get(module, module)}.{name}"
 
 
 def current_paths(spec: Any) -> Any:

@@ -9,13 +9,15 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader, set_loader
 
+from mermaide_pl.config.serialization import MOVED, current_path
 from mermaide_pl.config.validation import one_line
 
 PARSER_MODE = "mermaide_yaml"
 """Mode of a jsonargparse parser that reads with `load_yaml`."""
 _NO_SIGN = re.compile(r"[\0\ud800-\udfff]")
-_MOST_NODES, _MOST_LEVELS = 100_000, 50
-_FILE_NAME = re.compile(r"(--[\w.]+=)?(\w+(?:\.\w+)*\.ya?ml)")
+_OPTION = r"(--[\w.]+=)?"
+_FILE_NAME = re.compile(rf"{_OPTION}(\w+(?:\.\w+)*\.ya?ml)")
+_MOVED_CLASS = re.compile(rf"{_OPTION}(mermaide_pl\.(?:{'|'.join(MOVED)})\.[\w.]+)")
 
 
 def read_yaml(path: str | Path, what: str) -> Any:
@@ -39,19 +41,16 @@ def read_yaml(path: str | Path, what: str) -> Any:
 
 
 def load_yaml(text: str) -> Any:
-    """What a YAML text holds, with numbers as jsonargparse reads them.
+    """What a YAML text holds, with numbers as jsonargparse reads them and names of today.
 
     Raises:
-        yaml.YAMLError: also if a key stands twice or is no text, if anything holds itself, or for
-            more than 100,000 values or 50 levels, references counted as often as they are used.
+        yaml.YAMLError: also if a key stands twice or is no text, or if anything holds itself.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None:
-            _num_nodes(node, {}, ())
-        return file_names(get_loader("yaml")(text))
+        _check(yaml.compose(text, Loader=yaml.SafeLoader), set())
+        return current_names(get_loader("yaml")(text))
     except RecursionError:
-        raise yaml.YAMLError(f"it is nested more than {_MOST_LEVELS} levels deep") from None
+        raise yaml.YAMLError("it holds itself, or is nested too deeply") from None
     except (ValueError, OverflowError) as error:  # of Python, where a number is none
         raise yaml.YAMLError(one_line(error)) from None
 
@@ -59,46 +58,49 @@ def load_yaml(text: str) -> Any:
 set_loader(PARSER_MODE, load_yaml, (yaml.YAMLError,))
 
 
-def _num_nodes(node: yaml.Node, known: dict[int, int], within: tuple[int, ...]) -> int:
-    """How many values there are, and whether they are allowed."""
-    place = f"line {node.start_mark.line + 1}, column {node.start_mark.column + 1}"
-    if id(node) in within:
-        raise yaml.YAMLError(f"{place}: it holds itself")
-    if len(within) > _MOST_LEVELS:
-        raise yaml.YAMLError(f"{place}: it is nested more than {_MOST_LEVELS} levels deep")
-    if id(node) in known:
-        return known[id(node)]
+def _check(node: yaml.Node | None, seen: set[int]) -> None:
+    """Refuse keys and texts that jsonargparse would take for others."""
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.ScalarNode) and (sign := _NO_SIGN.search(node.value)):
         what = "the null character" if sign[0] == "\0" else "bytes that are no UTF-8"
-        raise yaml.YAMLError(f"{place}: a text must not hold {what}")
-    children: list[yaml.Node] = []
+        raise yaml.YAMLError(f"{_place(node)}: a text must not hold {what}")
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check(item, seen)
     if isinstance(node, yaml.MappingNode):
         keys = set()
         for key, value in node.value:
-            at = f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}"
             if not key.tag.endswith((":str", ":merge")):
-                raise yaml.YAMLError(f"{at}: a key must be a text, in quotes if it looks otherwise")
+                allowed = "a key must be a text, in quotes if it looks otherwise"
+                raise yaml.YAMLError(f"{_place(key)}: {allowed}")
             if key.value.startswith("__"):  # jsonargparse takes them for its own
-                raise yaml.YAMLError(f"{at}: the key {key.value!r} must not begin with '__'")
+                raise yaml.YAMLError(
+                    f"{_place(key)}: the key {key.value!r} must not begin with '__'"
+                )
             if key.value in keys:
-                raise yaml.YAMLError(f"{at}: the key {key.value!r} stands there twice")
+                raise yaml.YAMLError(f"{_place(key)}: the key {key.value!r} stands there twice")
             keys.add(key.value)
-            children.append(value)
-    elif isinstance(node, yaml.SequenceNode):
-        children = node.value
-    total = 1 + sum(_num_nodes(child, known, (*within, id(node))) for child in children)
-    if total > _MOST_NODES:
-        raise yaml.YAMLError(f"{place}: it holds more than {_MOST_NODES} values")
-    known[id(node)] = total
-    return total
+            _check(value, seen)
 
 
-def file_names(value: Any) -> Any:
-    """The same, with ``name.yaml`` as ``./name.yaml``: else it is tried as a module first."""
+def _place(node: yaml.Node) -> str:
+    return f"line {node.start_mark.line + 1}, column {node.start_mark.column + 1}"
+
+
+def current_names(value: Any) -> Any:
+    """The same, with names that mean what they say.
+
+    ``name.yaml`` becomes ``./name.yaml``, for else it is tried as a module first, and a class that
+    an earlier version of the package had elsewhere goes by its public name of now.
+    """
     if isinstance(value, dict):
-        return {key: file_names(item) for key, item in value.items()}
+        return {key: current_names(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [file_names(item) for item in value]
+        return [current_names(item) for item in value]
     if isinstance(value, str) and (found := _FILE_NAME.fullmatch(value)):
         return f"{found[1] or ''}./{found[2]}"
+    if isinstance(value, str) and (found := _MOVED_CLASS.fullmatch(value)):
+        return f"{found[1] or ''}{current_path(found[2])}"
     return value

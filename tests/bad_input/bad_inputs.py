@@ -249,10 +249,6 @@ GARBAGE = [
     b"a: &a {b: *a}\n",
     b"a: *nowhere\n",
     b"---\na: 1\n---\nb: 2\n",
-    b"a: &a [x, x, x, x, x, x, x, x, x]\n"
-    + b"".join(
-        b"%c: &%c [%s]\n" % (98 + i, 98 + i, b", ".join([b"*%c" % (97 + i)] * 9)) for i in range(9)
-    ),
 ]
 
 

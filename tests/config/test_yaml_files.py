@@ -1,0 +1,58 @@
+import pytest
+import yaml
+
+from mermaide_pl.config.yaml_files import current_names, load_yaml
+
+
+def test_numbers_are_read_as_jsonargparse_reads_them():
+    assert load_yaml("{a: 1e-3, b: 2, c: yes, d: null}") == {
+        "a": 1e-3,
+        "b": 2,
+        "c": True,
+        "d": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: {c: 1, c: 2}", r"line 2, column 11: the key 'c' stands there twice"),
+        ("1: 2", r"line 1, column 1: a key must be a text"),
+        ("__path__: x", r"the key '__path__' must not begin with '__'"),
+        ('a: "x\\0"', r"line 1, column 4: a text must not hold the null character"),
+        ("a: &a [*a]", r"it holds itself"),
+        ("a: &a {b: *a}", r"it holds itself"),
+        ("[" * 1000, r"nested too deeply"),
+    ],
+)
+def test_what_would_be_silently_something_else_is_refused(text, message):
+    with pytest.raises(yaml.YAMLError, match=message):
+        load_yaml(text)
+
+
+def test_files_are_no_modules():
+    assert current_names(["a.yaml", "--config=a.b.yml", "/x/a.yaml"]) == [
+        "./a.yaml",
+        "--config=./a.b.yml",
+        "/x/a.yaml",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("mermaide_pl.tasks.UniformRewards", "mermaide_pl.populations.UniformRewards"),
+        ("mermaide_pl.figures.FigureLogger", "mermaide_pl.reporting.FigureLogger"),
+        ("mermaide_pl.principal.history.Tallies", "mermaide_pl.principals.Tallies"),
+        ("mermaide_pl.game.PartialInformation", "mermaide_pl.game.PartialInformation"),
+        ("mermaide_pl.agents.ucb.UCB", "mermaide_pl.agents.ucb.UCB"),
+        ("my.mermaide_pl.tasks.Mine", "my.mermaide_pl.tasks.Mine"),
+        ("figures", "figures"),
+    ],
+)
+def test_classes_of_earlier_versions_go_by_their_names_of_now(old, new):
+    assert load_yaml(f"a: [{{class_path: {old}}}]\nb: {old}") == {
+        "a": [{"class_path": new}],
+        "b": new,
+    }
+    assert current_names(f"--model.slot={old}") == f"--model.slot={new}"
