@@ -401,9 +401,9 @@ MISTAKES = {
         f"{evaluate_with()} --seed",
         r"--seed needs a value, a whole number$",
     ),
-    "other kernel": (
-        f"{evaluate_with()} --kernel red",
-        r"--kernel must be one of auto, torch, native, got 'red'$",
+    "other engine": (
+        f"{evaluate_with()} --engine red",
+        r"--engine must be one of auto, torch, native, got 'red'$",
     ),
     "several wrong files of evaluate": (
         evaluate_with("none.yaml typo.yaml", "none.ckpt"),
@@ -411,11 +411,11 @@ MISTAKES = {
     ),
     "several wrong files of adapt": (
         "adapt --ckpt_path none.ckpt --out a.ckpt --population none.yaml",
-        r"checkpoint none\.ckpt does not exist .*; and population none\.yaml does not exist \(pop",
+        r"checkpoint none\.ckpt does not exist .*; and population none\.yaml does not exist \(",
     ),
     "several wrong files of report": (
         "report --logdir void --population none.yaml",
-        r"--logdir void holds no checkpoint.*; and population none\.yaml does not exist \(pop",
+        r"--logdir void holds no checkpoint.*; and population none\.yaml does not exist \(",
     ),
     "bonus beyond sense": (
         f"{FIT_IT} --model.game.bonuses [0,1e39]",
@@ -629,7 +629,7 @@ def test_scoring_a_checkpoint(command, stage, workplace, capsys):
 def test_the_checkpoint_of_a_fit_is_the_configured_module(trained):
     module = MermaideModule.load_from_checkpoint(trained)
     assert (module.game.num_arms, module.game.num_steps) == (3, 8)
-    assert module.principal.weight_hh.shape == (24, 8)
+    assert module.principal.recurrence.weight_hh.shape == (24, 8)
     assert torch.load(trained, weights_only=True)["global_step"] == 2
 
 
