@@ -218,3 +218,17 @@ def test_every_logged_name_is_in_the_table(stage, tmp_path):
     assert len(logged) >= 5
     documented = [name.replace("_1shot", "_0shot") for name in logged]
     assert [name for name in documented if f"`{name}`" not in README] == []
+
+
+def test_every_place_in_contributing_is_there():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    table = page[page.index("## Where is what") : page.index("## House rules")]
+    rooms = set(re.findall(r"^\| `(\w+)/` \|", table, re.M))
+    assert rooms == {path.parent.name for path in (ROOT / "mermaide_pl").glob("*/__init__.py")}
+    named = [name for name in re.findall(r"`([\w/.]+)`", table) if "/" in name]
+    named = [name for name in named if not name.startswith(("csrc", "data", "figures", "report"))]
+    assert len(named) > 40
+    for name in named:
+        folders = (ROOT, ROOT / "mermaide_pl", ROOT / "mermaide_pl" / "experiments")
+        inside = (*folders, ROOT / "mermaide_pl" / "engines")
+        assert any((folder / name).exists() for folder in inside), name
