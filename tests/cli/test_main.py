@@ -548,7 +548,7 @@ def test_evaluate_writes_the_rows_of_every_population(workplace, capsys):
     )
     assert rows == expected
     assert {row["population"] for row in rows} == {"population", "followers"}
-    assert {row["shots"] for row in rows if row["method"] == "mermaide"} == {0, 2}
+    assert {row["shots"] for row in rows if row["method"] == "principal"} == {0, 2}
 
 
 def test_report_says_where_the_page_is(workplace, capsys):

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.evaluation.paired_evaluation import adapted_player, play_unseen, unseen_agents
+from mermaide_pl.evaluation.paired_evaluation import adapted_player
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments.comparison import runs as comparison
 from mermaide_pl.experiments.comparison.runs import compare
@@ -21,6 +21,7 @@ from mermaide_pl.experiments.comparison.table import Scores, read_scores
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import interquartile_mean, stratified_interval, student_mean
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.populations.files import load_population
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -61,6 +62,14 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+def mean_return(module: MermaideModule, agents: TaskBatch) -> float:
+    """At 1 shot, over two episodes with each agent."""
+    player = adapted_player(module, 1)(agents)
+    return (
+        rollout(agents, player, module.game, stream="query", num_episodes=2).returns.mean().item()
+    )
+
+
 def test_every_run_is_scored_on_every_population(folder):
     scores = read_scores(folder / "out", ["ours", "plain"])
     learned = [row for row in scores if row["method"] in ("ours", "plain")]
@@ -90,14 +99,13 @@ def test_a_score_is_that_of_the_principal_kept(folder):
     module = MermaideModule.load_from_checkpoint(place / "principal.ckpt").eval()
     assert module.game.cost == 0.25
     agents = load_population(folder / "population" / "softmax.yaml")
-    chunks = unseen_agents(agents, 12, seed=1)
-    expected = play_unseen(adapted_player(module, 1), chunks, module.game, 2)
+    expected = mean_return(module, agents.sample(range(12), split="test", seed=1))
     (row,) = (
         row
         for row in read_rows(place / "scores.csv")
         if (row["population"], row["shots"]) == ("softmax", 1)
     )
-    assert row["return"] == pytest.approx(expected.returns.mean(), abs=1e-6)
+    assert row["return"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_table_holds_interquartile_means_over_the_seeds(folder):
@@ -317,12 +325,9 @@ def test_what_fine_tuning_was_tried_is_recorded(folder):
         weight = best["inner_policy_weight"]
         module.objective = replace(module.objective, inner_policy_weight=weight)
     agents = load_population(folder / "population" / "val_ucb.yaml").sample(range(8), split="val")
-    played = rollout(
-        agents, adapted_player(module, 1)(agents), module.game, stream="query", num_episodes=2
-    )
-    assert best["val_return"] == pytest.approx(played.returns.mean().item(), abs=1e-5)
-    chunks = unseen_agents(load_population(folder / "population" / "softmax.yaml"), 12, seed=0)
-    expected = play_unseen(adapted_player(module, 1), chunks, module.game, 2).returns.mean()
+    assert best["val_return"] == pytest.approx(mean_return(module, agents), abs=1e-5)
+    agents = load_population(folder / "population" / "softmax.yaml").sample(range(12), split="test")
+    expected = mean_return(module, agents)
     rows = read_rows(place / "plain" / "scores.csv")
     (row,) = (row for row in rows if (row["population"], row["shots"]) == ("softmax", 1))
     assert row["return"] == pytest.approx(expected, abs=1e-5)
