@@ -18,7 +18,7 @@ AGENTS = load_population("conf/population/val_mixed.yaml")
 
 def rows():
     """A row for each principal, number of episodes and length of the chains."""
-    for method in ("mermaide", "rl2"):
+    for method in ("mermaide_memory", "rl2"):
         for seed in range(3):
             run = RESULTS / "table" / "broad-partial-cost0.5" / f"seed{seed}" / method
             module = MermaideModule.load_from_checkpoint(run / "principal.ckpt").eval()
