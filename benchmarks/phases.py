@@ -1,4 +1,4 @@
-"""Where the time of a meta-step goes, on workload W1 with the native kernel.
+"""Where the time of a meta-step goes, on workload W1 with the native engine.
 
 Times the calls of the kernel by name; what is left is PyTorch (losses, the inner update, Adam) and
 Python. Prints a table and writes it as CSV.
@@ -20,10 +20,9 @@ from peers.workload import Workload
 from rich.console import Console
 from rich.table import Table
 
-from mermaide_pl.engines import native_rollout as fused_rollout
+from mermaide_pl.engines import noise
+from mermaide_pl.engines.native import autograd, rollout
 from mermaide_pl.evaluation.records import write_rows
-from mermaide_pl.game import randomness
-from mermaide_pl.native import thinking
 
 PHASES = {
     "play": "both rollouts",
@@ -55,8 +54,8 @@ def main() -> None:
 
         return call
 
-    thinking.run = fused_rollout.run = timed(thinking.run)
-    fused_rollout.task_uniforms = timed(randomness.task_uniforms, "random numbers")
+    autograd.run = rollout.run = timed(autograd.run)
+    noise.task_uniforms = timed(noise.task_uniforms, "random numbers")
     rounds: list[dict[str, float]] = []
     for _ in range(given.rounds + 1):
         spent.clear()

@@ -20,6 +20,7 @@ from mermaide_pl.agents import (
 )
 from mermaide_pl.cli.lightning import configured
 from mermaide_pl.cli.main import main
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -74,7 +75,9 @@ def test_every_population_plays(path, monkeypatch):
     loaded = load_population(path)
     assert loaded.num_arms == 10
     tasks = loaded.sample(range(8), split="test")
-    played = rollout(tasks, NoIntervention(), Game(num_steps=12), stream="test", num_episodes=1)
+    played = rollout(
+        tasks, NoIntervention(), Game(num_steps=12), stream=Stream.SCORE, num_episodes=1
+    )
     assert played.arms.min() >= 0
     assert played.arms.max() <= 9
     assert played.agent_rewards.isfinite().all()

@@ -1,4 +1,4 @@
-"""The project itself on workload W1: all tasks in one stack, with and without the native kernel."""
+"""The project itself on workload W1: all tasks in one stack, in C++ and in PyTorch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import UCB, GaussianReward
+from mermaide_pl.engines import EngineName, Stream, choose_engine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation
 from mermaide_pl.meta_learning.meta_step import Objective, adapt, meta_step
-from mermaide_pl.native.build import Kernel
 from mermaide_pl.objectives import PlainMAML
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
 from mermaide_pl.populations import AgentFamily, Population, TaskBatch
@@ -39,7 +39,7 @@ OBJECTIVE = Objective(
 
 
 class _Ours:
-    kernel: Kernel
+    engine_name: EngineName
     device = "cpu"
 
     def __init__(self, workload: Workload, weights: dict[str, np.ndarray], seed: int) -> None:
@@ -51,7 +51,8 @@ class _Ours:
             workload.hidden_size, workload.policy_size, LastStep(), LinearForecast(), NoCritic()
         )
         self.dtype = getattr(torch, workload.dtype)
-        self.principal = Principal(architecture, self.game, self.kernel)
+        self.engine = choose_engine(self.engine_name)
+        self.principal = Principal(architecture, self.game)
         self.principal.to(self.device, self.dtype)
         self.principal.initial_state.requires_grad_(False)  # the peers begin at zero and stay there
         self.principal.load_state_dict(
@@ -79,13 +80,14 @@ class _Ours:
         if first:
             self.optimizer.zero_grad()
         w = self.workload
-        with self.principal.threads(w.num_tasks * w.num_episodes * w.num_steps):
+        with self.engine.threads(self.principal, w.num_tasks * w.num_episodes * w.num_steps):
             loss = meta_step(
                 self.principal,
                 self.inner_loop,
                 OBJECTIVE,
                 self._tasks(),
                 num_query_episodes=w.num_episodes,
+                engine=self.engine,
             ).loss
             loss.backward()
         if last:
@@ -94,9 +96,11 @@ class _Ours:
 
     def meta_gradient(self, support: Recording, query: Recording) -> dict[str, np.ndarray]:
         """Gradient of the outer loss on given episodes."""
-        weights, _ = adapt(self.principal, self.inner_loop, OBJECTIVE, self._recorded(support))
+        weights, _ = adapt(
+            self.principal, self.inner_loop, OBJECTIVE, self._recorded(support), self.engine
+        )
         played = self._recorded(query)
-        output = self.principal(weights, played)
+        output = self.engine.forward(self.principal, weights, played)
         sees = torch.zeros_like(played.aligned[:, 0, 0])  # UCB agents do not see the bonus
         loss = OBJECTIVE.outer_loss(output, played, self.principal.game, sees, progress=0.0).mean()
         own = {name: self.principal.weights()[name] for name in self.workload.weight_shapes}
@@ -108,10 +112,10 @@ class _Ours:
         tasks, meta = self._tasks(), self.principal.weights()
         fast = {name: one.detach().expand(len(tasks), *one.shape) for name, one in meta.items()}
         fast = {name: one.contiguous() for name, one in fast.items()}
-        for stream, weights in (("support", meta), ("query", fast)):
+        for stream, weights in ((Stream.SUPPORT, meta), (Stream.QUERY, fast)):
             player = LearnedPlayer(self.principal, weights)
             count = self.workload.num_episodes
-            rollout(tasks, player, self.game, stream=stream, num_episodes=count)
+            rollout(tasks, player, self.game, stream=stream, num_episodes=count, engine=self.engine)
         return self.workload.agent_steps
 
     def _tasks(self) -> TaskBatch:
@@ -130,15 +134,15 @@ class _Ours:
 
 
 class OursNative(_Ours):
-    """With the native kernel."""
+    """In C++."""
 
-    kernel: Kernel = "native"
+    engine_name: EngineName = "native"
 
 
 class OursTorch(_Ours):
     """In plain PyTorch, as where there is no compiler."""
 
-    kernel: Kernel = "torch"
+    engine_name: EngineName = "torch"
 
 
 class OursCuda(OursTorch):

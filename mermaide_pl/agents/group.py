@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mermaide_pl.agents.base import LearningRule
 from mermaide_pl.agents.rewards import RewardModel
-from mermaide_pl.game.randomness import step_uniforms
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,10 @@ class AgentGroup:
         base_rewards: float [M, A].
         target_arm: int64 [M], agent labels.
         reward_model: distribution of the agents' own rewards.
-        seeds: one seed per task.
-        stream: prefix of the random streams, so that two rollouts can differ.
+        uniforms: numbers of each family's rule, float [T, m, B, K], or 1 for B if an agent draws
+            the same in all its episodes.
+        reward_uniforms: numbers of the agents' own rewards, float [T, M, B], or 1 for B.
         num_episodes: B.
-        num_steps: T.
-        same_luck: whether the B copies of an agent draw the same random numbers.
     """
 
     def __init__(
@@ -43,12 +41,10 @@ class AgentGroup:
         base_rewards: Tensor,
         target_arm: Tensor,
         reward_model: RewardModel,
-        seeds: Sequence[int],
+        uniforms: Sequence[Tensor],
+        reward_uniforms: Tensor,
         *,
-        stream: str,
         num_episodes: int,
-        num_steps: int,
-        same_luck: bool = False,
     ) -> None:
         self._families = families
         self._base_rewards = base_rewards
@@ -56,24 +52,15 @@ class AgentGroup:
         self._reward_model = reward_model
         self._num_episodes = num_episodes
         rows = torch.cat([family.rows for family in families])
-        if sorted(rows.tolist()) != list(range(len(seeds))):
-            raise ValueError(f"families must cover each of the {len(seeds)} tasks once")
-        num_draws = 1 if same_luck else num_episodes
-        self.rules: list[LearningRule] = []
-        self._draws: list[Tensor] = []  # per family [T, m, B or 1, K], then [T, M, B or 1]
-        for family in families:
-            rule = family.rule.to(base_rewards)
-            self.rules.append(rule)
-            shape = (num_draws, num_steps, rule.num_uniforms(base_rewards.shape[1]))
-            family_seeds = [seeds[row] for row in family.rows.tolist()]
-            draws = step_uniforms(family_seeds, f"{stream}/agent", shape, base_rewards)
-            self._draws.append(draws)
-        draws = step_uniforms(seeds, f"{stream}/reward", (num_draws, num_steps), base_rewards)
-        self._draws.append(draws)
-        self._uniforms = [draws.expand(-1, -1, num_episodes, -1) for draws in self._draws[:-1]]
-        self._reward_uniforms = self._draws[-1].expand(-1, -1, num_episodes)
+        if sorted(rows.tolist()) != list(range(len(base_rewards))):
+            raise ValueError(f"families must cover each of the {len(base_rewards)} tasks once")
+        self.rules: list[LearningRule] = [family.rule.to(base_rewards) for family in families]
+        self._draws = list(uniforms)
+        self._reward_draws = reward_uniforms
+        self._uniforms = [draws.expand(-1, -1, num_episodes, -1) for draws in uniforms]
+        self._reward_uniforms = reward_uniforms.expand(-1, -1, num_episodes)
         # what a rule sees that does not say it sees the bonus
-        self._no_bonus = base_rewards.new_zeros(len(seeds), num_episodes)
+        self._no_bonus = base_rewards.new_zeros(len(base_rewards), num_episodes)
         self._order = None if len(families) == 1 else torch.argsort(rows)
         self.start()
 
@@ -93,7 +80,8 @@ class AgentGroup:
         hyper_parameters = [
             getattr(rule, item.name) for rule in self.rules for item in fields(rule)
         ]
-        return [self._base_rewards, self._target_arm, *self._draws, *hyper_parameters]
+        draws = [*self._draws, self._reward_draws]
+        return [self._base_rewards, self._target_arm, *draws, *hyper_parameters]
 
     def act(self, step: int, bonus: Tensor) -> Tensor:
         """Arms the agents pull in `step` if `bonus` [M, B] is on the target; int64 [M, B].

@@ -10,8 +10,8 @@ from typing import get_args
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
+from mermaide_pl.engines import EngineName
 from mermaide_pl.evaluation.protocol import evaluate
-from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations.files import load_populations
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 
@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
     parser.add_argument("--out", type=str, default="results.json", help="where the rows go")
     parser.add_argument(
-        "--kernel", choices=get_args(Kernel), default="auto", help="what computes the episodes"
+        "--engine", choices=get_args(EngineName), default="auto", help="what computes the episodes"
     )
     parser.add_argument(
         "--devices",
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> None:
         num_tuning_agents=given.num_tuning_agents,
         seed=given.seed,
         out=given.out,
-        kernel=given.kernel,
+        engine=given.engine,
         devices=given.devices,
         num_nodes=given.num_nodes,
     )

@@ -11,8 +11,8 @@ from rich.progress import track
 from rich.table import Table
 
 from mermaide_pl.cli.parser import PlainParser
+from mermaide_pl.engines import EngineName
 from mermaide_pl.evaluation.replay import Replayed, SkippedStep
-from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations.files import load_populations
 from mermaide_pl.runtime.console import console
 
@@ -35,14 +35,14 @@ def run(arguments: Sequence[str]) -> None:
         help="population files that name the learners of your own it was trained on",
     )
     parser.add_argument(
-        "--kernel",
-        choices=get_args(Kernel),
+        "--engine",
+        choices=get_args(EngineName),
         default=None,
         help="what computes the step, by default as in the run",
     )
     given = parser.parse_args(list(arguments))
     load_populations(given.population)
-    step = SkippedStep.load(given.file, given.kernel)
+    step = SkippedStep.load(given.file, given.engine)
     out = console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name, width in (("task seed", 20), ("loss", 8), ("gradient\nnorm", 8)):

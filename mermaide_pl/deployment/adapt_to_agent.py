@@ -169,14 +169,16 @@ def weights_from_histories(module: MermaideModule, supports: Sequence[Support]) 
     objective = module.objective
     if supports[0].behaviour is None:
         objective = objective.forecast_alone()
-    weights, _ = adapt_to_groups(module.principal, module.inner_loop, objective, supports)
+    weights, _ = adapt_to_groups(
+        module.principal, module.inner_loop, objective, supports, module.engine
+    )
     return weights
 
 
 def _supports(
     module: MermaideModule, episodes: Sequence[Episode], target_arm: int
 ) -> list[Support]:
-    like, in_order = module.principal.weight_hh, module.inner_loop.chain_length > 1
+    like, in_order = module.principal.initial_state, module.inner_loop.chain_length > 1
     return support_of(episodes, target_arm, module.game, like, in_order=in_order)
 
 
@@ -195,8 +197,9 @@ def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: i
 
     @torch.no_grad()
     def log_losses(weights: Weights) -> Tensor:
-        thoughts = (module.principal(weights, group.episodes) for group in supports(rest))
-        return -torch.cat([each.log_arms[..., skipped:].flatten() for each in thoughts])
+        outputs = (module.forward_pass(weights, group.episodes) for group in supports(rest))
+        log_arms = [output.log_arms for output in outputs]
+        return -torch.cat([each[..., skipped:].flatten() for each in log_arms if each is not None])
 
     before = log_losses(module.principal.weights())
     after = log_losses(weights_from_histories(module, supports(seen)))

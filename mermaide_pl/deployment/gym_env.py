@@ -16,7 +16,7 @@ An episode is one game of T steps with one agent, and every reset meets another 
   ``population.sample([task], split=split)`` is the agent; and after each step ``arm``, the arm
   pulled, in agent labels, and ``aligned``, whether it was the target, both as they truly happened.
 
-Equal seeds meet equal agents, with the random numbers that `rollout` draws for the stream "query".
+Equal seeds meet equal agents, with the random numbers that `rollout` draws for `Stream.SCORE`.
 Nothing is drawn: ``render_mode`` is None, and `render` returns None.
 """
 

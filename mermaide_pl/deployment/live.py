@@ -21,11 +21,11 @@ from torch import Tensor
 from mermaide_pl.config.validation import LARGEST_REWARD, check_number, one_line, whole_number
 from mermaide_pl.deployment.live_state import LiveState
 from mermaide_pl.deployment.logged_episode import Episode, support_of
-from mermaide_pl.game.randomness import task_uniforms
+from mermaide_pl.engines import Stream
+from mermaide_pl.engines.noise import Part, uniforms
 from mermaide_pl.game.trajectory import relabel_target_first
 from mermaide_pl.meta_learning.meta_step import adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.native.build import check_kernel
 from mermaide_pl.principals import Past, Weights, sample_levels
 from mermaide_pl.runtime.checkpoints import read_checkpoint, write_checkpoint
 
@@ -103,15 +103,15 @@ class LivePrincipal:
             ValueError: one line that says what is wrong with the file or the settings.
         """
         checkpoint = read_checkpoint(path)
-        module = MermaideModule.from_checkpoint(checkpoint, path).eval()
+        saved = checkpoint.get(_KEY)
+        kept = saved if isinstance(saved, dict) else {"engine": "auto"}
+        engine = kept.get("engine", kept.get("kernel"))  # as it was once called
+        module = MermaideModule.from_checkpoint(checkpoint, path, engine=engine).eval()
         fresh = cls(module, **settings)
-        if _KEY not in checkpoint:
+        if saved is None:
             return fresh
-        saved = checkpoint[_KEY]
         try:
             live = cls(module, **saved["settings"])
-            check_kernel(saved["kernel"])
-            module.principal.kernel = saved["kernel"]
             live._be_in(live._state.like_this(saved, live.game))
         except (
             *(AttributeError, IndexError, KeyError, OverflowError),
@@ -135,7 +135,7 @@ class LivePrincipal:
         """
         live = {
             "settings": {name: getattr(self, name) for name in Settings.__annotations__},
-            "kernel": self.module.principal.kernel,
+            "engine": self.module.engine_name,
             **self._state.describe(),
         }
         checkpoint = {"state_dict": self.module.state_dict(), _KEY: live}
@@ -258,14 +258,14 @@ class LivePrincipal:
             raise ValueError("adapt: an episode has begun, observe its steps and end it first")
         if not state.ended:
             raise ValueError("adapt: no episode has ended yet")
-        module, like = self.module, state.weights["weight_hh"]
+        module, like = self.module, state.weights["initial_state"]
         in_order = module.inner_loop.chain_length > 1
         support = support_of(state.ended, self.target_arm, self.game, like, in_order=in_order)
         principal, inner_loop, objective = module.principal, module.inner_loop, module.objective
         if self.sampling_seed is None:
             objective = objective.forecast_alone()
         with torch.inference_mode(False), torch.no_grad():
-            weights, _ = adapt_to_groups(principal, inner_loop, objective, support)
+            weights, _ = adapt_to_groups(principal, inner_loop, objective, support, module.engine)
         if not all(bool(weight.isfinite().all()) for weight in weights.values()):
             raise ValueError("adapt: the weights would not be finite, they stay as they are")
         self._begin(weights, state.ended)
@@ -274,7 +274,7 @@ class LivePrincipal:
     def _begin(self, weights: Weights, ended: list[Episode]) -> None:
         """Begin an episode."""
         weights = {name: weight.detach() for name, weight in weights.items()}
-        past = Past.empty(weights["weight_hh"], self.game, 1, 1)
+        past = Past.empty(weights["initial_state"], self.game, 1, 1)
         hidden = self.module.principal.first_state(weights, 1, 1)
         self._be_in(LiveState(weights, ended, Episode([], [], [], None), past, hidden, None))
 
@@ -282,8 +282,8 @@ class LivePrincipal:
         """Go on from here; the rest follows from it."""
         self._state, self._thought, self._uniforms = state, None, None
         if self.sampling_seed is not None:
-            stream = f"live{len(state.ended)}/principal"  # a rollout's own, of that name
-            numbers = task_uniforms([self.sampling_seed], stream, (1, self.game.num_steps))
+            shape, number = (1, self.game.num_steps), len(state.ended)
+            numbers = uniforms([self.sampling_seed], Stream.LIVE, Part.PRINCIPAL, shape, number)
             self._uniforms = numbers[0, 0].to(state.hidden)
 
     @torch.inference_mode()

@@ -80,7 +80,6 @@ def _support(
 ) -> Support:
     arms = like.new_tensor([[episode.arms for episode in episodes]], dtype=torch.int64)
     levels = like.new_tensor([[episode.levels for episode in episodes]], dtype=torch.int64)
-    aligned = arms == target_arm
     rewards = like.new_zeros(arms.shape)
     if episodes[0].agent_rewards is not None:
         rewards = like.new_tensor([[episode.agent_rewards for episode in episodes]])
@@ -90,11 +89,11 @@ def _support(
         behaviour = torch.tensor(chances, dtype=torch.float64).log().to(like)
     target = arms.new_tensor([target_arm])
     sees_rewards = game.observation.sees_agent_rewards
-    trajectory = Trajectory(
+    trajectory = Trajectory.of(
+        game,
+        target,
         arms=arms,
         levels=levels,
-        aligned=aligned,
-        rewards=game.principal_rewards(aligned, game.bonus_of(levels, like)),
         agent_rewards=rewards,
         observed_arms=relabel_target_first(arms, target),
         observed_agent_rewards=rewards if sees_rewards else torch.zeros_like(rewards),

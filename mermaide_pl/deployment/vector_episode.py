@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from mermaide_pl.agents import UCB
-from mermaide_pl.engines.torch_rollout import Episodes
+from mermaide_pl.engines import Stream, draw_noise
+from mermaide_pl.engines.torch_rollout import VectorGame
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population, Split
 from mermaide_pl.populations.files import load_population
@@ -74,7 +75,8 @@ class Encounter:
     def __init__(self, setting: Setting, numbers: Sequence[int]) -> None:
         self._game, self._numbers = setting.game, np.array(numbers)
         self._tasks = setting.population.sample(list(numbers), split=setting.split)
-        self._episodes = Episodes(self._tasks, self._game, stream="query", num_episodes=1)
+        noise = draw_noise(self._tasks, None, self._game, stream=Stream.SCORE, num_episodes=1)
+        self._episodes = VectorGame(self._tasks, self._game, noise)
         self._episodes.start()
         self._past = Past.empty(self._tasks.base_rewards, self._game, len(numbers), 1)
 

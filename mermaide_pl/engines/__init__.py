@@ -1,1 +1,41 @@
-"""Engines: what plays the game between a principal and its agents."""
+"""Engines: what computes rollouts and the principal's forward pass."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+from mermaide_pl.engines.engine import Engine, TorchEngine
+from mermaide_pl.engines.native.build import library
+from mermaide_pl.engines.native.engine import NativeEngine
+from mermaide_pl.engines.noise import Noise, Stream, draw_noise
+
+__all__ = [
+    "AUTO",
+    "Engine",
+    "EngineName",
+    "NativeEngine",
+    "Noise",
+    "Stream",
+    "TorchEngine",
+    "choose_engine",
+    "draw_noise",
+]
+
+EngineName: TypeAlias = Literal["auto", "torch", "native"]
+"""``native`` C++, ``torch``, or ``auto``, native where it can be."""
+
+AUTO: Engine = NativeEngine(TorchEngine())
+"""C++ where it can be, else PyTorch."""
+
+
+def choose_engine(name: EngineName) -> Engine:
+    """The engine of that name.
+
+    Raises:
+        ValueError: one line, if there is none, or for ``native`` no library here.
+    """
+    if name not in get_args(EngineName):
+        raise ValueError(f"engine must be one of {', '.join(get_args(EngineName))}, got {name!r}")
+    if name == "native" and isinstance(reason := library(), str):
+        raise ValueError(f"engine: native is not available here ({reason}), allowed: auto, torch")
+    return TorchEngine() if name == "torch" else NativeEngine(TorchEngine())

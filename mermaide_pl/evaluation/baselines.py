@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from mermaide_pl.engines import AUTO, Engine, Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
-from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Player
 from mermaide_pl.runtime.distributed import Share
@@ -20,7 +20,7 @@ def best_of(
     game: Game,
     *,
     num_episodes: int = 1,
-    kernel: Kernel = "auto",
+    engine: Engine = AUTO,
     on_step: Callable[[], None] = lambda: None,
     share: Share = Share(),
 ) -> Player:
@@ -31,14 +31,19 @@ def best_of(
         tasks: agents to tune on.
         game: the rules.
         num_episodes: episodes with each agent.
-        kernel: what computes.
+        engine: what computes.
         on_step: called after each candidate that this process plays, for progress bars.
         share: which candidates this process plays; all choose the same.
     """
     scores = torch.zeros(len(players), dtype=torch.float64)
     for number in share.of(len(players)):
         played = rollout(
-            tasks, players[number], game, stream="tune", num_episodes=num_episodes, kernel=kernel
+            tasks,
+            players[number],
+            game,
+            stream=Stream.TUNE,
+            num_episodes=num_episodes,
+            engine=engine,
         )
         scores[number] = played.returns.double().mean()
         on_step()

@@ -90,5 +90,5 @@ def report_fine_tuning(
             populations,
             shots=module.eval_shots,
             out=folder / REPORT,
-            kernel=module.principal.kernel,
+            engine=module.engine_name,
         )

@@ -9,9 +9,9 @@ from typing import Any
 
 from mermaide_pl.config.serialization import rebuild
 from mermaide_pl.config.validation import one_line
+from mermaide_pl.engines import EngineName
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import Population
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
@@ -24,31 +24,32 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def read_principals(
-    paths: Mapping[str, str | Path], kernel: Kernel
+    paths: Mapping[str, str | Path], engine: EngineName
 ) -> tuple[dict[str, MermaideModule], Population]:
     """Principals that play by the rules of the last, and its training population.
 
     Args:
         paths: name to checkpoint, or ``pretrained:NAME``.
-        kernel: what computes.
+        engine: what computes.
 
     Raises:
         ValueError: one line that says what is wrong with which file.
     """
     checkpoints = {name: read_checkpoint(path) for name, path in paths.items()}
-    modules = {
-        # agents are drawn in float32, whatever a principal was trained in
-        name: MermaideModule.from_checkpoint(checkpoint, paths[name]).float().eval()
-        for name, checkpoint in checkpoints.items()
-    }
     last = list(paths)[-1]
-    for name, module in modules.items():
-        theirs, ours = (checkpoints[each][CHECKPOINT_KEY] for each in (name, last))
-        check_same_shape({"game": theirs["game"]}, {"game": ours["game"]})
-        if difference := prices_differ(theirs, ours):
-            _LOGGER.warning("%s %s", paths[name], difference)
-        module.game = module.principal.game = modules[last].game
-        module.principal.kernel = kernel
+    settings = {name: checkpoint[CHECKPOINT_KEY] for name, checkpoint in checkpoints.items()}
+    modules: dict[str, MermaideModule] = {}
+    for name in [last, *list(paths)[:-1]]:
+        other: dict[str, Any] = {"engine": engine}
+        if name != last:
+            other["game"] = modules[last].game
+            check_same_shape({"game": settings[name]["game"]}, {"game": settings[last]["game"]})
+            if difference := prices_differ(settings[name], settings[last]):
+                _LOGGER.warning("%s %s", paths[name], difference)
+        module = MermaideModule.from_checkpoint(checkpoints[name], paths[name], **other)
+        # agents are drawn in float32, whatever a principal was trained in
+        modules[name] = module.float().eval()
+    modules = {name: modules[name] for name in paths}
     return modules, training_population(checkpoints[last], paths[last])
 
 

@@ -12,13 +12,13 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
+from mermaide_pl.engines import AUTO, Engine, Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.baselines import best_of
 from mermaide_pl.evaluation.methods import ALWAYS, NO_INTERVENTION
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.native.build import Kernel
 from mermaide_pl.populations import Population, TaskBatch
 from mermaide_pl.principals import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.principals.grids import oracle_grid, schedule_grids
@@ -55,7 +55,7 @@ class PairedEvaluation:
         num_tuning_agents: agents that schedules and oracles are tuned on.
         num_episodes: scored episodes with each agent.
         seed: which agents are drawn.
-        kernel: what computes.
+        engine: what computes.
         share: of this process.
         progress: where to show how far it is.
     """
@@ -65,7 +65,7 @@ class PairedEvaluation:
     num_tuning_agents: int = NUM_TUNING_AGENTS
     num_episodes: int = 2
     seed: int = 0
-    kernel: Kernel = "auto"
+    engine: Engine = AUTO
     share: Share = Share()
     progress: Progress = field(default_factory=lambda: Progress(disable=True))
 
@@ -83,7 +83,7 @@ class PairedEvaluation:
         tasks = population.sample(range(self.num_tuning_agents), split="tune", seed=self.seed)
         with self._advance(f"tuning {name}", len(grid)) as advance:
             return best_of(
-                grid, tasks, self.game, kernel=self.kernel, on_step=advance, share=self.share
+                grid, tasks, self.game, engine=self.engine, on_step=advance, share=self.share
             )
 
     def scores(
@@ -110,9 +110,9 @@ class PairedEvaluation:
                     tasks,
                     player_for(tasks),
                     self.game,
-                    stream="query",
+                    stream=Stream.SCORE,
                     num_episodes=self.num_episodes,
-                    kernel=self.kernel,
+                    engine=self.engine,
                 )
                 found[row, :, chunk.start : chunk.stop] = scores_of(played)
                 advance()

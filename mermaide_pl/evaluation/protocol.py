@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import check_count, check_number
+from mermaide_pl.engines import EngineName, choose_engine
 from mermaide_pl.evaluation.loading import check_arms, read_principals
 from mermaide_pl.evaluation.methods import NO_INTERVENTION, ORACLE, PRINCIPAL
 from mermaide_pl.evaluation.paired_evaluation import (
@@ -27,7 +28,6 @@ from mermaide_pl.evaluation.tables import REASON, Row, print_table
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.metrics.normalised_return import normalised_return
-from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.populations import Population
 from mermaide_pl.principals import Player
 from mermaide_pl.principals.grids import schedule_grids
@@ -48,7 +48,7 @@ def evaluate(
     num_episodes: int = 2,
     seed: int = 0,
     out: str | Path | None = None,
-    kernel: Kernel = "auto",
+    engine: EngineName = "auto",
     devices: int = 1,
     num_nodes: int = 1,
 ) -> list[Row]:
@@ -70,7 +70,7 @@ def evaluate(
         num_episodes: scored episodes with each agent, after its support episodes.
         seed: which agents are drawn.
         out: JSON file for the rows, or None.
-        kernel: what computes: native, torch, or auto, native where it can be.
+        engine: what computes: native, torch, or auto, native where it can be.
         devices: processes on each machine; more than one start the script again in each.
         num_nodes: machines.
 
@@ -81,11 +81,11 @@ def evaluate(
         ValueError: one line that says which input is wrong.
     """
     _check_numbers(shots, num_agents, num_tuning_agents, num_episodes, seed)
-    check_kernel(kernel)
+    computes = choose_engine(engine)
     paths = ckpt_path if isinstance(ckpt_path, Mapping) else {PRINCIPAL: ckpt_path}
     if not (paths and populations):
         raise ValueError("evaluate needs at least one checkpoint and one population")
-    modules, train = read_principals(paths, kernel)
+    modules, train = read_principals(paths, engine)
     game = next(iter(modules.values())).game
     for name, population in populations.items():
         check_arms(name, population, game)
@@ -104,7 +104,7 @@ def evaluate(
                 NUM_TUNING_AGENTS if num_tuning_agents is None else num_tuning_agents,
                 num_episodes,
                 seed,
-                kernel,
+                computes,
                 share,
                 progress,
             )

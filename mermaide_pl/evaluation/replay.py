@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import LearningRule
+from mermaide_pl.engines import EngineName
 from mermaide_pl.evaluation.loading import check_arms, training_population
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.nonfinite_steps import REPLAY_KEY
@@ -55,12 +55,12 @@ class SkippedStep:
     precision: str
 
     @classmethod
-    def load(cls, path: str | Path, kernel: Kernel | None = None) -> SkippedStep:
+    def load(cls, path: str | Path, engine: EngineName | None = None) -> SkippedStep:
         """Read the file of a skipped step, without running code from it.
 
         Args:
             path: the file.
-            kernel: what computes, by default as in the run.
+            engine: what computes, by default as in the run.
 
         Raises:
             ValueError: one line that says what is wrong with the file.
@@ -70,13 +70,12 @@ class SkippedStep:
         checkpoint = read_checkpoint(path)
         if REPLAY_KEY not in checkpoint:
             raise ValueError(f"{path} is no skipped step, as a run keeps in skipped/stepN.pt")
-        module = MermaideModule.from_checkpoint(checkpoint, path)
+        kept = checkpoint[REPLAY_KEY]
+        chosen = engine or kept.get("engine", kept.get("kernel"))  # as it was once called
+        module = MermaideModule.from_checkpoint(checkpoint, path, engine=chosen)
         population = training_population(checkpoint, path)
         check_arms("of the step", population, module.game)
         try:
-            kept = checkpoint[REPLAY_KEY]
-            module.principal.kernel = kernel or kept["kernel"]
-            check_kernel(module.principal.kernel)
             tasks = tuple(population.from_seeds([int(seed)]) for seed in kept["seeds"])
             return cls(
                 int(kept["step"]), module, tasks, float(kept["progress"]), str(kept["precision"])

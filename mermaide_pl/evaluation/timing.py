@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import Row
 from mermaide_pl.game.trajectory import Trajectory
@@ -19,7 +20,7 @@ from mermaide_pl.principals import GreedyPlayer
 def play(module: MermaideModule, tasks: TaskBatch) -> Trajectory:
     """One episode with each task, at 0 shots, axes [M, 1, T]."""
     player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 0))
-    return rollout(tasks, player, module.game, stream="query", num_episodes=1)
+    return rollout(tasks, player, module.game, stream=Stream.SCORE, num_episodes=1)
 
 
 def median_agent(played: Trajectory) -> int:
@@ -46,7 +47,7 @@ def episode_of(
     tasks = population.sample([number], split="test", seed=seed)
     played = play(module, tasks)
     with torch.no_grad():
-        return played, module.principal(module.adapted_weights(tasks, 0), played).arm_logits
+        return played, module.forward_pass(module.adapted_weights(tasks, 0), played).arm_logits
 
 
 def rates_by_quarter(played: Trajectory) -> list[float]:

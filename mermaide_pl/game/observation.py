@@ -17,12 +17,20 @@ class Observation(ABC):
     sees_agent_rewards: bool
     arm_flip: float
 
+    @property
+    def num_uniforms(self) -> int:
+        """Uniform numbers that a step reads; none where nothing is noisy.
+
+        All observations read the same ones, so that their arms are flipped alike.
+        """
+        return 3 if self.arm_flip > 0.0 else 0
+
     def arms(self, arms: Tensor, uniforms: Tensor, num_arms: int) -> Tensor:
         """Replace each arm, with probability `arm_flip`, by another one drawn uniformly.
 
         Args:
             arms: arms pulled, int64 [M, B].
-            uniforms: uniform numbers in (0, 1), float [M, B, 3]; the first two are used.
+            uniforms: numbers in (0, 1), float [M, B, `num_uniforms`]; the first two are used.
             num_arms: A.
 
         Returns:
@@ -35,7 +43,7 @@ class Observation(ABC):
 
     @abstractmethod
     def agent_rewards(self, rewards: Tensor, uniforms: Tensor) -> Tensor:
-        """The agent's rewards as seen, float [M, B]; uniforms [M, B, 3], the third is used."""
+        """The agent's rewards as seen, float [M, B]; of the uniforms the third is used."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,11 @@ class FullInformation(Observation):
         check_number(
             "FullInformation.reward_noise", self.reward_noise, low=0.0, high=LARGEST_REWARD
         )
+
+    @property
+    def num_uniforms(self) -> int:
+        """See the base class."""
+        return 3 if self.reward_noise > 0.0 else super().num_uniforms
 
     def agent_rewards(self, rewards: Tensor, uniforms: Tensor) -> Tensor:
         """Add the observation noise."""

@@ -40,24 +40,11 @@ def task_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int]) -> Te
     """
     salt = zlib.crc32(stream.encode())
     numbers = np.empty((len(seeds), *shape), dtype=np.float32)
+    if not numbers.size:
+        return torch.from_numpy(numbers)
     for row, seed in zip(numbers, seeds, strict=True):
         # the key holds seed and stream side by side, so tasks cannot collide
         generator = np.random.Generator(np.random.Philox(key=seed << 32 | salt))
         generator.random(dtype=np.float32, out=row)
     np.clip(numbers, 2.0**-25, 1.0 - 2.0**-24, out=numbers)
     return torch.from_numpy(numbers)
-
-
-def step_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
-    """`task_uniforms` laid out for a loop over steps.
-
-    Args:
-        seeds: one 64-bit seed per task, M of them.
-        stream: what the numbers are for.
-        shape: [B, T, ...], shape of one task's numbers.
-        like: gives device and dtype.
-
-    Returns:
-        Contiguous [T, M, B, ...].
-    """
-    return task_uniforms(seeds, stream, shape).movedim(2, 0).to(like).contiguous()

@@ -25,6 +25,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from mermaide_pl.game.game import Game
+
 
 def relabel_target_first(arms: Tensor, target_arm: Tensor) -> Tensor:
     """Swap the labels of arm 0 and of each task's target arm; its own inverse.
@@ -64,6 +66,40 @@ class Trajectory:
                     f"Trajectory.{field.name} must be [M, B, T] = {tuple(self.arms.shape)},"
                     f" got {tuple(shape)}"
                 )
+
+    @classmethod
+    def of(
+        cls,
+        game: Game,
+        target_arm: Tensor,
+        *,
+        arms: Tensor,
+        levels: Tensor,
+        agent_rewards: Tensor,
+        observed_arms: Tensor,
+        observed_agent_rewards: Tensor,
+    ) -> Trajectory:
+        """What was recorded, with what follows from it.
+
+        Args:
+            game: the rules.
+            target_arm: each task's target in agent labels, int64 [M].
+            arms: as the field of that name, like the rest.
+            levels: see above.
+            agent_rewards: see above.
+            observed_arms: see above.
+            observed_agent_rewards: see above.
+        """
+        aligned = arms == target_arm[:, None, None]
+        return cls(
+            arms=arms,
+            levels=levels,
+            aligned=aligned,
+            rewards=game.principal_rewards(aligned, game.bonus_of(levels, agent_rewards)),
+            agent_rewards=agent_rewards,
+            observed_arms=observed_arms,
+            observed_agent_rewards=observed_agent_rewards,
+        )
 
     def episodes(self, chosen: slice) -> Trajectory:
         """Some of the episodes."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.config.validation import check_number
+from mermaide_pl.engines import AUTO, Engine, Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
@@ -195,6 +196,7 @@ def adapt(
     inner_loop: InnerLoop,
     objective: Objective,
     support: Trajectory,
+    engine: Engine = AUTO,
 ) -> tuple[dict[str, Tensor], PrincipalOutput]:
     """Adapt the principal to each task from its support episodes.
 
@@ -203,13 +205,14 @@ def adapt(
         inner_loop: how to adapt, by at least one step.
         objective: the inner loss.
         support: episodes that the unadapted principal played with M tasks, as `play_support` does.
+        engine: what computes.
 
     Returns:
         Fast weights [M, ...], and the outputs of the unadapted principal in the support episodes
         that began in its initial state: all, or the first of a chain. Both carry the graph back to
         the meta weights if gradients are on.
     """
-    weights, outputs = adapt_to_groups(principal, inner_loop, objective, [Support(support)])
+    weights, outputs = adapt_to_groups(principal, inner_loop, objective, [Support(support)], engine)
     return weights, outputs[0]
 
 
@@ -218,6 +221,7 @@ def adapt_to_groups(
     inner_loop: InnerLoop,
     objective: Objective,
     groups: Sequence[Support],
+    engine: Engine = AUTO,
 ) -> tuple[dict[str, Tensor], list[PrincipalOutput]]:
     r"""`adapt` on episodes of several lengths, and on those that somebody else played.
 
@@ -234,6 +238,7 @@ def adapt_to_groups(
         inner_loop: how to adapt, by at least one step.
         objective: the inner loss.
         groups: support episodes with the same M tasks, in the order in which they were played.
+        engine: what computes.
 
     Returns:
         As `adapt`, with the outputs in each group, or in each episode if there are chains.
@@ -249,7 +254,7 @@ def adapt_to_groups(
         outputs: list[PrincipalOutput] = []
         for number, group in enumerate(groups):
             start = continued(weights, outputs[-1]) if number % chain else weights
-            outputs.append(principal(start, group.episodes))
+            outputs.append(engine.forward(principal, start, group.episodes))
         return outputs
 
     def loss(weights: Weights) -> Tensor:
@@ -290,7 +295,11 @@ def _unadapted(
 
 
 def play_support(
-    principal: Principal, inner_loop: InnerLoop, tasks: TaskBatch, num_shots: int
+    principal: Principal,
+    inner_loop: InnerLoop,
+    tasks: TaskBatch,
+    num_shots: int,
+    engine: Engine = AUTO,
 ) -> Trajectory:
     """Play support episodes with the unadapted principal.
 
@@ -299,25 +308,33 @@ def play_support(
         inner_loop: says how long the chains of episodes are.
         tasks: M tasks.
         num_shots: K, at least 1.
+        engine: what computes.
 
     Returns:
         Axes [M, K, T].
     """
     weights, chain = principal.weights(), inner_loop.chain_length
 
-    def play(weights: Weights, stream: str, num_episodes: int) -> Trajectory:
-        player = LearnedPlayer(principal, weights)
-        return rollout(tasks, player, principal.game, stream=stream, num_episodes=num_episodes)
+    def play(weights: Weights, num_episodes: int, number: int | None = None) -> Trajectory:
+        return rollout(
+            tasks,
+            LearnedPlayer(principal, weights),
+            principal.game,
+            stream=Stream.SUPPORT,
+            num_episodes=num_episodes,
+            number=number,
+            engine=engine,
+        )
 
     if chain == 1:
-        return play(weights, "support", num_shots)
+        return play(weights, num_shots)
     played: list[Trajectory] = []
     for number in range(num_shots):
         start: Weights = weights
         if number % chain:
             with torch.no_grad():
-                start = continued(start, principal(start, played[-1]))
-        played.append(play(start, f"support{number or ''}", 1))
+                start = continued(start, engine.forward(principal, start, played[-1]))
+        played.append(play(start, 1, number or None))
     return Trajectory.joined(played)
 
 
@@ -345,6 +362,7 @@ def meta_step(
     num_query_episodes: int,
     num_zero_shot_episodes: int = 0,
     progress: float = 0.0,
+    engine: Engine = AUTO,
 ) -> MetaStep:
     """Play, adapt, play again, and compute the outer loss.
 
@@ -357,31 +375,36 @@ def meta_step(
         num_zero_shot_episodes: B of the rollout that the loss before adaptation is taken on; with
             zero it is taken on the support episodes.
         progress: share of training gone by, for schedules.
+        engine: what computes.
 
     Returns:
         The loss, differentiable to the meta weights and the inner rates, and the episodes.
     """
     game, weights, sees = principal.game, principal.weights(), tasks.sees_bonus
 
-    def play(weights: Weights, stream: str, num_episodes: int) -> Trajectory:
-        player = LearnedPlayer(principal, weights)
-        # with the same luck the episodes are each other's baseline
+    def play(weights: Weights, stream: Stream, num_episodes: int) -> Trajectory:
         return rollout(
-            tasks, player, game, stream=stream, num_episodes=num_episodes, same_luck=True
+            tasks,
+            LearnedPlayer(principal, weights),
+            game,
+            stream=stream,
+            num_episodes=num_episodes,
+            common_random_numbers=True,  # the episodes are each other's baseline
+            engine=engine,
         )
 
     support, loss = None, torch.zeros((), device=tasks.base_rewards.device)
     if inner_loop.num_shots:
-        support = play_support(principal, inner_loop, tasks, inner_loop.num_shots)
-        weights, unadapted = adapt(principal, inner_loop, objective, support)
+        support = play_support(principal, inner_loop, tasks, inner_loop.num_shots, engine)
+        weights, unadapted = adapt(principal, inner_loop, objective, support, engine)
         if objective.zero_shot_weight:
             first = support.episodes(slice(unadapted.values.shape[1]))
             if num_zero_shot_episodes:
-                first = play(principal.weights(), "zero_shot", num_zero_shot_episodes)
-                unadapted = principal(principal.weights(), first)
+                first = play(principal.weights(), Stream.ZERO_SHOT, num_zero_shot_episodes)
+                unadapted = engine.forward(principal, principal.weights(), first)
             zero_shot = objective.outer_loss(unadapted, first, game, sees, progress).mean()
             loss = loss + objective.zero_shot_weight * zero_shot
-    query = play(weights, "query", num_query_episodes)
-    output = principal(weights, query)
+    query = play(weights, Stream.QUERY, num_query_episodes)
+    output = engine.forward(principal, weights, query)
     loss = loss + objective.outer_loss(output, query, game, sees, progress).mean()
     return MetaStep(loss, support, query, output)

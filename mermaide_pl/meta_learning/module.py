@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.config.validation import check_count, check_number, check_precision
+from mermaide_pl.engines import EngineName, Stream, choose_engine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
@@ -23,7 +24,6 @@ from mermaide_pl.meta_learning.meta_step import (
     play_support,
 )
 from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
-from mermaide_pl.native.build import Kernel, check_kernel
 from mermaide_pl.objectives import entropy
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import (
@@ -32,6 +32,7 @@ from mermaide_pl.principals import (
     NoIntervention,
     Player,
     Principal,
+    PrincipalOutput,
     Weights,
 )
 from mermaide_pl.principals.grids import oracle_grid
@@ -56,8 +57,8 @@ class MermaideModule(SelfDescribingModule):
         num_eval_episodes: B of the scored episodes in validation and test.
         meta_lr: rate of the outer Adam in the beginning; falls linearly to zero over the run.
         inner_rates_lr: rate of the outer Adam for the logarithms of the inner rates.
-        kernel: what runs the rollouts and the network: ``native`` C++, ``torch`` (the reference, on
-            any device), or ``auto``, native where it can be.
+        engine: what computes the rollouts and the network: ``native`` C++, ``torch`` (the
+            reference, on any device), or ``auto``, native where it can be.
         init_from: checkpoint, or ``pretrained:NAME``, whose weights and inner rates training
             begins with, for fine-tuning; of the same game, architecture and adaptation.
         max_skipped_steps: training steps that may be skipped, because their loss or gradient is not
@@ -65,7 +66,7 @@ class MermaideModule(SelfDescribingModule):
     """
 
     # of a run, of a machine, or of a beginning that is part of the weights
-    not_saved = ("init_from", "kernel", "max_skipped_steps")
+    not_saved = ("init_from", "engine", "max_skipped_steps")
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class MermaideModule(SelfDescribingModule):
         num_eval_episodes: int = 2,
         meta_lr: float = 5e-3,
         inner_rates_lr: float = 1e-2,
-        kernel: Kernel = "auto",
+        engine: EngineName = "auto",
         init_from: str | None = None,
         max_skipped_steps: int = 10,
     ) -> None:
@@ -89,7 +90,6 @@ class MermaideModule(SelfDescribingModule):
         check_number("meta_lr", meta_lr, above=0.0, high=1e6)
         check_number("inner_rates_lr", inner_rates_lr, above=0.0, high=1e6)
         check_count("max_skipped_steps", max_skipped_steps, low=0)
-        check_kernel(kernel)
         self.game = game
         self.objective = objective
         self.num_query_episodes = num_query_episodes
@@ -98,7 +98,8 @@ class MermaideModule(SelfDescribingModule):
         self.meta_lr = meta_lr
         self.inner_rates_lr = inner_rates_lr
         self._non_finite_steps = NonFiniteSteps(max_skipped_steps)
-        self.principal = Principal(architecture, game, kernel)
+        self.engine, self.engine_name = choose_engine(engine), engine
+        self.principal = Principal(architecture, game)
         self.inner_loop = adaptation.build(self.principal.weights())
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
@@ -158,7 +159,7 @@ class MermaideModule(SelfDescribingModule):
     def on_fit_start(self) -> None:
         """Say what computes."""
         if self.trainer.is_global_zero:
-            _LOGGER.info("kernel: %s", self.principal.computed_by())
+            _LOGGER.info("engine: %s", self.engine.describe(self.principal))
 
     def take_step(self, tasks: TaskBatch, progress: float) -> MetaStep:
         """Play a meta-step and compute its loss; `progress` is the share of training gone by."""
@@ -170,12 +171,13 @@ class MermaideModule(SelfDescribingModule):
             num_query_episodes=self.num_query_episodes,
             num_zero_shot_episodes=self.num_zero_shot_episodes,
             progress=progress,
+            engine=self.engine,
         )
 
     def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
         """One meta-step."""
         self._num_rows = len(tasks) * self.num_query_episodes * self.game.num_steps
-        with self.principal.threads(self._num_rows):
+        with self.engine.threads(self.principal, self._num_rows):
             step = self.take_step(tasks, self.progress)
         logged = {
             "train/loss": step.loss,
@@ -202,7 +204,7 @@ class MermaideModule(SelfDescribingModule):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Back through the meta-step, sharing the cores as it did."""
-        with self.principal.threads(self._num_rows):
+        with self.engine.threads(self.principal, self._num_rows):
             super().backward(loss, *args, **kwargs)
 
     def validation_step(self, tasks: TaskBatch, batch_index: int) -> None:
@@ -225,18 +227,22 @@ class MermaideModule(SelfDescribingModule):
     def _evaluation_step(self, stage: str, tasks: TaskBatch, batch_index: int) -> None:
         num_rows = len(tasks) * self.num_eval_episodes * self.game.num_steps
         # Trainer.validate and test run in inference mode, where nothing can adapt
-        with torch.inference_mode(False), self.principal.threads(num_rows):
+        with torch.inference_mode(False), self.engine.threads(self.principal, num_rows):
             tasks = self._on_device(tasks)
             none, oracles = self._yardstick(stage, tasks, batch_index)
             for shots in self.eval_shots:
                 weights = self.adapted_weights(tasks, shots)
                 played = self._scored_episodes(tasks, GreedyPlayer(self.principal, weights))
                 with torch.no_grad():
-                    arm_logits = self.principal(weights, played).arm_logits
+                    arm_logits = self.forward_pass(weights, played).arm_logits
                 self.metrics.update(shots, played, arm_logits, none, oracles)
                 if batch_index == 0:
                     self.last_evaluation[shots] = played
                     self.last_forecast[shots] = arm_logits
+
+    def forward_pass(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
+        """The principal's outputs on recorded episodes, see `Engine.forward`."""
+        return self.engine.forward(self.principal, weights, trajectory)
 
     @torch.no_grad()
     def adapted_weights(self, tasks: TaskBatch, shots: int) -> Weights:
@@ -248,14 +254,13 @@ class MermaideModule(SelfDescribingModule):
         """
         if shots == 0 or self.inner_loop.num_shots == 0:
             return self.principal.weights()
-        support = play_support(self.principal, self.inner_loop, tasks, shots)
-        weights, _ = adapt(self.principal, self.inner_loop, self.objective, support)
+        support = play_support(self.principal, self.inner_loop, tasks, shots, self.engine)
+        weights, _ = adapt(self.principal, self.inner_loop, self.objective, support, self.engine)
         return weights
 
     def _on_device(self, tasks: TaskBatch) -> TaskBatch:
         """The game is played in the precision of the weights."""
-        weight = self.principal.weight_hh
-        return tasks.to(weight.device, weight.dtype)
+        return tasks.to(self.principal.device, self.principal.dtype)
 
     def _yardstick(self, stage: str, tasks: TaskBatch, batch_index: int) -> tuple[Tensor, Tensor]:
         """Returns of no intervention [M, B] and of each oracle [O, M, B] in the same episodes.
@@ -276,9 +281,9 @@ class MermaideModule(SelfDescribingModule):
             tasks,
             player,
             self.game,
-            stream="query",
+            stream=Stream.SCORE,
             num_episodes=self.num_eval_episodes,
-            kernel=self.principal.kernel,
+            engine=self.engine,
         )
 
     def _log_evaluation(self, stage: str) -> None:

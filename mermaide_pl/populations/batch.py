@@ -64,7 +64,7 @@ class TaskBatch:
         )
 
     def agents(
-        self, *, stream: str, num_episodes: int, num_steps: int, same_luck: bool = False
+        self, uniforms: Sequence[Tensor], reward_uniforms: Tensor, *, num_episodes: int
     ) -> AgentGroup:
         """The agents, fresh, ready to play; see `AgentGroup`."""
         return AgentGroup(
@@ -72,9 +72,7 @@ class TaskBatch:
             self.base_rewards,
             self.target_arm,
             self.reward_model,
-            self.seeds,
-            stream=stream,
+            uniforms,
+            reward_uniforms,
             num_episodes=num_episodes,
-            num_steps=num_steps,
-            same_luck=same_luck,
         )

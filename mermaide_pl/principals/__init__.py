@@ -9,7 +9,7 @@ from mermaide_pl.principals.players import (
     GreedyPlayer,
     LearnedPlayer,
     Player,
-    Table,
+    RolloutContext,
     sample_levels,
 )
 from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
@@ -49,10 +49,10 @@ __all__ = [
     "Principal",
     "PrincipalOutput",
     "RandomlyIntervene",
+    "RolloutContext",
     "Schedule",
     "SharedForecast",
     "StateValue",
-    "Table",
     "Tallies",
     "Weights",
     "WorldModel",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,28 +10,11 @@ from torch import Tensor, nn
 from mermaide_pl.config.validation import check_count
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.native.build import Kernel, uses_native
-from mermaide_pl.native.interface import Forecast, NetworkShape
-from mermaide_pl.native.thinking import Recorded, encode, think
-from mermaide_pl.native.threads import kernel_threads, one_thread_for_torch
 from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
-from mermaide_pl.principals.features import History, LastStep, Past, Tallies
+from mermaide_pl.principals.features import History, Past, Tallies
 from mermaide_pl.principals.layers import Weights, gru_sequence, gru_step, linear
 from mermaide_pl.principals.policy import Critic, PolicyAndCritic, StateValue
-from mermaide_pl.principals.world_model import (
-    LinearForecast,
-    NoWorldModel,
-    SharedForecast,
-    WorldModel,
-)
-
-# What the kernel knows, by exact type: a subclass may compute something else.
-_FORECASTS: dict[type[WorldModel], Forecast] = {
-    NoWorldModel: "none",
-    LinearForecast: "linear",
-    SharedForecast: "shared",
-}
-_HISTORIES: dict[type[History], int] = {LastStep: 0, Tallies: 1}
+from mermaide_pl.principals.world_model import SharedForecast, WorldModel
 
 
 @dataclass(frozen=True)
@@ -60,7 +42,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class PrincipalOutput:
-    """What the principal thinks before each step of recorded episodes, and how that did."""
+    """Forward pass on recorded episodes, with log-likelihoods of the recorded levels and arms."""
 
     level_logits: Tensor  # [M, ..., L] float, logits of the intervention policy
     values: Tensor  # [M, ...] float, expected rewards still to come, as a share of T, or zero
@@ -79,13 +61,12 @@ class Principal(nn.Module):
     Args:
         architecture: sizes and slots.
         game: the rules.
-        kernel: what computes; PyTorch is the reference.
     """
 
-    def __init__(self, architecture: Architecture, game: Game, kernel: Kernel = "auto") -> None:
+    def __init__(self, architecture: Architecture, game: Game) -> None:
         super().__init__()
         self.game = game
-        self.kernel = kernel
+        self.architecture = architecture
         self.history = architecture.history
         hidden, sizes = architecture.hidden_size, self.history.sizes(game)
         features = sizes[0] + game.num_arms * sizes[1]
@@ -107,26 +88,23 @@ class Principal(nn.Module):
             game,
             architecture.critic,
         )
-        world_model = architecture.world_model
-        self.network_shape = NetworkShape(
-            game.num_arms,
-            game.num_levels,
-            hidden,
-            architecture.policy_size,
-            *sizes,
-            world_model.size if isinstance(world_model, SharedForecast) else 0,
-            _FORECASTS.get(type(world_model), "none"),
-            architecture.critic.exists,
-        )
-        self.history_kind = _HISTORIES.get(type(self.history), -1)
-        self.has_native_twin = type(world_model) in _FORECASTS and self.history_kind >= 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.initial_state.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return self.initial_state.dtype
 
     def weights(self) -> dict[str, Tensor]:
         """The meta weights by name."""
         return dict(self.named_parameters())
 
     def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
-        """Think again through recorded episodes, differentiably.
+        """Forward pass on recorded episodes.
 
         Args:
             weights: meta weights, or fast weights of the M tasks.
@@ -136,13 +114,6 @@ class Principal(nn.Module):
             Outputs of every step, axes [M, B, T].
         """
         features, levels = self.encode(trajectory), trajectory.levels
-        if self._is_native(weights["weight_hh"]):
-            arms = trajectory.observed_arms.contiguous()
-            recorded = Recorded(features, levels.contiguous(), arms)
-            logits, values, *others = think(self.network_shape, weights, recorded)
-            if values is None:
-                values = features.new_zeros(features.shape[:-1])
-            return PrincipalOutput(logits, values, *others)  # type: ignore[arg-type]
         projected = linear(features, weights["weight_ih"], weights["bias_ih"])
         first = self.first_state(weights, *levels.shape[:2])
         hidden = gru_sequence(projected, first, weights["weight_hh"], weights["bias_hh"])
@@ -170,35 +141,12 @@ class Principal(nn.Module):
     def encode(self, trajectory: Trajectory) -> Tensor:
         """Features of every step of recorded episodes, float [M, B, T, G + A * P]."""
         seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
-        whole = trajectory.levels.shape[2] == self.game.num_steps
-        if whole and self._is_native(trajectory.rewards):
-            game, sees_rewards = self.game, self.game.observation.sees_agent_rewards
-            how = self.history_kind, game.bonuses, self.history.unit(game), sees_rewards
-            return encode(self.network_shape, *how, *seen)
         return self.history.features(Past.of_sequence(*seen, self.game), self.game)
-
-    def computed_by(self) -> str:
-        """What runs the network, for a log line."""
-        if self._is_native(self.weight_hh):
-            number = kernel_threads()
-            return f"native, {number} thread{'s' * (number > 1)}"
-        if self.kernel == "torch" or self.has_native_twin:
-            return f"torch, on {self.weight_hh.device.type}"
-        return "torch, for this principal has parts that the native one does not know"
-
-    def threads(self, num_rows: int) -> AbstractContextManager[None]:
-        """How to share the cores while learning from `num_rows` steps of episodes."""
-        if not self._is_native(self.weight_hh):
-            return nullcontext()
-        return one_thread_for_torch(num_rows * self.game.num_levels * self.game.num_arms)
-
-    def _is_native(self, like: Tensor) -> bool:
-        return self.has_native_twin and uses_native(self.kernel, like)
 
     def step(
         self, weights: Weights, hidden: Tensor, past: Past
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Think one step ahead in a running game.
+        """Forward pass of one step in a running game.
 
         Args:
             weights: meta weights, or fast weights of the M tasks.

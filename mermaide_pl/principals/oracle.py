@@ -11,7 +11,7 @@ from mermaide_pl.config.validation import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_level
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals.players import Player, Table
+from mermaide_pl.principals.players import Player, RolloutContext
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Oracle(Player):
         n0: bonuses to grant in any case, in reward units.
     """
 
+    is_random = False
     kappa: float = 1.0
     n0: float = 0.0
 
@@ -49,21 +50,21 @@ class Oracle(Player):
         fixed_level = torch.where(tasks.sees_bonus, equilibrium_level(delta, game), -1)
         return self.kappa * delta * game.num_steps + self.n0, fixed_level
 
-    def start(self, table: Table) -> None:
+    def start(self, context: RolloutContext) -> None:
         """Look at the agents."""
-        self._table = table
-        budget, fixed_level = self.plan(table.tasks, table.game)
-        self._remaining = budget.unsqueeze(1).expand(table.uniforms.shape[1:]).clone()
+        self._context = context
+        budget, fixed_level = self.plan(context.tasks, context.game)
+        self._remaining = budget.unsqueeze(1).expand(context.uniforms.shape[1:]).clone()
         self._fixed_level = fixed_level.unsqueeze(1)
 
     def act(self, step: int) -> Tensor:
         """Pay for the coming pull of the target while the budget lasts."""
-        table = self._table
-        arms = table.agents.act(step, torch.zeros_like(self._remaining))
-        pays = (arms == table.tasks.target_arm.unsqueeze(1)) & (self._remaining > 0)
-        level = pays.long() * (table.game.num_levels - 1)
+        context = self._context
+        arms = context.agents.act(step, torch.zeros_like(self._remaining))
+        pays = (arms == context.tasks.target_arm.unsqueeze(1)) & (self._remaining > 0)
+        level = pays.long() * (context.game.num_levels - 1)
         return torch.where(self._fixed_level < 0, level, self._fixed_level)
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """Take what was paid from the budget."""
-        self._remaining = self._remaining - self._table.game.bonus_of(levels, self._remaining)
+        self._remaining = self._remaining - self._context.game.bonus_of(levels, self._remaining)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,21 +21,24 @@ from mermaide_pl.principals.model import Principal
 
 
 @dataclass(frozen=True)
-class Table:
-    """The table at which a principal sits down: who plays, by what rules."""
+class RolloutContext:
+    """Everything that a player may read at the start of a rollout."""
 
     tasks: TaskBatch  # privileged: only oracles may look
     agents: AgentGroup  # privileged: only oracles may look
     game: Game
     num_episodes: int  # B
-    uniforms: Tensor  # [T, M, B] float, the principal's own random numbers
+    uniforms: Tensor  # [T, M, B] float, the principal's own; 0.5 unless it `is_random`
 
 
 class Player(ABC):
     """A principal during a rollout: chooses levels, then sees what it may see."""
 
+    is_random: ClassVar[bool] = True
+    """Whether it reads its random numbers; they need not be drawn if it does not."""
+
     @abstractmethod
-    def start(self, table: Table) -> None:
+    def start(self, context: RolloutContext) -> None:
         """Begin new episodes."""
 
     @abstractmethod
@@ -64,12 +68,12 @@ class LearnedPlayer(Player):
         self.principal = principal
         self.weights = {name: weight.detach() for name, weight in weights.items()}
 
-    def start(self, table: Table) -> None:
+    def start(self, context: RolloutContext) -> None:
         """Forget the past."""
-        self._uniforms = table.uniforms
-        shape = table.uniforms.shape[1:]
+        self._uniforms = context.uniforms
+        shape = context.uniforms.shape[1:]
         self._hidden = self.principal.first_state(self.weights, *shape)
-        self._past = Past.empty(table.uniforms, self.principal.game, *shape)
+        self._past = Past.empty(context.uniforms, self.principal.game, *shape)
 
     def act(self, step: int) -> Tensor:
         """Levels for this step."""
@@ -101,6 +105,8 @@ def sample_levels(logits: Tensor, uniforms: Tensor) -> Tensor:
 class GreedyPlayer(LearnedPlayer):
     """Plays a `Principal` by its most probable level, as it is scored."""
 
+    is_random = False
+
     def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         return logits.argmax(-1)
 
@@ -114,13 +120,15 @@ class FunctionPlayer(Player):
         function: features of N episodes, float32 [N, F], to their levels, integers [N].
     """
 
+    is_random = False
+
     def __init__(self, function: Callable[[np.ndarray], np.ndarray]) -> None:
         self.function = function
 
-    def start(self, table: Table) -> None:
+    def start(self, context: RolloutContext) -> None:
         """Forget the past."""
-        self._game = table.game
-        self._past = Past.empty(table.uniforms, table.game, *table.uniforms.shape[1:])
+        self._game = context.game
+        self._past = Past.empty(context.uniforms, context.game, *context.uniforms.shape[1:])
 
     def act(self, step: int) -> Tensor:
         """What the function says.

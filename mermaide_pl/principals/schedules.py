@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mermaide_pl.config.validation import check_number, check_probability
 from mermaide_pl.game import Game
-from mermaide_pl.principals.players import Player, Table
+from mermaide_pl.principals.players import Player, RolloutContext
 
 
 class Schedule(Player):
@@ -28,9 +28,9 @@ class Schedule(Player):
         ]
         return (game.num_levels - 1) * torch.stack(intervenes, dim=2).long()
 
-    def start(self, table: Table) -> None:
+    def start(self, context: RolloutContext) -> None:
         """Look up the schedule."""
-        self._levels = self.levels(table.game, table.uniforms)
+        self._levels = self.levels(context.game, context.uniforms)
 
     def act(self, step: int) -> Tensor:
         """The scheduled levels."""
@@ -44,6 +44,8 @@ class Schedule(Player):
 class NoIntervention(Schedule):
     """Leaves the agent alone."""
 
+    is_random = False
+
     def intervenes(self, step: int, uniforms: Tensor) -> bool:
         """Never."""
         return False
@@ -53,6 +55,8 @@ class NoIntervention(Schedule):
 class AlwaysIntervene(Schedule):
     """Intervenes on every step."""
 
+    is_random = False
+
     def intervenes(self, step: int, uniforms: Tensor) -> bool:
         """Always."""
         return True
@@ -61,6 +65,8 @@ class AlwaysIntervene(Schedule):
 @dataclass
 class Periodic(Schedule):
     """S1 of the paper: intervenes on every `period`-th step, the first included."""
+
+    is_random = False
 
     period: int
 
@@ -75,6 +81,8 @@ class Periodic(Schedule):
 @dataclass
 class InitialBurst(Schedule):
     """S2 of the paper: intervenes on the first `length` steps only."""
+
+    is_random = False
 
     length: int
 

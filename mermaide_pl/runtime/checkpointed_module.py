@@ -53,15 +53,24 @@ class SelfDescribingModule(pl.LightningModule):
         return cls.from_checkpoint(read_checkpoint(checkpoint_path, map_location), checkpoint_path)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: dict[str, Any], path: str | Path) -> Self:
-        """The module in a checkpoint that `read_checkpoint` has read from `path`."""
+    def from_checkpoint(cls, checkpoint: dict[str, Any], path: str | Path, **other: Any) -> Self:
+        """The module in a checkpoint that `read_checkpoint` has read.
+
+        Args:
+            checkpoint: its content.
+            path: of the file, for messages.
+            other: arguments that take the place of those in the checkpoint, or that none has.
+
+        Raises:
+            ValueError: one line that says what is wrong with the file.
+        """
         try:
             spec = checkpoint[CHECKPOINT_KEY]
             if not isinstance(spec, dict):
                 raise TypeError("its settings do not map names to values")
             if unknown := spec.keys() & set(cls.not_saved):
                 raise KeyError(f"unknown setting {min(unknown)}")
-            arguments = {name: rebuild(value) for name, value in spec.items()}
+            arguments = {name: rebuild(value) for name, value in spec.items()} | other
             check_types(cls.__init__, arguments)
             module = cls(**arguments)
             state = checkpoint["state_dict"]

@@ -86,7 +86,7 @@ class NonFiniteSteps(pl.Callback):
                     "seeds": seeds,
                     "progress": module.progress,
                     "precision": str(trainer.precision),
-                    "kernel": module.principal.kernel,
+                    "engine": module.engine_name,
                 },
             }
             module.on_save_checkpoint(checkpoint)

@@ -5,6 +5,47 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import AgentGroup, Family, GaussianReward, LearningRule, RewardModel
+from mermaide_pl.game.randomness import task_uniforms
+
+
+def group_of(
+    families: Sequence[Family],
+    base_rewards: Tensor,
+    target_arm: Tensor,
+    reward_model: RewardModel,
+    seeds: Sequence[int],
+    num_episodes: int,
+    num_steps: int,
+) -> AgentGroup:
+    """Agents with random numbers of their own seeds."""
+
+    def draw(part: str, seeds: Sequence[int], *size: int) -> Tensor:
+        shape = num_episodes, num_steps, *size
+        return task_uniforms(seeds, f"test/{part}", shape).movedim(2, 0).to(base_rewards)
+
+    uniforms = [
+        draw(
+            "agent",
+            [seeds[row] for row in family.rows.tolist()],
+            family.rule.num_uniforms(base_rewards.shape[1]),
+        )
+        for family in families
+    ]
+    rewards = draw("reward", seeds)
+    return AgentGroup(
+        families,
+        base_rewards,
+        target_arm,
+        reward_model,
+        uniforms,
+        rewards,
+        num_episodes=num_episodes,
+    )
+
+
+@pytest.fixture
+def make_group() -> Callable[..., AgentGroup]:
+    return group_of
 
 
 def play_episodes(
@@ -24,15 +65,14 @@ def play_episodes(
         agents = [Family(agents, torch.arange(M))]
     if bonuses is None:
         bonuses = torch.zeros(M, num_steps)
-    group = AgentGroup(
+    group = group_of(
         agents,
         base_rewards,
         torch.zeros(M, dtype=torch.long) if target_arm is None else target_arm,
         reward_model or GaussianReward(scale=0.1),
         range(M) if seeds is None else seeds,
-        stream="test",
-        num_episodes=num_episodes,
-        num_steps=num_steps,
+        num_episodes,
+        num_steps,
     )
     arms, rewards = [], []
     for step in range(num_steps):

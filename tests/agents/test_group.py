@@ -4,7 +4,6 @@ import torch
 from mermaide_pl.agents import (
     EXP3,
     UCB,
-    AgentGroup,
     BestResponse,
     BetaThompson,
     EpsilonGreedy,
@@ -61,17 +60,9 @@ def play_tasks(play, tasks, families, *, num_episodes=3, dtype=torch.float32):
     return arms
 
 
-def make_group(families, base_rewards, target_arm, num_steps=4):
-    return AgentGroup(
-        families,
-        base_rewards,
-        target_arm,
-        NoiseFreeReward(),
-        SEEDS[: len(base_rewards)],
-        stream="test",
-        num_episodes=1,
-        num_steps=num_steps,
-    )
+def noise_free(make_group, families, base_rewards, target_arm, num_steps=4):
+    seeds = SEEDS[: len(base_rewards)]
+    return make_group(families, base_rewards, target_arm, NoiseFreeReward(), seeds, 1, num_steps)
 
 
 @every_rule
@@ -124,13 +115,14 @@ def test_float32_and_float64_agents_pull_the_same_arms(rule, hyper, play):
 
 
 @every_rule
-def test_groups_of_different_types_can_share_their_rules(rule, hyper):
+def test_groups_of_different_types_can_share_their_rules(rule, hyper, make_group):
     everyone = list(range(NUM_TASKS))
     families = [family(rule, hyper, everyone)]
     # both are made before either plays, and they take turns
     types = (torch.float32, torch.float64)
     groups = [
-        make_group(families, BASE_REWARDS.to(dtype), TARGET_ARM, NUM_STEPS) for dtype in types
+        noise_free(make_group, families, BASE_REWARDS.to(dtype), TARGET_ARM, NUM_STEPS)
+        for dtype in types
     ]
     for step in range(NUM_STEPS):
         bonus = BONUSES[:, step : step + 1]
@@ -149,9 +141,9 @@ def test_equal_bandits_differ_by_seed_and_by_episode(rule, play):
     assert len(arms.flatten(0, 1).unique(dim=0)) == 4
 
 
-def test_asking_does_not_change_the_agents():
+def test_asking_does_not_change_the_agents(make_group):
     everyone = torch.arange(2)
-    group = make_group([Family(UCB(), everyone)], BASE_REWARDS[:2], TARGET_ARM[:2])
+    group = noise_free(make_group, [Family(UCB(), everyone)], BASE_REWARDS[:2], TARGET_ARM[:2])
     bonus = torch.zeros(2, 1)
     first = group.act(0, bonus)
     assert torch.equal(group.act(0, bonus), first)
@@ -160,21 +152,23 @@ def test_asking_does_not_change_the_agents():
     assert (group.act(1, bonus) != first).all()  # UCB tries another arm next
 
 
-def test_agents_are_paid_the_bonus_on_the_target_only():
+def test_agents_are_paid_the_bonus_on_the_target_only(make_group):
     families = [Family(UCB(), torch.tensor([0, 2])), Family(BestResponse(), torch.tensor([1]))]
     base_rewards = torch.tensor([[0.25, 0.5], [0.75, 0.125], [1.0, 0.0]])
-    group = make_group(families, base_rewards, torch.tensor([1, 0, 1]))
+    group = noise_free(make_group, families, base_rewards, torch.tensor([1, 0, 1]))
     arms, bonus = torch.tensor([[1], [0], [0]]), torch.tensor([[2.0], [0.0], [3.0]])
     rewards = group.learn(0, arms, bonus)
     assert rewards.tolist() == [[2.5], [0.75], [1.0]]
 
 
-def test_bonus_steers_a_bandit_through_learning():
+def test_bonus_steers_a_bandit_through_learning(make_group):
     # A greedy mean tracker (beta = 0) tries both arms, paid 0.25 + 1 and 0.75: it stays with the
     # arm that was paid the bonus; without the bonus it stays with the better one.
     for paid, favourite in ((1.0, 0), (0.0, 1)):
         rule = Family(UCB(beta=0.0), torch.arange(1))
-        group = make_group([rule], torch.tensor([[0.25, 0.75]]), torch.tensor([0]), num_steps=3)
+        group = noise_free(
+            make_group, [rule], torch.tensor([[0.25, 0.75]]), torch.tensor([0]), num_steps=3
+        )
         bonus = torch.full((1, 1), paid)
         for step in range(2):
             group.learn(step, group.act(step, bonus), bonus)

@@ -16,8 +16,9 @@ from mermaide_pl.agents.learners import Maker
 from mermaide_pl.agents.workers import in_workers
 from mermaide_pl.config import serialization as spec
 from mermaide_pl.config.serialization import describe, rebuild
+from mermaide_pl.engines import Stream, TorchEngine
+from mermaide_pl.engines.cuda_graphs import CudaGraphCache
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.engines.torch_rollout import Replays
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation
 from mermaide_pl.meta_learning.meta_step import Objective, meta_step
@@ -90,7 +91,7 @@ def mixed(**options) -> Population:
 
 
 def play(tasks: TaskBatch, player=None, **options):
-    options = {"stream": "query", "num_episodes": 2} | options
+    options = {"stream": Stream.SCORE, "num_episodes": 2} | options
     return rollout(tasks, player or AlwaysIntervene(), GAME, **options)
 
 
@@ -140,7 +141,7 @@ def test_other_families_in_the_batch_are_left_alone():
         tasks.target_arm[rows],
         tasks.reward_model,
     )
-    mine = play(only, kernel="torch").arms
+    mine = play(only, engine=TorchEngine()).arms
     torch.testing.assert_close(play(tasks).arms[rows], mine, rtol=0, atol=0)
 
 
@@ -170,7 +171,7 @@ def test_a_learner_is_asked_once_a_step_even_by_an_oracle():
     assert {learner.asked for learner in made} == {GAME.num_steps}
 
 
-def test_same_luck_is_the_same_seed():
+def test_common_random_numbers_are_the_same_seed():
     seeds = []
 
     def factory(n_arms, seed):
@@ -179,7 +180,7 @@ def test_same_luck_is_the_same_seed():
 
     tasks = Population([python_agents(factory)], num_arms=3).sample(range(2), split="test")
     seeds.clear()
-    play(tasks, same_luck=True)
+    play(tasks, common_random_numbers=True)
     assert seeds[0] == seeds[1] != seeds[2] == seeds[3]
 
 
@@ -300,7 +301,7 @@ def test_nor_does_it_by_what_a_family_is_made_with(slot, monkeypatch):
 def test_its_rollouts_are_not_captured_as_kernels():
     tasks = Population([python_agents()], num_arms=3).sample(range(2), split="test")
     principal = Principal(Architecture(4, 4), GAME)
-    assert not Replays.suit(tasks, LearnedPlayer(principal, principal.weights()), GAME)
+    assert not CudaGraphCache.suits(tasks, LearnedPlayer(principal, principal.weights()), GAME)
 
 
 @pytest.mark.slow

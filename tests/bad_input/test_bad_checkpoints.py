@@ -306,7 +306,7 @@ LIVE = [
         (name,)
         for name in (
             "settings",
-            "kernel",
+            "engine",
             "weights",
             "episodes",
             "steps",

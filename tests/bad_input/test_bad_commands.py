@@ -46,7 +46,7 @@ FIT = {
         },
         "num_query_episodes": 4,
         "meta_lr": 0.005,
-        "kernel": "auto",
+        "engine": "auto",
     },
     "data": {
         "train_population": "population.yaml",
@@ -90,7 +90,7 @@ FIT_KINDS = {
     ("model", "objective", "advantages", "init_args", "gae_lambda"): "probability",
     ("model", "num_query_episodes"): "count",
     ("model", "meta_lr"): "positive",
-    ("model", "kernel"): "class",
+    ("model", "engine"): "class",
     ("data",): "group",
     ("data", "train_population"): "group",
     ("data", "val_population"): "group",
@@ -105,7 +105,7 @@ FIT_KINDS = {
     ("trainer", "callbacks", 0): "class",
 }
 KINDS["text"] = TEXT
-METHOD = {key: value for key, value in FIT["model"].items() if key not in ("game", "kernel")}
+METHOD = {key: value for key, value in FIT["model"].items() if key not in ("game", "engine")}
 COMPARISON = {
     "methods": {"mine": METHOD},
     "train_populations": {"ucb": "population.yaml"},
@@ -129,7 +129,7 @@ COMPARISON_KINDS = {
     **{
         ("methods", "mine", *path[1:]): kind
         for path, kind in FIT_KINDS.items()
-        if path[0] == "model" and path[1:] and path[1] not in ("game", "kernel")
+        if path[0] == "model" and path[1:] and path[1] not in ("game", "engine")
     },
     ("train_populations",): "list",
     ("train_populations", "ucb"): "group",
@@ -250,7 +250,7 @@ OPTIONS = {
     (EVALUATE, "--num_tuning_agents"): [*NO_NUMBER, *NEGATIVE, *HUGE, "0"],
     (EVALUATE, "--seed"): [*NO_NUMBER, *NEGATIVE, *HUGE, "4194304"],
     (EVALUATE, "--out"): [*NO_PLACE, "good.ckpt", "population.yaml"],
-    (EVALUATE, "--kernel"): ["cuda", "", "3", "Torch", "auto native"],
+    (EVALUATE, "--engine"): ["cuda", "", "3", "Torch", "auto native"],
     (EVALUATE, "--import"): ["nowhere", "", "no-module", "os.nope", ".", "a/b"],
     (PLAY, "--ckpt_path"): NO_CHECKPOINT,
     (PLAY, "--population"): [*NO_YAML, "other.yaml"],

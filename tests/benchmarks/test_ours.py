@@ -22,8 +22,7 @@ def test_the_benchmark_runs_the_configuration():
     ours = OursTorch(workload, workload.initial_weights(0), seed=0)
     assert module.game == ours.game
     assert module.objective == OBJECTIVE
-    assert module.principal.network_shape == ours.principal.network_shape
-    assert module.principal.history_kind == ours.principal.history_kind
+    assert module.principal.architecture == ours.principal.architecture
     assert module.inner_loop.rates() == ours.inner_loop.rates()
     assert module.inner_loop.num_shots == module.num_query_episodes == workload.num_episodes
     assert module.meta_lr == workload.meta_lr

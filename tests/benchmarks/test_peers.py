@@ -36,7 +36,7 @@ def make_peer(request):
     if "torchopt" in module:
         pytest.importorskip("torchopt")
     if name == "OursNative":
-        from mermaide_pl.native.build import library
+        from mermaide_pl.engines.native.build import library
 
         if isinstance(library(), str):
             pytest.skip(library())

@@ -11,6 +11,7 @@ from peers.torch_principal import Episodes, TorchPrincipal, recorded_features
 from peers.workload import Workload
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population
@@ -83,7 +84,7 @@ def test_alignment_is_that_of_the_package(play, num_tasks, level, schedule):
     assert (levels == level).all()
     population = Population([AgentFamily(UCB, {"beta": list(workload.betas)})])
     tasks = population.sample(range(400), split="train")
-    reference = rollout(tasks, schedule, Game(), stream="s", num_episodes=4).alignment
+    reference = rollout(tasks, schedule, Game(), stream=Stream.SCORE, num_episodes=4).alignment
     ours, theirs = reference.mean(1).numpy(), (arms == 0).mean((1, 2))
     error = np.sqrt(ours.var() / len(ours) + theirs.var() / len(theirs))
     assert error < 0.02

@@ -401,9 +401,9 @@ MISTAKES = {
         f"{evaluate_with()} --seed",
         r"--seed needs a value, a whole number$",
     ),
-    "other kernel": (
-        f"{evaluate_with()} --kernel red",
-        r"--kernel must be one of auto, torch, native, got 'red'$",
+    "other engine": (
+        f"{evaluate_with()} --engine red",
+        r"--engine must be one of auto, torch, native, got 'red'$",
     ),
     "several wrong files of evaluate": (
         evaluate_with("none.yaml typo.yaml", "none.ckpt"),

@@ -7,6 +7,7 @@ import torch
 
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.deployment.adapt_to_agent import OneAgent, adapt_by_playing, adapt_from_histories
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation import protocol as evaluation
 from mermaide_pl.evaluation.protocol import evaluate
@@ -68,7 +69,7 @@ def play(module: MermaideModule, agent: int = 0, num_episodes: int = 1) -> Traje
     """Support episodes as `MermaideModule.adapted_weights` plays them."""
     player = LearnedPlayer(module.principal, module.principal.weights())
     tasks = OTHERS.sample([agent], split="test")
-    return rollout(tasks, player, module.game, stream="support", num_episodes=num_episodes)
+    return rollout(tasks, player, module.game, stream=Stream.SUPPORT, num_episodes=num_episodes)
 
 
 def record(path: Path, played: Trajectory, propensities=None) -> Path:

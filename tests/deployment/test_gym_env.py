@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from mermaide_pl.agents import UCB, EpsilonGreedy, GaussianThompson
 from mermaide_pl.deployment import gym_env as environments
 from mermaide_pl.deployment.gym_env import ENVIRONMENT_ID, BanditEnv, BanditVectorEnv
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Interval, Population
@@ -103,7 +104,7 @@ def test_an_episode_is_the_rollout_of_its_tasks(split):
     found = played_in_vector(environment, levels, seed=3)
     tasks = POPULATION.sample(found["task"].tolist(), split=split)
     assert len(tasks.families) == 2
-    played = rollout(tasks, Given(levels), GAME, stream="query", num_episodes=1)
+    played = rollout(tasks, Given(levels), GAME, stream=Stream.SCORE, num_episodes=1)
     np.testing.assert_array_equal(found["arms"], played.arms[:, 0])
     np.testing.assert_array_equal(found["aligned"], played.aligned[:, 0])
     np.testing.assert_array_equal(found["rewards"], played.rewards[:, 0].double())

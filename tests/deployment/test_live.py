@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import mermaide_pl.meta_learning.meta_step
-from mermaide_pl import LivePrincipal, MermaideModule, load_pretrained
+from mermaide_pl import LivePrincipal, MermaideModule
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
@@ -52,7 +53,7 @@ def build(
     game = Game(A, num_steps, (0.0, 0.4, 1.0), observation=observation)
     objective = Objective(inner_policy_weight=1.0)
     architecture = Architecture(6, 5, **slots)
-    module = MermaideModule(game, architecture, adaptation, objective, kernel="torch")
+    module = MermaideModule(game, architecture, adaptation, objective, engine="torch")
     for weight in module.principal.parameters():
         weight.data += 0.7 * torch.randn_like(weight)
     policy = module.principal.policy
@@ -120,30 +121,35 @@ def test_it_plays_and_adapts_as_in_evaluation(slots, monkeypatch):
             weights = reference.adapted_weights(task, shots)
             assert_same_weights(live._state.weights, weights)
             player = GreedyPlayer(module.principal, weights)
-            query = rollout(task, player, module.game, stream="query", num_episodes=1)
+            query = rollout(task, player, module.game, stream=Stream.SCORE, num_episodes=1)
             levels = drive(live, task, query)
             assert levels == query.levels[0, 0].tolist()
             played.update(levels)
     assert len(played) > 1
 
 
+def in_pytorch(name):
+    path = f"pretrained:{name}"
+    return MermaideModule.from_checkpoint(read_checkpoint(path), path, engine="torch").eval()
+
+
 @pytest.mark.parametrize("name", pretrained_names())
 def test_pretrained_principals_play_as_in_a_rollout(name):
-    module, played = forecast_only(load_pretrained(name)), set()
-    module.principal.kernel = "torch"
+    module, played = forecast_only(in_pytorch(name)), set()
     for index in range(2):
         task = sample(index, num_arms=10)
-        live = LivePrincipal.load(name, target_arm=int(task.target_arm))
-        live.module.principal.kernel = "torch"
+        live = LivePrincipal(in_pytorch(name), target_arm=int(task.target_arm))
         weights = module.principal.weights()
-        for stream in ("first", "second"):
+        for stream in (Stream.SUPPORT, Stream.SCORE):
             player = GreedyPlayer(module.principal, weights)
             recorded = rollout(task, player, module.game, stream=stream, num_episodes=1)
             assert drive(live, task, recorded) == recorded.levels[0, 0].tolist()
             played.update(recorded.levels.flatten().tolist())
             live.adapt()
-            if stream == "first":
-                weights, _ = adapt(module.principal, module.inner_loop, module.objective, recorded)
+            if stream is Stream.SUPPORT:
+                weights, _ = adapt(
+                    module.principal, module.inner_loop, module.objective, recorded, module.engine
+                )
                 assert_same_weights(live._state.weights, weights)
     assert played == {0, 1}
 
@@ -156,14 +162,17 @@ def test_sampled_levels_are_those_of_a_rollout_of_that_name(observation):
     player = LearnedPlayer(module.principal, module.principal.weights())
     recorded = []
     for episode in range(4):
-        stream = f"live{episode}"
-        played = rollout(task, player, module.game, stream=stream, num_episodes=1)
+        played = rollout(
+            task, player, module.game, stream=Stream.LIVE, num_episodes=1, number=episode
+        )
         assert drive(live, task, played) == played.levels[0, 0].tolist()
         recorded.append(played)
     assert len({tuple(played.levels.flatten().tolist()) for played in recorded}) > 1
     assert live.adapt() == 4
     together = Trajectory.joined(recorded)
-    expected, _ = adapt(module.principal, module.inner_loop, module.objective, together)
+    expected, _ = adapt(
+        module.principal, module.inner_loop, module.objective, together, module.engine
+    )
     assert_same_weights(live._state.weights, expected)
 
 
@@ -171,7 +180,7 @@ def test_levels_that_were_not_sampled_say_nothing_of_the_policy():
     """Its output layer has no part in the forecast, so only the policy's loss moves it."""
     module, task = build(), sample(3)
     player = GreedyPlayer(module.principal, module.principal.weights())
-    played = rollout(task, player, module.game, stream="s", num_episodes=1)
+    played = rollout(task, player, module.game, stream=Stream.SCORE, num_episodes=1)
     moved = []
     for seed in (None, 1):
         live = live_for(module, task, sampling_seed=seed)
@@ -189,11 +198,11 @@ def test_forecasts_are_those_of_looking_back(observation, shots):
     live, weights = live_for(module, task), module.principal.weights()
     if shots:
         player = LearnedPlayer(module.principal, weights)
-        drive(live, task, rollout(task, player, module.game, stream="s", num_episodes=1))
+        drive(live, task, rollout(task, player, module.game, stream=Stream.SCORE, num_episodes=1))
         live.adapt()
         weights = live._state.weights
     player = GreedyPlayer(module.principal, weights)
-    recorded = rollout(task, player, module.game, stream="query", num_episodes=1)
+    recorded = rollout(task, player, module.game, stream=Stream.SCORE, num_episodes=1)
     expected = module.principal(weights, recorded).arm_logits[0, 0].softmax(-1)  # [T, L, A]
     target = int(task.target_arm)
     assert target != 0
@@ -213,14 +222,14 @@ def test_forecasts_are_those_of_looking_back(observation, shots):
 def test_episodes_that_ended_early_are_learned_from():
     module, task = build(), sample(2)
     player = GreedyPlayer(module.principal, module.principal.weights())
-    recorded = rollout(task, player, module.game, stream="s", num_episodes=2)
+    recorded = rollout(task, player, module.game, stream=Stream.SCORE, num_episodes=2)
     early = Trajectory(**{name: value[..., :4] for name, value in vars(recorded).items()})
     live = live_for(build(), task)
     for episode in range(2):
         drive(live, task, early, episode)
     assert live.adapt() == 2
     module = forecast_only(module)
-    expected, _ = adapt(module.principal, module.inner_loop, module.objective, early)
+    expected, _ = adapt(module.principal, module.inner_loop, module.objective, early, module.engine)
     assert_same_weights(live._state.weights, expected)
 
 
@@ -245,7 +254,7 @@ def test_learners_may_share_a_module():
     before = {name: weight.clone() for name, weight in module.state_dict().items()}
     one, other = live_for(module, task), live_for(module, task)
     player = GreedyPlayer(module.principal, module.principal.weights())
-    recorded = rollout(task, player, module.game, stream="s", num_episodes=1)
+    recorded = rollout(task, player, module.game, stream=Stream.SCORE, num_episodes=1)
     drive(one, task, recorded)
     one.adapt()
     assert_same_weights(module.state_dict(), before)
@@ -425,7 +434,7 @@ def test_damaged_files_are_refused_or_go_on_unchanged(tmp_path):
     assert refused > 100
 
 
-@pytest.mark.parametrize("part", ["settings", "weights", "steps", "past", "kernel", "level"])
+@pytest.mark.parametrize("part", ["settings", "weights", "steps", "past", "level"])
 def test_files_of_another_version_are_refused(part, tmp_path):
     path = tmp_path / "agent.live"
     LivePrincipal(build()).save(path)
@@ -435,6 +444,25 @@ def test_files_of_another_version_are_refused(part, tmp_path):
     message = rf"agent\.live is no live principal that can go on here: '{part}'"
     with pytest.raises(ValueError, match=message):
         LivePrincipal.load(path)
+
+
+def test_an_unknown_engine_is_refused(tmp_path):
+    path = tmp_path / "agent.live"
+    LivePrincipal(build()).save(path)
+    checkpoint = read_checkpoint(path)
+    checkpoint["live"]["engine"] = "steam"
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match="engine must be one of auto, torch, native, got 'steam'"):
+        LivePrincipal.load(path)
+
+
+def test_the_engine_by_its_earlier_name(tmp_path):
+    path = tmp_path / "agent.live"
+    LivePrincipal(build()).save(path)
+    checkpoint = read_checkpoint(path)
+    checkpoint["live"]["kernel"] = checkpoint["live"].pop("engine")
+    torch.save(checkpoint, path)
+    assert LivePrincipal.load(path).module.engine_name == "torch"
 
 
 def outcome(act) -> object:

@@ -12,6 +12,7 @@ from mermaide_pl.agents import (
     NoiseFreeReward,
     Softmax,
 )
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
@@ -41,7 +42,7 @@ NOISY = FullInformation(arm_flip=0.2, reward_noise=0.3)
 GAME = Game(num_arms=4, num_steps=25, bonuses=(0.0, 0.5, 1.0), cost=0.3, observation=NOISY)
 
 
-def play(player, indices=range(12), *, game=GAME, stream="s", num_episodes=2, dtype=None):
+def play(player, indices=range(12), *, game=GAME, stream=Stream.SCORE, num_episodes=2, dtype=None):
     tasks = POPULATION.sample(indices, split="train").to("cpu", dtype)
     return rollout(tasks, player, game, stream=stream, num_episodes=num_episodes)
 
@@ -88,7 +89,7 @@ def test_more_episodes_keep_the_first_ones(player):
 @PLAYERS
 def test_equal_streams_give_equal_numbers_and_others_do_not(player):
     first, again = play(player, dtype=torch.float64), play(player, dtype=torch.float64)
-    other = play(player, stream="t", dtype=torch.float64)
+    other = play(player, stream=Stream.TUNE, dtype=torch.float64)
     assert_same(first, again)
     for name in ("arms", "levels", "observed_arms", "agent_rewards", "observed_agent_rewards"):
         assert not torch.equal(getattr(first, name), getattr(other, name))
@@ -104,7 +105,7 @@ def test_episodes_of_an_agent_are_independent():
 def test_rewards_are_what_the_rules_say():
     population = Population(FAMILIES, num_arms=4, reward_model=NoiseFreeReward())
     tasks = population.sample(range(30), split="val").to("cpu", torch.float64)
-    played = rollout(tasks, RandomlyIntervene(0.5), GAME, stream="s", num_episodes=3)
+    played = rollout(tasks, RandomlyIntervene(0.5), GAME, stream=Stream.SCORE, num_episodes=3)
     bonus = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)[played.levels]
     is_target = played.arms == tasks.target_arm.view(-1, 1, 1)
     assert torch.equal(played.aligned, is_target)
@@ -156,7 +157,7 @@ def test_the_principal_is_told_what_it_may_see():
 def test_without_noise_the_principal_sees_the_arm_in_its_own_labels():
     tasks = POPULATION.sample(range(12), split="train")
     game = Game(num_arms=4, num_steps=25)
-    played = rollout(tasks, RandomlyIntervene(0.5), game, stream="s", num_episodes=2)
+    played = rollout(tasks, RandomlyIntervene(0.5), game, stream=Stream.SCORE, num_episodes=2)
     assert torch.equal(played.observed_arms, relabel_target_first(played.arms, tasks.target_arm))
     assert torch.equal(played.observed_arms == 0, played.aligned)
     assert torch.equal(played.observed_agent_rewards, torch.zeros(12, 2, 25))
@@ -166,7 +167,7 @@ def test_without_noise_the_principal_sees_the_arm_in_its_own_labels():
 def test_arms_are_misseen_at_the_stated_rate(observation):
     game = Game(num_arms=4, num_steps=50, observation=observation(arm_flip=0.2))
     tasks = POPULATION.sample(range(100), split="train")
-    played = rollout(tasks, RandomlyIntervene(0.5), game, stream="s", num_episodes=4)
+    played = rollout(tasks, RandomlyIntervene(0.5), game, stream=Stream.SCORE, num_episodes=4)
     truth = relabel_target_first(played.arms, tasks.target_arm)
     wrong = played.observed_arms != truth
     assert wrong.float().mean().item() == pytest.approx(0.2, abs=0.012)  # 4 standard errors
@@ -202,20 +203,20 @@ def test_another_number_of_arms_is_refused():
         play(NoIntervention(), game=Game())
 
 
-def test_same_luck_leaves_only_what_the_principal_does():
+def test_common_random_numbers_leaves_only_what_the_principal_does():
     tasks = Population([AgentFamily(UCB, {"beta": [0.3, 0.7]})], num_arms=4).sample(
         range(5), split="train"
     )
     game = Game(num_arms=4, num_steps=30)
 
     def play(player, **luck):
-        return rollout(tasks, player, game, stream="s", num_episodes=3, **luck)
+        return rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=3, **luck)
 
     # a fixed schedule does nothing different, so all episodes are the first one
-    lucky, independent = play(Periodic(3), same_luck=True), play(Periodic(3))
+    lucky, independent = play(Periodic(3), common_random_numbers=True), play(Periodic(3))
     assert torch.equal(lucky.arms, lucky.arms[:, :1].expand_as(lucky.arms))
     assert torch.equal(lucky.arms[:, 0], independent.arms[:, 0])
     assert not torch.equal(independent.arms, lucky.arms)
     # the principal's own coin tosses stay independent
-    levels = play(RandomlyIntervene(0.5), same_luck=True).levels
+    levels = play(RandomlyIntervene(0.5), common_random_numbers=True).levels
     assert not torch.equal(levels[:, 0], levels[:, 1])

@@ -1,18 +1,22 @@
-"""A captured rollout, with a capture that needs no GPU: it plays its own stage again."""
+"""A captured rollout, with a capture that needs no GPU: it plays its own inputs again."""
 
+import copy
 from dataclasses import fields
 
 import torch
 
 from mermaide_pl.agents import UCB, EpsilonGreedy, GaussianThompson
-from mermaide_pl.engines.torch_rollout import Record, Replays, Stage, play
+from mermaide_pl.engines import Stream, draw_noise
+from mermaide_pl.engines.cuda_graphs import CudaGraphCache
+from mermaide_pl.engines.torch_rollout import RolloutInputs, play
 from mermaide_pl.game import FullInformation, Game
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principals import Architecture, GreedyPlayer, LearnedPlayer, Oracle, Principal
 
 GAME = Game(4, 20, (0.0, 0.5, 1.0), observation=FullInformation(0.2, 0.3))
 FAMILY = AgentFamily(UCB, {"beta": Interval(0.1, 0.7)})
-OPTIONS = {"num_episodes": 3, "same_luck": False}
+OPTIONS = {"num_episodes": 3, "common_random_numbers": False}
 
 
 class OwnObservation(FullInformation):
@@ -25,15 +29,15 @@ class Captured:
     def __init__(self) -> None:
         self.captures = self.replays = 0
 
-    def __call__(self, stage: Stage):
+    def __call__(self, inputs: RolloutInputs):
         self.captures += 1
-        record = play(stage)
+        record = play(inputs)
 
         @torch.inference_mode()
         def replay() -> None:
             self.replays += 1
-            again = play(stage)
-            for item in fields(Record):
+            again = play(inputs)
+            for item in fields(Trajectory):
                 getattr(record, item.name).copy_(getattr(again, item.name))
 
         return record, replay
@@ -46,7 +50,7 @@ def sample(indices, families=(FAMILY,)):
 
 def principal() -> Principal:
     torch.manual_seed(0)
-    built = Principal(Architecture(6, 5), GAME, kernel="torch").double()
+    built = Principal(Architecture(6, 5), GAME).double()
     built.policy.policy_out_weight.data.normal_()
     return built
 
@@ -58,43 +62,49 @@ def fast_weights(built: Principal, num_tasks: int) -> dict:
     }
 
 
-def assert_same(actual: Record, expected: Record) -> None:
-    for item in fields(Record):
+def noise_for(tasks, player, game=GAME, stream=Stream.SCORE, **options):
+    return draw_noise(tasks, player, game, stream=stream, **{**OPTIONS, **options})
+
+
+def assert_same(actual: Trajectory, expected: Trajectory) -> None:
+    for item in fields(Trajectory):
         assert torch.equal(getattr(actual, item.name), getattr(expected, item.name)), item.name
 
 
 def test_replays_play_other_tasks_weights_and_streams():
     capture, built = Captured(), principal()
-    replays = Replays(capture)
-    for number, stream in enumerate(("support", "query", "support")):
+    replays = CudaGraphCache(capture)
+    for number, stream in enumerate((Stream.SUPPORT, Stream.QUERY, Stream.SUPPORT)):
         tasks = sample(range(5 * number, 5 * number + 5))
         before = tasks.base_rewards.clone()
         player = LearnedPlayer(built, fast_weights(built, 5))
-        record = replays.play(tasks, player, GAME, stream=stream, **OPTIONS)
-        assert_same(record, play(Stage(tasks, player, GAME, stream=stream, **OPTIONS)))
-        assert not any(getattr(record, item.name).is_inference() for item in fields(Record))
+        noise = noise_for(tasks, player, stream=stream)
+        record = replays.play(tasks, player, GAME, noise)
+        assert_same(record, play(RolloutInputs(tasks, player, GAME, noise)))
+        assert not any(getattr(record, item.name).is_inference() for item in fields(Trajectory))
         assert torch.equal(tasks.base_rewards, before)
     assert (capture.captures, capture.replays) == (1, 3)
 
 
 def test_a_record_is_not_overwritten_by_the_next_replay():
-    built, replays = principal(), Replays(Captured())
+    built, replays = principal(), CudaGraphCache(Captured())
     player = LearnedPlayer(built, built.weights())
-    first = replays.play(sample(range(5)), player, GAME, stream="s", **OPTIONS)
+    tasks, others = sample(range(5)), sample(range(5, 10))
+    first = replays.play(tasks, player, GAME, noise_for(tasks, player))
     kept = first.arms.clone()
-    second = replays.play(sample(range(5, 10)), player, GAME, stream="s", **OPTIONS)
+    second = replays.play(others, player, GAME, noise_for(others, player))
     assert torch.equal(first.arms, kept)
     assert not torch.equal(second.arms, kept)
 
 
 def test_another_kind_of_rollout_is_captured_anew():
     capture, built = Captured(), principal()
-    replays = Replays(capture, most=4)
+    replays = CudaGraphCache(capture, most=4)
     player = LearnedPlayer(built, built.weights())
 
     def run(player=player, indices=range(5), family=FAMILY, game=GAME, **options):
         tasks = sample(indices, [family])
-        return replays.play(tasks, player, game, stream="s", **{**OPTIONS, **options})
+        return replays.play(tasks, player, game, noise_for(tasks, player, game, **options))
 
     runs = [
         {},
@@ -102,7 +112,7 @@ def test_another_kind_of_rollout_is_captured_anew():
         {"player": LearnedPlayer(built, fast_weights(built, 5))},
         {"indices": range(6)},
         {"num_episodes": 2},
-        {"same_luck": True},
+        {"common_random_numbers": True},
         {"family": AgentFamily(EpsilonGreedy)},
         {"family": AgentFamily(GaussianThompson)},
         {"game": Game(4, 21, (0.0, 0.5, 1.0), observation=GAME.observation)},
@@ -119,17 +129,27 @@ def test_another_kind_of_rollout_is_captured_anew():
 def test_only_rollouts_of_fixed_kernels_suit():
     built = principal()
     learned = LearnedPlayer(built, built.weights())
-    assert Replays.suit(sample(range(3)), learned, GAME)
-    assert not Replays.suit(sample(range(3)), Oracle(), GAME)
+    assert CudaGraphCache.suits(sample(range(3)), learned, GAME)
+    assert not CudaGraphCache.suits(sample(range(3)), Oracle(), GAME)
     mixed = sample(range(30), [FAMILY, AgentFamily(EpsilonGreedy)])
-    assert not Replays.suit(mixed, learned, GAME)
+    assert not CudaGraphCache.suits(mixed, learned, GAME)
     own = Game(4, 20, observation=OwnObservation())
-    assert not Replays.suit(sample(range(3)), learned, own)
+    assert not CudaGraphCache.suits(sample(range(3)), learned, own)
 
 
 def test_the_first_rollout_may_be_in_inference_mode():
-    built, replays = principal(), Replays(Captured())
+    built, replays = principal(), CudaGraphCache(Captured())
     player, tasks = LearnedPlayer(built, built.weights()), sample(range(5))
     with torch.inference_mode():
-        first = replays.play(tasks, player, GAME, stream="s", **OPTIONS)
-    assert_same(replays.play(tasks, player, GAME, stream="s", **OPTIONS), first)
+        first = replays.play(tasks, player, GAME, noise_for(tasks, player))
+    assert_same(replays.play(tasks, player, GAME, noise_for(tasks, player)), first)
+
+
+def test_a_copy_begins_empty():
+    capture, built = Captured(), principal()
+    replays = CudaGraphCache(capture)
+    player, tasks = LearnedPlayer(built, built.weights()), sample(range(5))
+    replays.play(tasks, player, GAME, noise_for(tasks, player))
+    again = copy.deepcopy(replays)
+    again.play(tasks, player, GAME, noise_for(tasks, player))
+    assert (capture.captures, again._capture.captures) == (1, 2)

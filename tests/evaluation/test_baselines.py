@@ -1,6 +1,7 @@
 import pytest
 
 from mermaide_pl.agents import UCB, BestResponse, NoiseFreeReward
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.baselines import best_of
 from mermaide_pl.game import Game
@@ -86,7 +87,7 @@ def test_the_best_has_the_highest_mean_return():
     tasks, rules = learners(), game(cost=0.4)
     players = [NoIntervention(), *burst_grid(rules), *random_grid(rules), *oracle_grid(rules)]
     returns = [
-        rollout(tasks, player, rules, stream="tune", num_episodes=2).returns.mean().item()
+        rollout(tasks, player, rules, stream=Stream.TUNE, num_episodes=2).returns.mean().item()
         for player in players
     ]
     assert len(set(returns)) > 10
@@ -134,7 +135,7 @@ def test_the_tuned_oracle_reaches_the_equilibrium_of_a_follower():
     tasks = FOLLOWER.sample(range(3), split="tune")
     rules = game(num_arms=2, bonuses=(0.0, 0.25), cost=1.0)
     oracle = best_of(oracle_grid(rules), tasks, rules)
-    played = rollout(tasks, oracle, rules, stream="query", num_episodes=1)
+    played = rollout(tasks, oracle, rules, stream=Stream.SCORE, num_episodes=1)
     assert played.returns.tolist() == [[0.75]] * 3
 
 

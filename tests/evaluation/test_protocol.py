@@ -10,6 +10,7 @@ import torch
 
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.cli.lightning import configured
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation import paired_evaluation
 from mermaide_pl.evaluation import protocol as evaluation
@@ -102,7 +103,7 @@ def agents(population: str = "ucb", split: str = "test", seed: int = 0, num=NUM_
 
 def play(player: Player, population: str = "ucb", seed: int = 0, num_episodes: int = 2):
     tasks = agents(population, seed=seed)
-    return rollout(tasks, player, GAME, stream="query", num_episodes=num_episodes)
+    return rollout(tasks, player, GAME, stream=Stream.SCORE, num_episodes=num_episodes)
 
 
 def test_a_principal_trained_in_double_precision(checkpoint, rows, tmp_path):
@@ -279,7 +280,7 @@ def test_learned_rows_are_rollouts_by_hand(rows, population, checkpoint):
     module = MermaideModule.load_from_checkpoint(checkpoint)
     meta, tasks = module.principal.weights(), agents(population)
     support = rollout(
-        tasks, LearnedPlayer(module.principal, meta), GAME, stream="support", num_episodes=1
+        tasks, LearnedPlayer(module.principal, meta), GAME, stream=Stream.SUPPORT, num_episodes=1
     )
     fast, _ = adapt(module.principal, module.inner_loop, module.objective, support)
     returns = []
@@ -350,7 +351,7 @@ def test_more_episodes_and_shots(rows, checkpoint):
     other = run(checkpoint, {"ucb": TRAIN}, num_episodes=3, shots=[2], num_agents=4)
     assert [row["shots"] for row in other if row["method"] == "principal"] == [2]
     tasks = TRAIN.sample(range(4), split="test")
-    played = rollout(tasks, NoIntervention(), GAME, stream="query", num_episodes=3)
+    played = rollout(tasks, NoIntervention(), GAME, stream=Stream.SCORE, num_episodes=3)
     expected = played.returns.mean().item()
     assert of(other, "none")["return_mean"] == pytest.approx(expected, abs=1e-6)
 

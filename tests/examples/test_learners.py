@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations.files import load_population
@@ -23,7 +24,7 @@ def test_a_library_plays_and_is_steered(path, tmp_path):
     game = Game(num_steps=60)
 
     def play(player):
-        return rollout(tasks, player, game, stream="query", num_episodes=1)
+        return rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=1)
 
     alone, again, paid = (
         play(player) for player in (NoIntervention(), NoIntervention(), AlwaysIntervene())

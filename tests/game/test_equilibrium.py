@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import BestResponse, Family, NoiseFreeReward
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import TIE_TOLERANCE, Game
 from mermaide_pl.game.equilibrium import (
@@ -56,7 +57,7 @@ def tasks():
 def payoffs(tasks: TaskBatch, game: Game) -> torch.Tensor:
     """Played payoff of each level against each agent, [M, L]."""
     played = [
-        rollout(tasks, FixedLevel(level), game, stream="s", num_episodes=1).returns[:, 0]
+        rollout(tasks, FixedLevel(level), game, stream=Stream.SCORE, num_episodes=1).returns[:, 0]
         for level in range(game.num_levels)
     ]
     return torch.stack(played, dim=1)
@@ -122,7 +123,7 @@ def test_distances_within_the_tolerance_of_a_bonus_are_made_up_for(distance, lev
     assert equilibrium_level(delta, game).tolist() == [level]
     assert population_equilibrium(delta, game)[0] == level
     tasks = followers(torch.stack([delta, torch.zeros(1)], dim=1), torch.tensor([1]))
-    played = rollout(tasks, FixedLevel(1), game, stream="s", num_episodes=1)
+    played = rollout(tasks, FixedLevel(1), game, stream=Stream.SCORE, num_episodes=1)
     assert played.aligned.item() == (level == 1)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
+from mermaide_pl.engines import AUTO, Engine, Stream, TorchEngine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
@@ -75,6 +76,7 @@ class Learner:
             weight.data += 0.2 * torch.randn_like(weight)
         self.inner_loop = adaptation.build(self.principal.weights()).double()
         self.objective = Objective(**{"inner_policy_weight": 1.0} | objective)
+        self.engine: Engine = AUTO
         self.parameters = {
             **dict(self.principal.named_parameters()),
             **dict(self.inner_loop.named_parameters()),
@@ -88,6 +90,7 @@ class Learner:
             sample(indices),
             num_query_episodes=num_query_episodes,
             progress=progress,
+            engine=self.engine,
         )
 
     def gradients(self, indices) -> dict[str, torch.Tensor]:
@@ -130,11 +133,11 @@ def test_equal_inputs_give_equal_numbers(name):
 @pytest.mark.parametrize("name", ADAPTATIONS)
 @pytest.mark.parametrize("history", [LastStep(), Tallies()])
 @pytest.mark.parametrize("world_model", [SharedForecast(), LinearForecast(), NoWorldModel()])
-def test_the_native_kernel_takes_the_step_of_pytorch(name, history, world_model):
+def test_the_native_engine_takes_the_step_of_pytorch(name, history, world_model):
     steps = []
-    for kernel in ("native", "torch"):
+    for engine in (AUTO, TorchEngine()):
         learner = Learner(ADAPTATIONS[name], Architecture(6, 5, history, world_model))
-        learner.principal.kernel = kernel
+        learner.engine = engine
         steps.append({"loss": learner(range(4)).loss, **learner.gradients(range(4))})
     native, reference = steps
     for key, value in reference.items():
@@ -163,9 +166,12 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
     player = LearnedPlayer(principal, weights)
     support = play_support(principal, learner.inner_loop, tasks, shots)
     fast, unadapted = adapt(principal, learner.inner_loop, objective, support)
-    adapted, settings = LearnedPlayer(principal, fast), {"num_episodes": 30, "same_luck": True}
-    query = rollout(tasks, adapted, GAME, stream="query", **settings)
-    unadapted_query = rollout(tasks, player, GAME, stream="query", **settings)
+    adapted, settings = (
+        LearnedPlayer(principal, fast),
+        {"num_episodes": 30, "common_random_numbers": True},
+    )
+    query = rollout(tasks, adapted, GAME, stream=Stream.QUERY, **settings)
+    unadapted_query = rollout(tasks, player, GAME, stream=Stream.QUERY, **settings)
     for played, expected in ((step.support, support), (step.query, query)):
         for item in fields(Trajectory):
             assert torch.equal(getattr(played, item.name), getattr(expected, item.name))
@@ -196,9 +202,9 @@ def test_the_loss_before_adaptation_may_be_taken_on_episodes_of_its_own():
         tasks,
         LearnedPlayer(principal, principal.weights()),
         GAME,
-        stream="zero_shot",
+        stream=Stream.ZERO_SHOT,
         num_episodes=5,
-        same_luck=True,
+        common_random_numbers=True,
     )
     before = objective.outer_loss(principal(principal.weights(), first), first, GAME, BLIND, 0.3)
     without = replace(objective, zero_shot_weight=0.0)
@@ -217,7 +223,7 @@ def test_adaptation_learns_only_from_what_the_principal_saw():
     learner = Learner(ADAPTATIONS["maml"])
     principal, tasks = learner.principal, sample(range(3))
     player = LearnedPlayer(principal, principal.weights())
-    support = rollout(tasks, player, GAME, stream="support", num_episodes=1)
+    support = rollout(tasks, player, GAME, stream=Stream.SUPPORT, num_episodes=1)
 
     def adapted(**changes):
         seen = replace(support, **changes)
@@ -245,7 +251,7 @@ def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
     principal, objective, tasks = learner.principal, learner.objective, sample(range(3))
     weights = principal.weights()
     support = rollout(
-        tasks, LearnedPlayer(principal, weights), GAME, stream="support", num_episodes=1
+        tasks, LearnedPlayer(principal, weights), GAME, stream=Stream.SUPPORT, num_episodes=1
     )
     with torch.no_grad():
         before = principal(weights, support)
@@ -267,7 +273,7 @@ def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
 
 def support_of(learner: Learner, num_episodes: int) -> Trajectory:
     player = LearnedPlayer(learner.principal, learner.principal.weights())
-    return rollout(sample(range(3)), player, GAME, stream="support", num_episodes=num_episodes)
+    return rollout(sample(range(3)), player, GAME, stream=Stream.SUPPORT, num_episodes=num_episodes)
 
 
 def part(played: Trajectory, *chosen: slice) -> Trajectory:

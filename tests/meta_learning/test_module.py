@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import EXP3, UCB, BestResponse, EpsilonGreedy
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_learning import meta_step
@@ -131,7 +132,7 @@ def adapted_outside(module: MermaideModule, tasks, shots: int) -> dict[str, Tens
         tasks,
         LearnedPlayer(module.principal, meta),
         module.game,
-        stream="support",
+        stream=Stream.SUPPORT,
         num_episodes=shots,
     )
     return adapt(module.principal, module.inner_loop, module.objective, support)[0]
@@ -243,7 +244,7 @@ def test_a_plain_trainer_really_adapts_when_testing(name, tmp_path, monkeypatch)
             tasks,
             GreedyPlayer(module.principal, weights),
             module.game,
-            stream="query",
+            stream=Stream.SCORE,
             num_episodes=module.num_eval_episodes,
         )
         for quantity in ("return", "alignment", "intervention_rate"):
@@ -336,7 +337,7 @@ def test_the_yardsticks_of_the_validation_agents(tmp_path):
     tasks = UCB_AGENTS.sample(range(6), split="val")
 
     def mean_return(player: Player) -> float:
-        played = rollout(tasks, player, module.game, stream="query", num_episodes=2)
+        played = rollout(tasks, player, module.game, stream=Stream.SCORE, num_episodes=2)
         return played.returns.mean().item()
 
     yardsticks = {
@@ -399,7 +400,7 @@ def test_scores_are_those_of_all_batches(tmp_path):
         UCB_AGENTS.sample(range(130), split="val"),
         GreedyPlayer(module.principal, module.principal.weights()),
         module.game,
-        stream="query",
+        stream=Stream.SCORE,
         num_episodes=module.num_eval_episodes,
     )
     assert logged["val/return_0shot"] == pytest.approx(played.returns.mean().item(), abs=1e-6)
@@ -577,31 +578,31 @@ def test_agents_of_another_game_are_refused(tmp_path):
 
 @dataclass(frozen=True)
 class OwnForecast(SharedForecast):
-    """A world model that the kernel does not know."""
+    """A world model that the native engine does not know."""
 
 
 @pytest.mark.parametrize(
-    ("kernel", "world_model", "line"),
+    ("engine", "world_model", "line"),
     [
-        ("auto", SharedForecast(), r"kernel: native, \d+ threads?"),
-        ("torch", SharedForecast(), "kernel: torch, on cpu"),
-        ("auto", OwnForecast(), "kernel: torch, for this principal has parts .* not know"),
+        ("auto", SharedForecast(), r"engine: native, \d+ threads?"),
+        ("torch", SharedForecast(), "engine: torch, on cpu"),
+        ("auto", OwnForecast(), "engine: torch, for this principal has parts .* not know"),
     ],
 )
-def test_fit_says_what_computes(kernel, world_model, line, caplog, tmp_path):
+def test_fit_says_what_computes(engine, world_model, line, caplog, tmp_path):
     caplog.set_level("INFO", "mermaide_pl")
     setting = Setting(
-        settings={"architecture": Architecture(8, 8, world_model=world_model), "kernel": kernel}
+        settings={"architecture": Architecture(8, 8, world_model=world_model), "engine": engine}
     )
     quiet_trainer(tmp_path, max_steps=1).fit(setting.module(), setting.data())
-    (said,) = [record.getMessage() for record in caplog.records if "kernel" in record.msg]
+    (said,) = [record.getMessage() for record in caplog.records if "engine" in record.msg]
     assert re.fullmatch(line, said)
 
 
-def test_both_kernels_train_the_same_principal(tmp_path):
+def test_both_engines_train_the_same_principal(tmp_path):
     trained = []
-    for kernel in ("native", "torch"):
-        setting = Setting(settings={"kernel": kernel})
+    for engine in ("native", "torch"):
+        setting = Setting(settings={"engine": engine})
         module, trainer = setting.module(), quiet_trainer(tmp_path, precision="64-true")
         trainer.fit(module, setting.data())
         trained.append(module.state_dict())
@@ -610,13 +611,13 @@ def test_both_kernels_train_the_same_principal(tmp_path):
         torch.testing.assert_close(native[name], weight, rtol=1e-9, atol=1e-9)
 
 
-def test_a_checkpoint_does_not_say_which_kernel_to_use(tmp_path):
-    setting = Setting(settings={"kernel": "torch"})
+def test_a_checkpoint_does_not_say_which_engine_to_use(tmp_path):
+    setting = Setting(settings={"engine": "torch"})
     module, trainer = setting.module(), quiet_trainer(tmp_path, max_steps=1)
     trainer.fit(module, setting.data())
     trainer.save_checkpoint(tmp_path / "any.ckpt")
     loaded = MermaideModule.load_from_checkpoint(tmp_path / "any.ckpt")
-    assert loaded.principal.kernel == "auto"
+    assert loaded.engine_name == "auto"
 
 
 @pytest.mark.parametrize("adaptation", [STRONG, NoAdaptation()], ids=lambda one: type(one).__name__)

@@ -12,6 +12,9 @@ from mermaide_pl.agents import (
     GaussianReward,
     Softmax,
 )
+from mermaide_pl.engines import Stream, draw_noise
+from mermaide_pl.engines.torch_rollout import VectorGame
+from mermaide_pl.game import Game
 from mermaide_pl.populations import (
     AgentFamily,
     FixedRewards,
@@ -188,10 +191,17 @@ def test_to_changes_the_type_and_nothing_else():
     assert hyper_parameters(double) == hyper_parameters(tasks)
 
 
+def fresh_agents(tasks, num_episodes):
+    noise = draw_noise(
+        tasks, None, Game(num_steps=5), stream=Stream.SCORE, num_episodes=num_episodes
+    )
+    return VectorGame(tasks, Game(num_steps=5), noise).agents
+
+
 def test_playing_in_float32_leaves_the_hyper_parameters_alone():
     tasks = MIXED.sample(range(10), split="train")
     before = hyper_parameters(tasks)
-    tasks.agents(stream="s", num_episodes=1, num_steps=2)
+    fresh_agents(tasks, 1)
     assert hyper_parameters(tasks) == before
 
 
@@ -199,7 +209,7 @@ def test_agents_of_two_types_can_play_the_same_tasks():
     single = MIXED.sample(range(10), split="train")
     double = single.to("cpu", torch.float64)
     # agents of both types first, so that neither can spoil the rules of the other
-    groups = [tasks.agents(stream="s", num_episodes=2, num_steps=5) for tasks in (single, double)]
+    groups = [fresh_agents(tasks, 2) for tasks in (single, double)]
     for group, tasks in zip(groups, (single, double), strict=True):
         bonus = torch.ones(10, 2).to(tasks.base_rewards)
         for step in range(5):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines import Stream, TorchEngine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Population
@@ -67,9 +68,10 @@ def test_playing_thinks_the_same_as_looking_back(architecture, observation, fast
         return hidden, level_logits, arm_logits
 
     monkeypatch.setattr(principal, "step", recorded)
-    principal.kernel = "torch"  # which plays step by step
     player = LearnedPlayer(principal, weights)
-    played = rollout(sample_tasks(), player, game, stream="s", num_episodes=B)
+    played = rollout(
+        sample_tasks(), player, game, stream=Stream.SCORE, num_episodes=B, engine=TorchEngine()
+    )
     assert len(played.levels.unique()) == len(BONUSES)
     looking_back = principal(weights, played)
     level_logits, arm_logits = looking_back.level_logits, looking_back.arm_logits
@@ -87,7 +89,7 @@ def test_expanded_meta_weights_are_meta_weights(architecture, observation):
     principal, game = build(architecture, observation)
     weights = principal.weights()
     player = LearnedPlayer(principal, weights)
-    played = rollout(sample_tasks(), player, game, stream="s", num_episodes=B)
+    played = rollout(sample_tasks(), player, game, stream=Stream.SCORE, num_episodes=B)
     expanded = {name: weight.expand(M, *weight.shape) for name, weight in weights.items()}
     meta, fast = principal(weights, played), principal(expanded, played)
     for name in ("level_logits", "values", "arm_logits"):
@@ -101,7 +103,7 @@ def test_each_task_sees_its_own_fast_weights():
     principal, game = build(Architecture(6, 5), PartialInformation())
     meta, fast = principal.weights(), per_task(principal)
     played = rollout(
-        sample_tasks(), LearnedPlayer(principal, meta), game, stream="s", num_episodes=B
+        sample_tasks(), LearnedPlayer(principal, meta), game, stream=Stream.SCORE, num_episodes=B
     )
     stacked = principal(fast, played)
     for task in range(M):
@@ -117,7 +119,8 @@ def test_shapes_of_the_output(world_model):
     principal, game = build(Architecture(6, 5, world_model=world_model), PartialInformation())
     player = LearnedPlayer(principal, principal.weights())
     output = principal(
-        principal.weights(), rollout(sample_tasks(), player, game, stream="s", num_episodes=B)
+        principal.weights(),
+        rollout(sample_tasks(), player, game, stream=Stream.SCORE, num_episodes=B),
     )
     assert output.level_logits.shape == (M, B, T, len(BONUSES))
     assert output.values.shape == (M, B, T)
@@ -127,7 +130,7 @@ def test_shapes_of_the_output(world_model):
 def test_without_world_model_there_is_no_forecast():
     principal, game = build(Architecture(world_model=NoWorldModel()), PartialInformation())
     player = LearnedPlayer(principal, principal.weights())
-    played = rollout(sample_tasks(), player, game, stream="s", num_episodes=B)
+    played = rollout(sample_tasks(), player, game, stream=Stream.SCORE, num_episodes=B)
     assert principal(principal.weights(), played).arm_logits is None
     assert not any(name.startswith("world_model.") for name in principal.weights())
     with_one, _ = build(Architecture(), PartialInformation())
@@ -139,7 +142,7 @@ def test_the_policy_acts_through_the_forecast():
     principal, game = build(Architecture(6, 5), PartialInformation())
     weights = principal.weights()
     played = rollout(
-        sample_tasks(), LearnedPlayer(principal, weights), game, stream="s", num_episodes=B
+        sample_tasks(), LearnedPlayer(principal, weights), game, stream=Stream.SCORE, num_episodes=B
     )
     logits = principal(weights, played).level_logits
     (gradient,) = torch.autograd.grad(logits.square().sum(), weights["world_model.out_weight"])
@@ -151,7 +154,7 @@ def test_the_policy_sees_the_chance_of_a_target_pull_at_each_level():
     principal, game = build(architecture, PartialInformation())
     weights = {name: torch.zeros_like(weight) for name, weight in principal.weights().items()}
     played = rollout(
-        sample_tasks(), LearnedPlayer(principal, weights), game, stream="s", num_episodes=B
+        sample_tasks(), LearnedPlayer(principal, weights), game, stream=Stream.SCORE, num_episodes=B
     )
     forecast = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.6, 0.2, 0.1, 0.1], [0.9, 0.1, 0.0, 0.0]])
     weights["world_model.arm_bias"] = (forecast.double() + 1e-30).log().flatten()
@@ -169,7 +172,7 @@ def test_the_policy_looks_at_the_features_of_the_target_only():
     weights = principal.weights()
     weights["weight_ih"] = torch.zeros_like(weights["weight_ih"])  # nothing reaches the state
     played = rollout(
-        sample_tasks(), LearnedPlayer(principal, weights), game, stream="s", num_episodes=B
+        sample_tasks(), LearnedPlayer(principal, weights), game, stream=Stream.SCORE, num_episodes=B
     )
     others = torch.where(played.observed_arms > 0, 1 + played.observed_arms % 3, 0)
     target = torch.zeros_like(played.observed_arms)
@@ -188,7 +191,11 @@ def test_levels_are_sampled_from_the_policy():
     policy = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
     weights["policy.policy_out_bias"] = policy.log()
     played = rollout(
-        sample_tasks(), LearnedPlayer(principal, weights), game, stream="s", num_episodes=2000
+        sample_tasks(),
+        LearnedPlayer(principal, weights),
+        game,
+        stream=Stream.SCORE,
+        num_episodes=2000,
     )
     frequencies = played.levels.flatten().bincount(minlength=3) / played.levels.numel()
     # 48000 draws, standard error at most 0.0023
@@ -198,7 +205,7 @@ def test_levels_are_sampled_from_the_policy():
 def test_a_greedy_principal_plays_its_most_probable_level():
     principal, game = build(Architecture(6, 5), PartialInformation())
     player = GreedyPlayer(principal, principal.weights())
-    played = rollout(sample_tasks(), player, game, stream="s", num_episodes=3)
+    played = rollout(sample_tasks(), player, game, stream=Stream.SCORE, num_episodes=3)
     output = principal(principal.weights(), played)
     assert torch.equal(played.levels, output.level_logits.argmax(-1))
 
@@ -211,7 +218,7 @@ def test_a_new_principal_is_nearly_indifferent():
         sample_tasks(),
         LearnedPlayer(principal, principal.weights()),
         game,
-        stream="s",
+        stream=Stream.SCORE,
         num_episodes=B,
     )
     output = principal(principal.weights(), played)

@@ -10,6 +10,7 @@ from mermaide_pl.agents import (
     GaussianReward,
     NoiseFreeReward,
 )
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population, TaskBatch
@@ -17,7 +18,7 @@ from mermaide_pl.principals import AlwaysIntervene, InitialBurst, NoIntervention
 
 
 def play(player, tasks, game, num_episodes=1):
-    return rollout(tasks, player, game, stream="s", num_episodes=num_episodes)
+    return rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=num_episodes)
 
 
 def ucb_tasks(num_tasks: int) -> TaskBatch:

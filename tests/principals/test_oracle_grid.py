@@ -8,6 +8,7 @@ of up to 0.007 themselves.
 import pytest
 
 from mermaide_pl.agents import UCB, GaussianReward
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import (
@@ -64,7 +65,7 @@ def agents(beta: float, num_tasks: int) -> TaskBatch:
 
 def play(player: Player, tasks: TaskBatch) -> tuple[float, float]:
     """Mean alignment and intervention rate."""
-    played = rollout(tasks, player, GAME, stream="test", num_episodes=1)
+    played = rollout(tasks, player, GAME, stream=Stream.SCORE, num_episodes=1)
     return played.alignment.mean().item(), played.intervention_rate.mean().item()
 
 

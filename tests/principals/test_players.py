@@ -4,6 +4,7 @@ import torch
 
 from mermaide_pl.agents import UCB, EpsilonGreedy
 from mermaide_pl.deployment.gym_env import BanditVectorEnv
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Population
@@ -15,7 +16,7 @@ TASKS = POPULATION.sample(range(5), split="test")
 
 
 def play(player, game=GAME):
-    return rollout(TASKS, player, game, stream="query", num_episodes=3)
+    return rollout(TASKS, player, game, stream=Stream.SCORE, num_episodes=3)
 
 
 def test_a_function_of_the_time_is_a_schedule():
@@ -48,7 +49,7 @@ def test_it_sees_what_the_environment_shows(observation):
         arms.append(later["arm"])
     shown, seen = seen, []
     tasks = POPULATION.sample(infos["task"].tolist(), split="train")
-    played = rollout(tasks, FunctionPlayer(policy), game, stream="query", num_episodes=1)
+    played = rollout(tasks, FunctionPlayer(policy), game, stream=Stream.SCORE, num_episodes=1)
     np.testing.assert_array_equal(np.stack(arms, axis=1), played.arms[:, 0])
     np.testing.assert_array_equal(np.stack(seen), np.stack(shown))
     assert seen[0].dtype == np.float32 and len(np.unique(played.levels)) > 1

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import AgentFamily, Population
@@ -17,7 +18,7 @@ from mermaide_pl.principals import (
 def levels_of(player, num_tasks: int = 2, num_episodes: int = 3, bonuses=(0.0, 1.0)):
     game = Game(num_arms=4, num_steps=10, bonuses=bonuses)
     tasks = Population([AgentFamily(UCB)], num_arms=4).sample(range(num_tasks), split="tune")
-    return rollout(tasks, player, game, stream="s", num_episodes=num_episodes).levels
+    return rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=num_episodes).levels
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from mermaide_pl import load_pretrained
 from mermaide_pl.agents import UCB
 from mermaide_pl.config.serialization import describe
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation
@@ -230,7 +231,7 @@ def test_pretrained_principals_play_and_have_a_card(name):
     assert not module.training
     tasks = Population([AgentFamily(UCB)]).sample(range(4), split="val")
     player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 1))
-    played = rollout(tasks, player, module.game, stream="query", num_episodes=1)
+    played = rollout(tasks, player, module.game, stream=Stream.SCORE, num_episodes=1)
     assert played.alignment.mean() > 0.4  # an agent left alone pulls the target in 5% of steps
     card = (PRETRAINED / f"{name}.md").read_text()
     assert card.startswith(f"# {name}\n")

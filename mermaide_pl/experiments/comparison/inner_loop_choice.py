@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.paired_evaluation import adapted_player
 from mermaide_pl.evaluation.records import Row
@@ -45,7 +46,7 @@ def choose_inner_loop(
                 module.objective = replace(module.objective, inner_policy_weight=policy_weight)
             candidates.append((module.inner_loop, module.objective))
             player = adapted_player(module, 1)(agents)
-            played = rollout(agents, player, module.game, stream="query", num_episodes=2)
+            played = rollout(agents, player, module.game, stream=Stream.SCORE, num_episodes=2)
             row = {"inner_lr": rate, "inner_policy_weight": module.objective.inner_policy_weight}
             rows.append({**row, "val_return": played.returns.mean().item()})
     best = max(range(len(rows)), key=lambda number: rows[number]["val_return"])

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.game import Game
@@ -128,7 +129,7 @@ def pulls(base_rewards: Sequence[float], player: Player, num_agents: int, seed: 
         )
         numbers = range(row * num_agents, (row + 1) * num_agents)
         tasks = population.sample(numbers, split="test", seed=seed)
-        arms.append(rollout(tasks, player, GAME, stream="query", num_episodes=1).arms[:, 0])
+        arms.append(rollout(tasks, player, GAME, stream=Stream.SCORE, num_episodes=1).arms[:, 0])
     return torch.stack(arms)
 
 

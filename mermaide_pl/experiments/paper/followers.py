@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mermaide_pl.agents import BestResponse, NoiseFreeReward
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_payoff
@@ -33,4 +34,4 @@ def mean_equilibrium(tasks: TaskBatch, game: Game) -> float:
 def play_adapted(module: MermaideModule, tasks: TaskBatch, shots: int) -> Trajectory:
     """One episode with each task after adapting to it on `shots` others, axes [M, 1, T]."""
     player = GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))
-    return rollout(tasks, player, module.game, stream="query", num_episodes=1)
+    return rollout(tasks, player, module.game, stream=Stream.SCORE, num_episodes=1)

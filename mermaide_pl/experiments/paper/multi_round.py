@@ -27,6 +27,7 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn.utils import vector_to_parameters
 
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.methods import MERMAIDE, REINFORCE, label_of
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
@@ -251,7 +252,7 @@ def landscape(
 def _expected_payoff(module: MermaideModule, tasks: TaskBatch) -> float:
     """Mean return after one episode of adaptation, of sampled levels."""
     player = LearnedPlayer(module.principal, module.adapted_weights(tasks, 1))
-    played = rollout(tasks, player, GAME, stream="query", num_episodes=1)
+    played = rollout(tasks, player, GAME, stream=Stream.SCORE, num_episodes=1)
     return played.returns.double().mean().item()
 
 

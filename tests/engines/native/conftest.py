@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mermaide_pl.native.build import library
+from mermaide_pl.engines.native.build import library
 
 
 @pytest.fixture(scope="session")

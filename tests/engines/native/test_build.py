@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from mermaide_pl import MermaideModule
-from mermaide_pl.native import build, trial
-from mermaide_pl.native.build import check_kernel, library, uses_native
+from mermaide_pl.engines.native import build, trial
+from mermaide_pl.engines.native.build import check_kernel, library, uses_native
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_a_cache_that_does_not_do_is_done_without(
 @pytest.mark.slow  # starts Python with the whole package
 def test_a_builder_that_is_killed_holds_nobody_up(fresh, compiler, tmp_path):
     compiler("exec sleep 60")
-    code = "from mermaide_pl.native import build; build.library()"
+    code = "from mermaide_pl.engines.native import build; build.library()"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         while not (tmp_path / "runs").exists():
             time.sleep(0.05)

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mermaide_pl.native import library_cache
-from mermaide_pl.native.library_cache import LibraryCache
+from mermaide_pl.engines.native import library_cache
+from mermaide_pl.engines.native.library_cache import LibraryCache
 
 NAME = "kernel-1.so"
 SOMEBODY = 65534

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from mermaide_pl.engines import AUTO, TorchEngine
+from mermaide_pl.engines.native.threads import LARGE, kernel_threads, one_thread_for_torch
 from mermaide_pl.game import Game
-from mermaide_pl.native.threads import LARGE, kernel_threads, one_thread_for_torch
 from mermaide_pl.principals import Architecture, Principal
 
 
@@ -39,7 +40,7 @@ def test_an_error_gives_them_back():
     assert threads() == (3, 3)
 
 
-@pytest.mark.parametrize(("kernel", "during"), [("native", (1, 3)), ("torch", (3, 3))])
-def test_a_principal_in_pytorch_keeps_them(kernel, during):
-    with Principal(Architecture(6, 5), Game(), kernel).threads(1600):
+@pytest.mark.parametrize(("engine", "during"), [(AUTO, (1, 3)), (TorchEngine(), (3, 3))])
+def test_pytorch_keeps_them_where_it_computes(engine, during):
+    with engine.threads(Principal(Architecture(6, 5), Game()), 1600):
         assert threads() == during

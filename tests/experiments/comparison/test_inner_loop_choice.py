@@ -7,6 +7,7 @@ import torch
 
 from mermaide_pl import AgentFamily, Game, MermaideModule, Population
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.paired_evaluation import adapted_player
 from mermaide_pl.experiments.comparison import inner_loop_choice
@@ -38,7 +39,7 @@ def test_the_return_of_a_candidate_is_that_after_its_step():
         other.inner_loop = GradientAdaptation(0.5, learn_inner_lr=False).build(weights)
         other.objective = replace(other.objective, inner_policy_weight=share)
         player = adapted_player(other, 1)(AGENTS)
-        played = rollout(AGENTS, player, GAME, stream="query", num_episodes=2)
+        played = rollout(AGENTS, player, GAME, stream=Stream.SCORE, num_episodes=2)
         assert row["val_return"] == pytest.approx(played.returns.mean().item())
     assert tried[1]["val_return"] != tried[2]["val_return"]
 

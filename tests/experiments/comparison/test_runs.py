@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.paired_evaluation import adapted_player
 from mermaide_pl.evaluation.records import read_rows
@@ -66,7 +67,9 @@ def mean_return(module: MermaideModule, agents: TaskBatch) -> float:
     """At 1 shot, over two episodes with each agent."""
     player = adapted_player(module, 1)(agents)
     return (
-        rollout(agents, player, module.game, stream="query", num_episodes=2).returns.mean().item()
+        rollout(agents, player, module.game, stream=Stream.SCORE, num_episodes=2)
+        .returns.mean()
+        .item()
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB, Family, GaussianReward
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments.paper import EXPERIMENTS, fixed_schedules
@@ -66,7 +67,7 @@ def test_pulls_are_those_of_agents_built_by_hand():
         torch.full((NUM_AGENTS,), 6),
         GaussianReward(0.1),
     )
-    played = rollout(tasks, player, GAME, stream="query", num_episodes=1)
+    played = rollout(tasks, player, GAME, stream=Stream.SCORE, num_episodes=1)
     arms = pulls(FIG5_REWARDS, player, NUM_AGENTS, 3)
     assert arms.shape == (30, NUM_AGENTS, 200)
     assert torch.equal(arms[row], played.arms[:, 0])

@@ -5,10 +5,13 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from mermaide_pl.agents import UCB
+from mermaide_pl.engines import Stream
+from mermaide_pl.engines.native.autograd import Recorded, forward
+from mermaide_pl.engines.native.build import library
+from mermaide_pl.engines.native.coverage import network_shape
+from mermaide_pl.engines.native.engine import features_of
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
-from mermaide_pl.native.build import library
-from mermaide_pl.native.thinking import Recorded, think
 from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import (
@@ -46,7 +49,7 @@ class Twin:
         if critic is not None:
             architecture = replace(architecture, critic=critic)
         self.principal = Principal(architecture, self.game).double()
-        self.shape = self.principal.network_shape
+        self.shape = network_shape(self.principal)
         self.names = [name for name in self.shape.names() if name]
         assert set(self.names) == set(self.principal.weights())
         num_global, num_per_arm = self.principal.history.sizes(self.game)
@@ -65,7 +68,7 @@ class Twin:
 
     def native(self, *weights):
         recorded = Recorded(self.features, self.levels, self.arms)
-        outputs = think(self.shape, dict(zip(self.names, weights, strict=True)), recorded)
+        outputs = forward(self.shape, dict(zip(self.names, weights, strict=True)), recorded)
         return tuple(output for output in outputs if output is not None)
 
     def reference(self, *weights):
@@ -217,10 +220,13 @@ def test_features_are_those_of_the_history(history, observation):
     principal = Principal(Architecture(6, 5, history), game).double()
     tasks = Population([AgentFamily(UCB)], num_arms=A).sample(range(M), split="val")
     player = LearnedPlayer(principal, principal.weights())
-    played = rollout(tasks.to("cpu", torch.float64), player, game, stream="s", num_episodes=B)
+    played = rollout(
+        tasks.to("cpu", torch.float64), player, game, stream=Stream.SCORE, num_episodes=B
+    )
     seen = played.observed_arms, played.levels, played.observed_agent_rewards
     expected = history.features(Past.of_sequence(*seen, game), game)
-    torch.testing.assert_close(principal.encode(played), expected, rtol=0.0, atol=1e-12)
+    actual = features_of(principal, network_shape(principal), played)
+    torch.testing.assert_close(actual, expected, rtol=0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("changed", ["dtype", "tasks", "size", "levels", "arms", "range", "steps"])
@@ -264,7 +270,8 @@ def test_features_of_part_of_an_episode_are_those_of_the_history():
     principal = Principal(Architecture(6, 5), game)
     tasks = Population([AgentFamily(UCB)], num_arms=A).sample(range(M), split="val")
     player = LearnedPlayer(principal, principal.weights())
-    played = rollout(tasks, player, Game(A, 30), stream="s", num_episodes=B)
+    played = rollout(tasks, player, Game(A, 30), stream=Stream.SCORE, num_episodes=B)
     seen = played.observed_arms, played.levels, played.observed_agent_rewards
     expected = Tallies().features(Past.of_sequence(*seen, game), game)
-    torch.testing.assert_close(principal.encode(played), expected)
+    actual = features_of(principal, network_shape(principal), played)
+    torch.testing.assert_close(actual, expected)

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from mermaide_pl.native.build import library
-from mermaide_pl.native.threads import kernel_threads
+from mermaide_pl.engines.native.build import library
+from mermaide_pl.engines.native.threads import kernel_threads
 
 _NAMES: dict[str, list[str | None]] = {
     "none": [None, None, None],

@@ -16,19 +16,15 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from mermaide_pl.config.validation import one_line
-from mermaide_pl.native import trial
-from mermaide_pl.native.library_cache import LibraryCache
+from mermaide_pl.engines.native import trial
+from mermaide_pl.engines.native.library_cache import LibraryCache
 
-Kernel: TypeAlias = Literal["auto", "torch", "native"]
-"""Which code runs the hot loops: ``native`` C++, ``torch``, or ``auto``, native where it can be."""
-
-_SOURCE = Path(__file__).with_name("kernel.cpp")
+_SOURCE = Path(__file__).parent / "csrc" / "kernel.cpp"
 _LOGGER = logging.getLogger(__name__)
 _LONGEST = 600.0  # s, for a command: none holds us up for ever
 
@@ -86,25 +82,6 @@ def _name_and_flags() -> tuple[str, list[str]]:
         path.read_bytes() for path in (_SOURCE, *sorted(_SOURCE.parent.glob("*.h")))
     )
     return f"kernel-{hashlib.sha256(key).hexdigest()[:16]}.so", flags
-
-
-def check_kernel(kernel: Kernel) -> None:
-    """Refuse an unknown choice, and ``native`` where there is no kernel.
-
-    Raises:
-        ValueError: one line that says why.
-    """
-    if kernel not in get_args(Kernel):
-        raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
-    if kernel == "native" and isinstance(library(), str):
-        reason = library()
-        raise ValueError(f"kernel: native is not available here ({reason}), allowed: auto, torch")
-
-
-def uses_native(kernel: Kernel, like: Tensor) -> bool:
-    """Whether the kernel computes on tensors like this one; builds it if need be."""
-    computable = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    return kernel != "torch" and computable and not isinstance(library(), str)
 
 
 def _build(flags: list[str]) -> bytes:

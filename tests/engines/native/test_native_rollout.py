@@ -20,7 +20,8 @@ from mermaide_pl.agents import (
     RescorlaWagner,
     Softmax,
 )
-from mermaide_pl.engines.native_rollout import fuses
+from mermaide_pl.engines import AUTO, Stream, TorchEngine
+from mermaide_pl.engines.native.coverage import covers_rollout
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory
@@ -102,10 +103,9 @@ def principal_for(architecture, game, dtype=torch.float64) -> Principal:
 
 
 def both_ways(tasks, player, game, num_episodes=3, **options) -> tuple[Trajectory, Trajectory]:
-    assert fuses(tasks, player, game)
-    fused = rollout(tasks, player, game, stream="s", num_episodes=num_episodes, **options)
-    assert not fuses(tasks, player, game, "torch")
-    options |= {"stream": "s", "num_episodes": num_episodes, "kernel": "torch"}
+    assert covers_rollout(tasks, player, game)
+    fused = rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=num_episodes, **options)
+    options |= {"stream": Stream.SCORE, "num_episodes": num_episodes, "engine": TorchEngine()}
     return fused, rollout(tasks, player, game, **options)
 
 
@@ -128,15 +128,22 @@ def test_learned_principals_play_the_same_episodes(architecture, observation, re
 
 
 @pytest.mark.parametrize("player_class", [LearnedPlayer, GreedyPlayer])
-@pytest.mark.parametrize("same_luck", [False, True])
-def test_every_task_plays_with_its_own_weights(player_class, same_luck):
+@pytest.mark.parametrize("common_random_numbers", [False, True])
+def test_every_task_plays_with_its_own_weights(player_class, common_random_numbers):
     game, tasks = game_with(), sample()
     principal = principal_for(Architecture(6, 5), game)
     weights = {
         name: weight + 0.3 * torch.randn(M, *weight.shape, dtype=weight.dtype)
         for name, weight in principal.weights().items()
     }
-    assert_same(*both_ways(tasks, player_class(principal, weights), game, same_luck=same_luck))
+    assert_same(
+        *both_ways(
+            tasks,
+            player_class(principal, weights),
+            game,
+            common_random_numbers=common_random_numbers,
+        )
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.rule.__name__)
@@ -192,14 +199,14 @@ def test_what_the_kernel_does_not_know_is_played_by_pytorch():
     game, tasks = game_with(), sample(num_tasks=2)
     principal = principal_for(Architecture(6, 5), game)
     player = LearnedPlayer(principal, principal.weights())
-    assert fuses(tasks, player, game)
-    assert not fuses(sample([AgentFamily(BetaThompson)], num_tasks=2), player, game)
-    assert not fuses(sample([AgentFamily(Cautious)], num_tasks=2), player, game)
-    assert not fuses(tasks, Stubborn(principal, principal.weights()), game)
-    assert not fuses(sample(dtype=torch.float32, num_tasks=2), player, game)
-    assert not fuses(tasks, Late(), game)
+    assert covers_rollout(tasks, player, game)
+    assert not covers_rollout(sample([AgentFamily(BetaThompson)], num_tasks=2), player, game)
+    assert not covers_rollout(sample([AgentFamily(Cautious)], num_tasks=2), player, game)
+    assert not covers_rollout(tasks, Stubborn(principal, principal.weights()), game)
+    assert not covers_rollout(sample(dtype=torch.float32, num_tasks=2), player, game)
+    assert not covers_rollout(tasks, Late(), game)
     other = Principality(Architecture(6, 5), game).double()
-    assert not fuses(tasks, LearnedPlayer(other, other.weights()), game)
+    assert not covers_rollout(tasks, LearnedPlayer(other, other.weights()), game)
 
 
 @pytest.mark.parametrize(
@@ -214,29 +221,21 @@ def test_a_principal_plays_another_game_as_pytorch_has_it(game):
     """It encodes the past by its own game."""
     principal, tasks = principal_for(Architecture(6, 5), game_with()), sample()
     player = LearnedPlayer(principal, principal.weights())
-    assert not fuses(tasks, player, game)
-    played = rollout(tasks, player, game, stream="s", num_episodes=2)
-    again = rollout(tasks, player, game, stream="s", num_episodes=2, kernel="torch")
+    assert not covers_rollout(tasks, player, game)
+    played = rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=2)
+    again = rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=2, engine=TorchEngine())
     assert torch.equal(played.levels, again.levels)
 
 
-def test_a_principal_may_insist_on_pytorch():
-    game, tasks = game_with(), sample(num_tasks=2)
-    principal = principal_for(Architecture(6, 5), game)
-    principal.kernel = "torch"
-    assert not fuses(tasks, LearnedPlayer(principal, principal.weights()), game)
-
-
-@pytest.mark.parametrize("kernel", ["native", "torch"])
+@pytest.mark.parametrize("engine", [AUTO, TorchEngine()], ids=["native", "torch"])
 @pytest.mark.parametrize("observation", [OBSERVATIONS[0], OBSERVATIONS[2]], ids=["partial", "full"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=["default", "last step", "blind"])
 @pytest.mark.parametrize("unit", [2.0**-7, 4.0, 100.0])
-def test_the_same_game_in_other_units_is_played_alike(kernel, observation, architecture, unit):
+def test_the_same_game_in_other_units_is_played_alike(engine, observation, architecture, unit):
     """Rewards and bonuses times a unit, costs divided by it: the same arms, levels and returns."""
     game = Game(A, T, (0.0, 0.25, 0.5), cost=0.6, observation=observation)
     told = Game(A, T, (0.0, 0.25 * unit, 0.5 * unit), cost=0.6 / unit, observation=observation)
     principal, other = (principal_for(architecture, each) for each in (game, told))
-    principal.kernel = other.kernel = kernel
     weights = principal.weights()
     plain = sample([AgentFamily(UCB, {"beta": 0.4}), AgentFamily(BestResponse)])
     scaled = sample(
@@ -245,14 +244,22 @@ def test_the_same_game_in_other_units_is_played_alike(kernel, observation, archi
     )
     scaled.base_rewards = plain.base_rewards * unit
     played, again = (
-        rollout(tasks, LearnedPlayer(owner, weights), each, stream="s", num_episodes=2)
+        rollout(
+            tasks,
+            LearnedPlayer(owner, weights),
+            each,
+            stream=Stream.SCORE,
+            num_episodes=2,
+            engine=engine,
+        )
         for tasks, owner, each in ((plain, principal, game), (scaled, other, told))
     )
     assert len(set(played.levels.flatten().tolist())) > 1
     assert torch.equal(again.arms, played.arms)
     assert torch.equal(again.levels, played.levels)
     torch.testing.assert_close(again.rewards, played.rewards, rtol=1e-12, atol=1e-12)
-    outputs, others = principal(weights, played), other(weights, again)
+    outputs = engine.forward(principal, weights, played)
+    others = engine.forward(other, weights, again)
     exact = unit != 100.0  # powers of two do not round
     tolerance = 0.0 if exact else 1e-11
     torch.testing.assert_close(others.level_logits, outputs.level_logits, rtol=0.0, atol=tolerance)
@@ -264,12 +271,13 @@ def test_a_principal_of_an_earlier_version_measures_in_its_own_units():
     for history in (Tallies(1.0), LastStep(1.0)):
         one, other = (principal_for(Architecture(6, 5, history), each) for each in (game, told))
         played = rollout(
-            sample(), LearnedPlayer(one, one.weights()), game, stream="s", num_episodes=1
+            sample(), LearnedPlayer(one, one.weights()), game, stream=Stream.SCORE, num_episodes=1
         )
         assert torch.equal(one.encode(played)[..., :3], other.encode(played)[..., :3])
         measured = principal_for(Architecture(6, 5, type(history)()), told)
         assert not torch.allclose(measured.encode(played), other.encode(played))
         for principal in (one, other, measured):  # both engines agree
-            native = principal.encode(played)
-            principal.kernel = "torch"
-            torch.testing.assert_close(native, principal.encode(played), rtol=0.0, atol=1e-12)
+            weights = principal.weights()
+            native = AUTO.forward(principal, weights, played).level_logits
+            expected = principal(weights, played).level_logits
+            torch.testing.assert_close(native, expected, rtol=0.0, atol=1e-12)

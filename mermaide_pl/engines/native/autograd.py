@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mermaide_pl.native.interface import (
+from mermaide_pl.engines.native.structs import (
     OUTPUTS,
     FeatureCall,
     HistoryCall,
@@ -30,7 +30,7 @@ from mermaide_pl.native.interface import (
 
 @dataclass(frozen=True)
 class Recorded:
-    """Episodes to think about again."""
+    """Recorded episodes, as the library reads them."""
 
     features: Tensor  # [M, B, T, F] float
     levels: Tensor  # [M, B, T] int64, levels played
@@ -54,10 +54,10 @@ class Recorded:
         )
 
 
-def think(
+def forward(
     shape: NetworkShape, weights: Mapping[str, Tensor], recorded: Recorded
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor | None, Tensor]:
-    """What the principal thinks before each step of recorded episodes.
+    """The principal's forward pass on recorded episodes.
 
     Args:
         shape: sizes of the principal.
@@ -72,7 +72,7 @@ def think(
     """
     recorded.check(shape)
     given = weights_of(shape, weights, len(recorded.levels))
-    return _Think.apply(shape, recorded, *given)  # type: ignore[no-untyped-call]
+    return _Forward.apply(shape, recorded, *given)  # type: ignore[no-untyped-call]
 
 
 def check_record(shape: NetworkShape, levels: Tensor, arms: Tensor) -> None:
@@ -134,7 +134,7 @@ def encode(
 def _outputs(
     shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool] = (True,) * 6
 ) -> list[Tensor | None]:
-    """Room for the outputs of `think`."""
+    """Room for the outputs of `forward`."""
     levels, arms = shape.num_levels, shape.num_arms
     forecasts = shape.forecast != "none"
     there = (True, shape.has_critic, forecasts, True, forecasts, True)
@@ -184,7 +184,7 @@ def _both(one: Sequence[bool], other: Sequence[bool]) -> list[bool]:
     return [a and b for a, b in zip(one, other, strict=True)]
 
 
-class _Think(torch.autograd.Function):
+class _Forward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, shape: NetworkShape, recorded: Recorded, *weights: Tensor | None) -> Any:
         keep: list[Tensor] = []
@@ -203,10 +203,10 @@ class _Think(torch.autograd.Function):
         # None, not zero, where nothing depends on a weight: an optimizer tells them apart
         wanted = _both(ctx.needs_input_grad[2:], ctx.shape.reached(cotangents))
         given = ctx.shape, ctx.recorded, wanted, *cotangents, *ctx.saved_tensors
-        return None, None, *_ThinkBackward.apply(*given)  # type: ignore[no-untyped-call]
+        return None, None, *_ForwardBackward.apply(*given)  # type: ignore[no-untyped-call]
 
 
-class _ThinkBackward(torch.autograd.Function):
+class _ForwardBackward(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool], *rest: Any

@@ -1,0 +1,80 @@
+"""What computes rollouts and the principal's forward pass: the interface, and the reference."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+
+from mermaide_pl.engines.cuda_graphs import CudaGraphCache
+from mermaide_pl.engines.noise import Noise
+from mermaide_pl.engines.torch_rollout import RolloutInputs, play
+from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.populations import TaskBatch
+from mermaide_pl.principals import LearnedPlayer, Player, Principal, PrincipalOutput, Weights
+
+
+class Engine(ABC):
+    """Computes; all engines give the same numbers, to rounding."""
+
+    @abstractmethod
+    def play(self, tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajectory:
+        """Play episodes of one principal with every task, without autograd.
+
+        Args:
+            tasks: M tasks.
+            player: the principal.
+            game: the rules.
+            noise: all random numbers.
+
+        Returns:
+            What happened, axes [M, B, T].
+        """
+
+    @abstractmethod
+    def forward(
+        self, principal: Principal, weights: Weights, trajectory: Trajectory
+    ) -> PrincipalOutput:
+        """The principal's forward pass on recorded episodes, twice differentiable in the weights.
+
+        Args:
+            principal: the module.
+            weights: meta weights, or fast weights of the M tasks.
+            trajectory: M tasks, B episodes, T steps.
+
+        Returns:
+            Outputs of every step, axes [M, B, T].
+        """
+
+    def threads(self, principal: Principal, num_rows: int) -> AbstractContextManager[None]:
+        """How to share the cores while learning from `num_rows` steps of episodes."""
+        return nullcontext()
+
+    @abstractmethod
+    def describe(self, principal: Principal) -> str:
+        """What computes this principal's forward pass, for a log line."""
+
+
+class TorchEngine(Engine):
+    """PyTorch: the reference, on any device, in any precision, with any principal and agent."""
+
+    def __init__(self) -> None:
+        self._graphs = CudaGraphCache()
+
+    def play(self, tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajectory:
+        """See the base class. On a GPU it replays CUDA graphs where it can."""
+        if tasks.base_rewards.is_cuda and CudaGraphCache.suits(tasks, player, game):
+            assert isinstance(player, LearnedPlayer)
+            return self._graphs.play(tasks, player, game, noise)
+        return play(RolloutInputs(tasks, player, game, noise))
+
+    def forward(
+        self, principal: Principal, weights: Weights, trajectory: Trajectory
+    ) -> PrincipalOutput:
+        """See the base class."""
+        output: PrincipalOutput = principal(weights, trajectory)
+        return output
+
+    def describe(self, principal: Principal) -> str:
+        """See the base class."""
+        return f"torch, on {principal.device.type}"

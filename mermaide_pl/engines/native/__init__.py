@@ -1,0 +1,1 @@
+"""The engine in C++, compiled at first use."""

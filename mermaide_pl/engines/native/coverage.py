@@ -1,0 +1,104 @@
+"""What the native library covers: tables of exact types, for a subclass may compute otherwise."""
+
+from __future__ import annotations
+
+import torch
+
+from mermaide_pl.agents import (
+    EXP3,
+    UCB,
+    BernoulliReward,
+    BestResponse,
+    DiscountedUCB,
+    EpsilonGreedy,
+    GaussianReward,
+    GaussianThompson,
+    LearningRule,
+    NoiseFreeReward,
+    NoisyUCB,
+    RescorlaWagner,
+    RewardModel,
+    Softmax,
+)
+from mermaide_pl.engines.native.structs import Forecast, NetworkShape
+from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
+from mermaide_pl.populations import TaskBatch
+from mermaide_pl.principals import (
+    GreedyPlayer,
+    History,
+    LastStep,
+    LearnedPlayer,
+    LinearForecast,
+    NoWorldModel,
+    Oracle,
+    Player,
+    Principal,
+    Schedule,
+    SharedForecast,
+    Tallies,
+    WorldModel,
+)
+
+# Order and names as in game.h.
+RULES: dict[type[LearningRule], tuple[str, ...]] = {
+    UCB: ("beta",),
+    EpsilonGreedy: ("epsilon", "decay"),
+    GaussianThompson: ("prior_mean", "prior_scale", "noise_scale"),
+    Softmax: ("temperature",),
+    EXP3: ("gamma", "reward_low", "reward_high"),
+    BestResponse: (),
+    DiscountedUCB: ("beta", "discount"),
+    RescorlaWagner: ("learning_rate", "temperature", "perseveration", "initial_value"),
+    NoisyUCB: ("beta", "lapse_rate", "temperature", "prior_pulls"),
+}
+"""Learning rules, with their hyper-parameters in the library's order."""
+REWARDS: tuple[type[RewardModel], ...] = (GaussianReward, BernoulliReward, NoiseFreeReward)
+OBSERVATIONS: tuple[type[Observation], ...] = (PartialInformation, FullInformation)
+HISTORIES: dict[type[History], int] = {LastStep: 0, Tallies: 1}
+FORECASTS: dict[type[WorldModel], Forecast] = {
+    NoWorldModel: "none",
+    LinearForecast: "linear",
+    SharedForecast: "shared",
+}
+
+
+def network_shape(principal: Principal) -> NetworkShape | None:
+    """The principal's network, as the library wants it; None if the library does not know it."""
+    architecture, game = principal.architecture, principal.game
+    history, world_model = architecture.history, architecture.world_model
+    known = type(history) in HISTORIES and type(world_model) in FORECASTS
+    if type(principal) is not Principal or not known:
+        return None
+    return NetworkShape(
+        game.num_arms,
+        game.num_levels,
+        architecture.hidden_size,
+        architecture.policy_size,
+        *history.sizes(game),
+        world_model.size if isinstance(world_model, SharedForecast) else 0,
+        FORECASTS[type(world_model)],
+        architecture.critic.exists,
+    )
+
+
+def covers_rollout(tasks: TaskBatch, player: Player, game: Game) -> bool:
+    """Whether the library knows every part of a rollout."""
+    return (
+        type(tasks.reward_model) in REWARDS
+        and type(game.observation) in OBSERVATIONS
+        and all(type(family.rule) in RULES for family in tasks.families)
+        and _covers_player(player, game, tasks.base_rewards.dtype)
+    )
+
+
+def _covers_player(player: Player, game: Game, dtype: torch.dtype) -> bool:
+    if isinstance(player, LearnedPlayer):
+        return (
+            type(player) in (LearnedPlayer, GreedyPlayer)
+            and network_shape(player.principal) is not None
+            and player.principal.game == game
+            and all(weight.dtype == dtype for weight in player.weights.values())
+        )
+    if isinstance(player, Schedule):
+        return type(player).act is Schedule.act
+    return type(player) is Oracle

@@ -1,1 +1,0 @@
-"""The native path: the hot loops in C++, built on first use."""
