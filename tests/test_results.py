@@ -72,7 +72,7 @@ def test_learners_of_other_libraries_have_the_recorded_returns(name):
         assert f"| `{population}` | {' | '.join(cells)} |" in readme
 
 
-@pytest.mark.parametrize("method", ["mermaide", "rl2"])
+@pytest.mark.parametrize("method", ["mermaide_memory", "rl2"])
 def test_more_support_episodes_give_what_is_recorded(method):
     runs = [
         json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"shots/{method}-seed*.json"))
@@ -91,7 +91,7 @@ def test_more_support_episodes_give_what_is_recorded(method):
         intervals = [student_mean(values) for key, values in returns.items() if key[0] == shots]
         cells = [f"{mean:.3f} ± {(high - low) / 2:.3f}" for mean, low, high in intervals]
         assert len(cells) == 8
-        assert f"| {method}, {shots} | {' | '.join(cells)} |" in readme
+        assert f"| {label_of(method)}, {shots} | {' | '.join(cells)} |" in readme
 
 
 def test_chains_of_support_episodes_have_the_recorded_returns():
@@ -100,8 +100,8 @@ def test_chains_of_support_episodes_have_the_recorded_returns():
         key = row["method"], row["shots"], row["chain_length"]
         returns.setdefault(key, []).append(row["val_return"])
     readme = (RESULTS / "README.md").read_text().splitlines()
-    for method in ("mermaide", "rl2"):
+    for method in ("mermaide_memory", "rl2"):
         for name, lengths in (("each alone", [1] * 6), ("one chain", [1, 2, 4, 8, 16, 40])):
             keys = [(method, *pair) for pair in zip((1, 2, 4, 8, 16, 40), lengths, strict=True)]
             cells = [f"{sum(returns[key]) / len(returns[key]):.3f}" for key in keys]
-            assert f"| {method}, {name} | {' | '.join(cells)} |" in readme
+            assert f"| {label_of(method)}, {name} | {' | '.join(cells)} |" in readme

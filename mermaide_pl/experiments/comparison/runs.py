@@ -171,8 +171,11 @@ class _Runs:
     def _kept_settings(self) -> dict[str, Any]:
         path = self._out / _SETTINGS
         try:
-            found = json.loads(path.read_bytes()) if path.is_file() else {}
-            return upgraded(dict(found))
+            found = upgraded(dict(json.loads(path.read_bytes()) if path.is_file() else {}))
+            for name in found.keys() & self._shared.keys():
+                if name.startswith("method ") and "init_args" in found[name]:  # once a `Method`
+                    found[name] = self._shared[name] | found[name]["init_args"]
+            return found
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}") from None
 
@@ -195,17 +198,9 @@ class _Runs:
         write_rows(run.folder / SCORES, [columns | row for row in rows])
 
     def _set_up(self, run: _Run) -> tuple[MermaideModule, TaskDataModule]:
-        given, method = self._given, self._given.methods[run.method]
+        given = self._given
         pl.seed_everything(run.seed, verbose=False)
-        module = MermaideModule(
-            given.game_of(run.condition),
-            method.architecture,
-            method.adaptation,
-            method.objective,
-            num_query_episodes=method.num_query_episodes,
-            num_zero_shot_episodes=method.num_zero_shot_episodes,
-            meta_lr=method.meta_lr,
-        )
+        module = given.methods[run.method](given.game_of(run.condition))
         per_step = given.meta_batch_size * module.num_episodes * given.game.num_steps
         data = TaskDataModule(
             self._train[run.condition.trained_on],

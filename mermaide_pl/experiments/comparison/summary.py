@@ -11,6 +11,7 @@ from rich.box import MARKDOWN, SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from mermaide_pl.evaluation.methods import label_of
 from mermaide_pl.evaluation.records import Row
 from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES, interval_text
 from mermaide_pl.metrics.normalised_return import LEAST_GAIN
@@ -56,14 +57,14 @@ def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> lis
     for shots in numbers:
         middle, mean = (found[ours, shots, name]["normalised_return_iqm"] for name in (ALL, MEAN))
         lines.append(
-            f"{ours} at {shots} shots: normalised return {mean:.3f} in the mean over populations,"
-            f" {middle:.3f} of all taken together"
+            f"{label_of(ours)} at {shots} shots: normalised return {mean:.3f} in the mean over"
+            f" populations, {middle:.3f} of all taken together"
         )
     for method in dict.fromkeys(row["over"] for row in compared if row["over"] != "oracle"):
         shots = most if (method, most, ALL) in found else 0
         gains = {row["population"]: row["gain_low"] for row in compared if row["over"] == method}
         clauses = {
-            f"above {method}": (returns(ours, most), returns(method, shots)),
+            f"above {label_of(method)}": (returns(ours, most), returns(method, shots)),
             "clearly": (returns(ours, most, "low"), returns(method, shots, "high")),
             "clearly by t": (returns(ours, most, "t_low"), returns(method, shots, "t_high")),
             "run by run": ([gains[name] for name in populations], [0.0] * len(populations)),
@@ -110,7 +111,7 @@ def print_summary(
             picture.add_column(_in_two_lines(population), justify="right", no_wrap=True)
         for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
             cells = [_cell(row) for row in rows if (row["method"], row["shots"]) == (method, shots)]
-            picture.add_row(f"{method}, {shots}", *cells)
+            picture.add_row(f"{label_of(method)}, {shots}", *cells)
         console.print(picture)
         if any(math.isnan(row["normalised_return_iqm"]) for row in rows):
             console.print(f"- a dash: {_UNDEFINED}", soft_wrap=True, highlight=False)
@@ -158,7 +159,7 @@ def summary_page(table: Sequence[Row], improvement: Sequence[Row], ours: str) ->
         title = markdown(_title(*condition))
         lines += ["", f"## {title}: return, mean over populations", ""]
         lines += _markdown(rows, "cost", "return", ours)
-    comparisons, name = by_condition(improvement), markdown(ours)
+    comparisons, name = by_condition(improvement), markdown(label_of(ours))
     for (trained_on, observation, cost), rows in by_condition(table).items():
         runs = min(row["num_runs"] for row in rows)
         title = markdown(_title(trained_on, observation, cost))
@@ -202,7 +203,8 @@ def _markdown(rows: Sequence[Row], across: str, quantity: str, ours: str) -> lis
     with_shots = {row["method"] for row in rows if row["shots"]}
     lines = []
     for method, shots in dict.fromkeys((row["method"], row["shots"]) for row in rows):
-        name = markdown(f"{method}, {shots}" if method in with_shots else method)
+        label = label_of(method)
+        name = markdown(f"{label}, {shots}" if method in with_shots else label)
         name = f"**{name}**" if method == ours else name
         lines.append([name, *(cells.get((method, shots, column), "") for column in columns)])
     headings = [f"cost {name:g}" if across == "cost" else markdown_code(name) for name in columns]
@@ -214,7 +216,7 @@ def _markdown_of_gain(rows: Sequence[Row]) -> list[str]:
     columns = list(dict.fromkeys(row["population"] for row in rows))
     cells = {(row["over"], row["population"]): _interval(row, "gain", "mean") for row in rows}
     lines = [
-        [markdown(method), *(cells[method, column] for column in columns)]
+        [markdown(label_of(method)), *(cells[method, column] for column in columns)]
         for method in dict.fromkeys(row["over"] for row in rows)
     ]
     return _rendered(["over", *map(markdown_code, columns)], lines)
@@ -229,7 +231,7 @@ def _markdown_of_improvement(rows: Sequence[Row]) -> list[str]:
         if row["population"] == ALL
     }
     lines = [
-        [markdown(method), *(cells[method, shots] for shots in columns)]
+        [markdown(label_of(method)), *(cells[method, shots] for shots in columns)]
         for method in dict.fromkeys(method for method, _ in cells)
     ]
     return _rendered(["over", *(f"at {shots} shots" for shots in columns)], lines)

@@ -16,7 +16,7 @@ from mermaide_pl.evaluation.paired_evaluation import adapted_player
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments.comparison import runs as comparison
 from mermaide_pl.experiments.comparison.runs import compare
-from mermaide_pl.experiments.comparison.settings import Comparison, Method, load_comparison
+from mermaide_pl.experiments.comparison.settings import Comparison, load_comparison
 from mermaide_pl.experiments.comparison.summary import summary_page
 from mermaide_pl.experiments.comparison.table import Scores, read_scores
 from mermaide_pl.meta_learning.adaptation import GradientAdaptation
@@ -66,11 +66,8 @@ def folder(tmp_path_factory) -> Path:
 def mean_return(module: MermaideModule, agents: TaskBatch) -> float:
     """At 1 shot, over two episodes with each agent."""
     player = adapted_player(module, 1)(agents)
-    return (
-        rollout(agents, player, module.game, stream=Stream.SCORE, num_episodes=2)
-        .returns.mean()
-        .item()
-    )
+    played = rollout(agents, player, module.game, stream=Stream.SCORE, num_episodes=2)
+    return played.returns.mean().item()
 
 
 def test_every_run_is_scored_on_every_population(folder):
@@ -215,7 +212,7 @@ def test_what_is_finished_is_not_repeated(folder, monkeypatch, capsys):
     before = (folder / "out" / "table.csv").read_bytes()
     compare("config.yaml", "out", minutes=10.0)
     assert (folder / "out" / "table.csv").read_bytes() == before
-    assert "unseen" in capsys.readouterr().out
+    assert "- ours at 1 shots: normalised return" in capsys.readouterr().out
 
 
 def refused(config: dict, message: str) -> None:
@@ -257,6 +254,21 @@ def test_principals_are_not_mixed_in_even_if_the_settings_are_lost(
         for path in (tmp_path / "out").glob("*/*/*/scores.csv"):
             path.unlink()
     refused({**CONFIG, **change}, r"seed0.ours.principal\.ckpt is of another game")
+
+
+def test_settings_that_an_earlier_version_kept_are_understood(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "out" / "settings.json"
+    kept = json.loads(path.read_text())
+    for name in ("num_eval_episodes", "inner_rates_lr"):  # which could not be set
+        del kept["method ours"][name]
+    method = "mermaide_pl.experiments.comparison_settings.Method"
+    kept["method ours"] = {"class_path": method, "init_args": kept["method ours"]}
+    path.write_text(json.dumps(kept))
+    refused({**CONFIG, **OTHER_METHOD}, r"other settings \(method ours\)")
+    compare("config.yaml", "out", minutes=0.0)
+    assert json.loads(path.read_text())["method ours"]["num_eval_episodes"] == 2
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", ""])
@@ -366,6 +378,8 @@ def test_methods_that_the_configuration_does_not_have_are_left_out(folder, caplo
         ({"fine_tuning_rates": [-1.0]}, "fine_tuning_rates must be .*at least 0"),
         ({"fine_tuning_policy_weights": []}, "fine_tuning_policy_weights is empty"),
         ({"methods": {"yardsticks": {}}}, "cannot be named yardsticks"),
+        ({"methods": {"ours": {"meta_lr": 0.0}}}, "meta_lr must be .*above 0"),
+        ({"methods": {"ours": {"meta_rate": 0.1}}}, "meta_rate"),
         ({"colour": "blue"}, "colour"),
     ],
     ids=str,
@@ -388,10 +402,9 @@ def test_a_missing_configuration_is_named(tmp_path):
 def test_every_comparison_shipped_can_be_read(path):
     loaded = load_comparison(path)
     assert isinstance(loaded, Comparison)
-    assert all(isinstance(method, Method) for method in loaded.methods.values())
     for population in (*loaded.train_populations.values(), *loaded.test_populations):
         load_population(population)
     torch.manual_seed(0)
     for condition in loaded.conditions():
         for method in loaded.methods.values():
-            MermaideModule(loaded.game_of(condition), method.architecture, method.adaptation)
+            method(loaded.game_of(condition))
