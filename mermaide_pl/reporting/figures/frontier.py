@@ -80,7 +80,9 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         x = "intervention rate (share of steps)" if axes is panels[-1] else None
         label_axes(axes, x=x, y="alignment (share of steps)")
-    legend_above(figure, panels[0], ncols=3, handlelength=1.5, columnspacing=1.0)
+    legend_above(
+        figure, panels[0], ncols=3, handlelength=1.0, handletextpad=0.5, columnspacing=0.7
+    )  # the names are long
     return figure
 
 
