@@ -1,4 +1,3 @@
-import logging
 import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,12 +9,6 @@ import torch
 from mermaide_pl.runtime.run_folders import occupied
 
 torch.set_num_threads(1)  # small operations run faster so, and rounding does not depend on cores
-
-
-@pytest.fixture(autouse=True)
-def package_logger() -> None:
-    """Undo what a command of an earlier test has set."""
-    logging.getLogger("mermaide_pl").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

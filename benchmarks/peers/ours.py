@@ -11,8 +11,9 @@ from mermaide_pl.engines import EngineName, Stream, choose_engine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation
-from mermaide_pl.meta_learning.meta_step import Objective, adapt, meta_step
+from mermaide_pl.meta_learning import GradientAdaptation, Objective
+from mermaide_pl.meta_learning.adaptation import adapt
+from mermaide_pl.meta_learning.meta_step import meta_step
 from mermaide_pl.objectives import PlainMAML
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
 from mermaide_pl.populations import AgentFamily, Population, TaskBatch

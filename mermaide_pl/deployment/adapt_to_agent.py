@@ -18,8 +18,9 @@ from mermaide_pl.evaluation.loading import check_arms, training_population
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.evaluation.tables import Row
 from mermaide_pl.game import Game
-from mermaide_pl.meta_learning.meta_step import Support, adapt_to_groups
+from mermaide_pl.meta_learning.adaptation import adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
+from mermaide_pl.meta_learning.support import Support
 from mermaide_pl.objectives import LowVarianceCurvature
 from mermaide_pl.populations import Population, Split, TaskBatch, task_seed
 from mermaide_pl.principals import Weights

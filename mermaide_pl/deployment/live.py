@@ -24,7 +24,7 @@ from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.noise import Part, uniforms
 from mermaide_pl.game.trajectory import relabel_target_first
-from mermaide_pl.meta_learning.meta_step import adapt_to_groups
+from mermaide_pl.meta_learning.adaptation import adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.principals import Past, Weights, sample_levels
 from mermaide_pl.runtime.checkpoints import read_checkpoint, write_checkpoint

@@ -11,7 +11,7 @@ import torch
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
-from mermaide_pl.meta_learning.meta_step import Support
+from mermaide_pl.meta_learning.support import Support
 
 
 @dataclass(frozen=True)

@@ -36,19 +36,23 @@ def read_principals(
         ValueError: one line that says what is wrong with which file.
     """
     checkpoints = {name: read_checkpoint(path) for name, path in paths.items()}
-    last = list(paths)[-1]
-    settings = {name: checkpoint[CHECKPOINT_KEY] for name, checkpoint in checkpoints.items()}
-    modules: dict[str, MermaideModule] = {}
-    for name in [last, *list(paths)[:-1]]:
-        other: dict[str, Any] = {"engine": engine}
-        if name != last:
-            other["game"] = modules[last].game
-            check_same_shape({"game": settings[name]["game"]}, {"game": settings[last]["game"]})
-            if difference := prices_differ(settings[name], settings[last]):
-                _LOGGER.warning("%s %s", paths[name], difference)
-        module = MermaideModule.from_checkpoint(checkpoints[name], paths[name], **other)
+
+    def load(name: str, **other: Any) -> MermaideModule:
+        module = MermaideModule.from_checkpoint(
+            checkpoints[name], paths[name], engine=engine, **other
+        )
         # agents are drawn in float32, whatever a principal was trained in
-        modules[name] = module.float().eval()
+        return module.float().eval()
+
+    *earlier, last = paths
+    modules, ours = {last: load(last)}, checkpoints[last][CHECKPOINT_KEY]
+    for name in earlier:
+        load(name)  # refuses what is no checkpoint
+        theirs = checkpoints[name][CHECKPOINT_KEY]
+        check_same_shape({"game": theirs["game"]}, {"game": ours["game"]})
+        if difference := prices_differ(theirs, ours):
+            _LOGGER.warning("%s %s", paths[name], difference)
+        modules[name] = load(name, game=modules[last].game)
     modules = {name: modules[name] for name in paths}
     return modules, training_population(checkpoints[last], paths[last])
 

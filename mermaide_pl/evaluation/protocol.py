@@ -54,6 +54,23 @@ def evaluate(
 ) -> list[Row]:
     """Compare a trained principal with fixed schedules and the oracle on unseen agents.
 
+    Equation:
+        phi_m = `adapt` of theta on K support episodes with agent m; theta if K = 0
+
+        return                G = mean_m G_m,  G_m = mean of R_0 / T over the scored episodes
+        alignment             mean_m mean_t 1[a_t = a*]
+        intervention rate     mean_m mean_t 1[u_t > 0]
+        normalised return     mean_m (G_m - G_m^none) / mean_m (G_m^oracle - G_m^none)
+        paired gain           mean_m (G_m - G_m^best)
+
+    over N agents of the test split, on the same random numbers for all methods. A trained principal
+    plays ``argmax_u pi_phi(u | h_t)``; none is no intervention, and best the fixed schedule, none
+    and always included, with the highest G. Each number has its 95% percentile bootstrap interval
+    over the agents. The symbols are those of `mermaide_pl.meta_learning`.
+
+    Source: evaluation on unseen agents before and after K-shot adaptation is the paper's, by its
+    Algorithm 2; normalised return, paired gain and intervals are this project's.
+
     Schedules are tuned on the training population of the checkpoint, the oracle (a strong
     yardstick, neither a competitor nor an upper bound) on each population itself; both on agents
     that are not scored. A number that is undefined is None, and so is null in the file.

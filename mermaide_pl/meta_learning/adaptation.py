@@ -1,286 +1,157 @@
-"""The inner loop: a few differentiable gradient steps for all tasks at once.
+"""K-shot adaptation: from the meta weights and support episodes to weights for each task.
 
-The fast weights of the M tasks are stacked along a leading axis. The inner loss is the *sum* of the
-tasks' losses, so every task's fast weights receive exactly their own gradient, and one `higher`
-optimizer steps them all; the optimizers allowed here are element-wise, so this is the loop over
-tasks, to rounding. This is the only file that imports `higher`.
+The symbols of the equations are those of `mermaide_pl.meta_learning`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import higher
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mermaide_pl.config.validation import check_count, check_number
-from mermaide_pl.principals import Weights
+from mermaide_pl.engines import AUTO, Engine
+from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.meta_learning.inner_loop import InnerLoop
+from mermaide_pl.meta_learning.losses import Objective, check_reached, outcome_of
+from mermaide_pl.meta_learning.support import Support, carry_state
+from mermaide_pl.principals import Principal, PrincipalOutput, Weights
 
-InnerLoss = Callable[[Weights], Tensor]
-"""Fast weights to the loss of each task, float [M]."""
-
-
-Part: TypeAlias = Literal["initial_state", "recurrence", "world_model", "policy"]
-"""A part of the principal that may adapt."""
-
-
-class Adaptation(ABC):
-    """Slot for how a principal adapts to one agent."""
-
-    @abstractmethod
-    def build(self, weights: Weights) -> InnerLoop:
-        """The inner loop for these meta weights."""
+MAX_IMPORTANCE_WEIGHT = 10.0
+"""Cap on the importance weight of a step; beyond it one step would outweigh an episode."""
 
 
-class InnerLoop(nn.Module, ABC):
-    """Turns meta weights and a loss on support episodes into weights for each task."""
+def adapt(
+    principal: Principal,
+    inner_loop: InnerLoop,
+    objective: Objective,
+    support: Trajectory,
+    engine: Engine = AUTO,
+) -> tuple[dict[str, Tensor], PrincipalOutput]:
+    """Adapt the principal to each task from its support episodes.
 
-    num_shots: int
-    """K, support episodes per task."""
+    Equation:
+        phi^0 = theta,  phi^{i+1} = phi^i - alpha grad L_in(phi^i),  phi_m = phi^n
 
-    adapted: tuple[Part, ...] = ()
-    """Parts that take gradient steps."""
+    for each task by itself, in the parts that adapt; ``i`` counts the n inner steps, here of SGD.
+    In all of them ``mu`` is ``pi_theta``, and ``A_t`` is estimated before the first, from the
+    rewards as observed, ``1[o_t = a*] - c b(u_t)``, and as if every agent might see the bonus.
+    The outer gradient passes through the steps to ``theta`` and ``alpha``; through ``grad L_in``
+    too, unless adaptation is of first order.
 
-    carries_state: bool = False
-    """Whether episodes begin in the recurrent state in which the support episodes ended."""
+    Pseudocode:
+        support <- K episodes of each task, played by pi_theta    `play_support`
+        phi <- theta
+        n times, on all M tasks at once:                          `GradientInnerLoop`
+            output <- forward pass of phi on support              `Engine.forward`
+            loss <- L_in(phi)                                     `Objective.inner_loss`
+            phi <- phi - alpha grad loss                          `higher`
+        initial state of phi <- last state of theta's forward pass, if it is carried
 
-    @property
-    def chain_length(self) -> int:
-        """Support episodes of which each begins in the recurrent state where the one before ended.
-
-        As many as in training. Of more episodes there are several chains, each from the initial
-        state, and the mean of the states at their ends is carried: on validation agents a chain
-        longer than those of training does worse. Where no state is carried, episodes stand alone.
-        """
-        return self.num_shots if self.carries_state else 1
-
-    @abstractmethod
-    def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
-        """Adapt.
-
-        Args:
-            weights: meta weights.
-            loss: loss of each task on its support episodes.
-            num_tasks: M.
-
-        Returns:
-            Weights: those that adapt [M, ...], part of the graph if gradients are enabled, and the
-            others as they were.
-        """
-
-
-@dataclass(frozen=True)
-class NoAdaptation(Adaptation):
-    """Ablation: plain training on many agents; the weights never change at test."""
-
-    def build(self, weights: Weights) -> InnerLoop:
-        """A loop of no steps."""
-        return _NoInnerLoop()
-
-
-class _NoInnerLoop(InnerLoop):
-    num_shots = 0
-
-    def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
-        return dict(weights)
-
-
-@dataclass(frozen=True)
-class RecurrentAdaptation(Adaptation):
-    """No gradient: the recurrent state is carried from the support episodes to the next ones.
-
-    The recurrence itself learns to adapt. The K support episodes of training are played one after
-    the other, each from the state in which the one before ended; of more at test, see
-    `InnerLoop.chain_length`. Unlike in the source, what an episode finds out for the next is not
-    credited to it: each is played for its own return.
-
-    Source: Duan et al., "RL^2: fast reinforcement learning via slow reinforcement learning", 2016;
-    Wang et al., "Learning to reinforcement learn", 2016.
+    Source: the paper's Algorithm 2. An inner loss without the policy's term, the default, and the
+    carried state are this project's.
 
     Args:
-        num_shots: K, support episodes per task.
+        principal: holds the meta weights.
+        inner_loop: how to adapt, by at least one step.
+        objective: the inner loss.
+        support: episodes that the unadapted principal played with M tasks, as `play_support` does.
+        engine: what computes.
+
+    Returns:
+        Fast weights [M, ...], and the outputs of the unadapted principal in the support episodes
+        that began in its initial state: all, or the first of a chain. Both carry the graph back to
+        the meta weights if gradients are on.
     """
-
-    num_shots: int = 1
-
-    def __post_init__(self) -> None:
-        check_count("RecurrentAdaptation.num_shots", self.num_shots, low=1)
-
-    def build(self, weights: Weights) -> InnerLoop:
-        """A loop of no steps that carries the state."""
-        return _RecurrentInnerLoop(self.num_shots)
+    weights, outputs = adapt_to_groups(principal, inner_loop, objective, [Support(support)], engine)
+    return weights, outputs[0]
 
 
-class _RecurrentInnerLoop(InnerLoop):
-    carries_state = True
+def adapt_to_groups(
+    principal: Principal,
+    inner_loop: InnerLoop,
+    objective: Objective,
+    groups: Sequence[Support],
+    engine: Engine = AUTO,
+) -> tuple[dict[str, Tensor], list[PrincipalOutput]]:
+    """`adapt` on episodes of several lengths, and on those that another policy played.
 
-    def __init__(self, num_shots: int) -> None:
-        super().__init__()
-        self.num_shots = num_shots
+    Equation:
+        L_in(phi) = sum_g n_g L_in^g(phi) / sum_g n_g
+        w_t = pi_phi(u_t | h_t) / max(mu(u_t | h_t), pi_theta(u_t | h_t) / 10)
 
-    def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
-        loss(weights)  # think about the support episodes
-        return dict(weights)
+    where group g has ``n_g`` steps. Before the first inner step ``w_t = min(pi_theta / mu, 10)``:
+    the importance weight of a level that ``mu`` chose, truncated at `MAX_IMPORTANCE_WEIGHT`.
+    Episodes form chains, see `InnerLoop.chain_length`; of the states in which these ended, the mean
+    is carried.
 
-
-@dataclass(frozen=True)
-class GradientAdaptation(Adaptation):
-    """Gradient descent on the support episodes of each task.
-
-    Source: Finn, Abbeel, Levine, "Model-agnostic meta-learning", ICML 2017, algorithm 3; learned
-    rates as Li et al., "Meta-SGD", 2017, one rate per parameter tensor.
+    Source: Ionides, "Truncated importance sampling", Journal of Computational and Graphical
+    Statistics 17 (2008), for the truncation.
 
     Args:
-        inner_lr: inner rate in the beginning.
-        num_shots: K, support episodes per task.
-        num_inner_steps: gradient steps on the same support episodes.
-        first_order: leave out the derivative of the inner gradient (first-order MAML).
-        learn_inner_lr: learn one inner rate per parameter tensor along with the weights.
-        adapted: the parts of the principal that adapt; the critic, which belongs to ``policy``, has
-            no inner loss and stays as it is. Without ``recurrence`` the recurrent state is shared
-            by all tasks, as in Raghu et al., "Rapid learning or feature reuse? (ANIL)", ICLR 2020.
-            ``initial_state`` is a context vector as in Zintgraf et al., "Fast context adaptation
-            via meta-learning (CAVIA)", ICML 2019: where the recurrence begins.
-        inner_optimizer: `torch.optim.SGD` or `torch.optim.Adam`, by import path in YAML. The Adam
-            of `higher` adds eps before the bias correction: in step t it acts as torch's does with
-            ``eps / sqrt(1 - beta_2^t)``.
-        optimizer_args: further arguments of the inner optimizer, e.g. ``{momentum: 0.9}``.
-        carries_state: whether the next episodes begin, besides, in the recurrent state in which the
-            support episodes ended, as in `RecurrentAdaptation`. The paper's method does not.
+        principal: holds the meta weights.
+        inner_loop: how to adapt, by at least one step.
+        objective: the inner loss.
+        groups: support episodes with the same M tasks, in the order in which they were played.
+        engine: what computes.
+
+    Returns:
+        As `adapt`, with the outputs in each group, or in each episode if there are chains.
     """
+    check_reached(inner_loop, objective, principal.world_model is not None)
+    chain = inner_loop.chain_length
+    if chain > 1:
+        groups = [episode for group in groups for episode in group.one_by_one()]
+    total = sum(group.num_steps for group in groups)
+    unadapted: list[_Unadapted] = []  # filled by the forward pass of the first inner step
 
-    inner_lr: float = 0.1
-    num_shots: int = 1
-    num_inner_steps: int = 1
-    first_order: bool = False
-    learn_inner_lr: bool = True
-    adapted: tuple[Part, ...] = ("recurrence", "world_model", "policy")
-    inner_optimizer: type[torch.optim.Optimizer] = torch.optim.SGD
-    optimizer_args: dict[str, Any] = field(default_factory=dict)
-    carries_state: bool = False
+    def forward_pass(weights: Weights) -> list[PrincipalOutput]:
+        outputs: list[PrincipalOutput] = []
+        for number, group in enumerate(groups):
+            start = carry_state(weights, outputs[-1]) if number % chain else weights
+            outputs.append(engine.forward(principal, start, group.episodes))
+        return outputs
 
-    def __post_init__(self) -> None:
-        check_number("GradientAdaptation.inner_lr", self.inner_lr, above=0.0, high=1e6)
-        check_count("GradientAdaptation.num_shots", self.num_shots, low=1)
-        check_count("GradientAdaptation.num_inner_steps", self.num_inner_steps, low=1)
-        given: Any = self.adapted  # a list from YAML, or a single name
-        adapted = (given,) if isinstance(given, str) else tuple(given)
-        object.__setattr__(self, "adapted", adapted)
-        if not self.adapted or not set(self.adapted) <= set(get_args(Part)):
-            raise ValueError(
-                f"GradientAdaptation.adapted must hold one or more of {', '.join(get_args(Part))},"
-                f" got {', '.join(self.adapted) or 'nothing'}"
+    def loss(weights: Weights) -> Tensor:
+        outputs = forward_pass(weights)
+        if not unadapted:
+            unadapted.extend(
+                _unadapted(output, group, objective, principal.game)
+                for output, group in zip(outputs, groups, strict=True)
             )
-        if self.carries_state and "initial_state" in self.adapted:
-            raise ValueError(
-                "GradientAdaptation.adapted: initial_state would be adapted in vain, for with"
-                " carries_state the next episodes begin in the state carried"
-            )
-        check_differentiable(self.inner_optimizer, self.optimizer_args)
+        losses = [
+            group.num_steps / total * objective.inner_loss(output, of.behaviour, of.advantages)
+            for output, group, of in zip(outputs, groups, unadapted, strict=True)
+        ]
+        return torch.stack(losses).sum(0)
 
-    def build(self, weights: Weights) -> InnerLoop:
-        """The loop, with its rates."""
-        names = [name for name in weights if part_of(name) in self.adapted]
-        if not names:
-            raise ValueError(
-                f"GradientAdaptation.adapted = {', '.join(self.adapted)}: no such part here,"
-                f" allowed: {', '.join(sorted({part_of(name) for name in weights}))}"
-            )
-        return GradientInnerLoop(self, names)
+    weights = inner_loop(principal.weights(), loss, len(groups[0].episodes.arms))
+    outputs = [of.output for of in unadapted]
+    if inner_loop.carries_state:
+        ends = [*outputs[chain - 1 : -1 : chain], outputs[-1]]
+        weights["initial_state"] = torch.cat([end.last_state for end in ends], dim=1).mean(1)
+    return weights, outputs
 
 
-def part_of(name: str) -> str:
-    """The part of the principal that a parameter belongs to."""
-    part, dot, _ = name.partition(".")
-    return part if dot or name == "initial_state" else "recurrence"
+class _Unadapted(NamedTuple):
+    """What the inner loss takes from a group of episodes before adaptation, axes [M, B, T]."""
+
+    output: PrincipalOutput  # of theta
+    behaviour: Tensor  # float, log mu(u_t | h_t), so raised that w_t is truncated
+    advantages: Tensor  # float, A_t
 
 
-def check_differentiable(optimizer: type[torch.optim.Optimizer], args: dict[str, Any]) -> None:
-    """Refuse what `higher` cannot differentiate, or would silently compute as something else.
-
-    Raises:
-        ValueError: naming what is allowed.
-    """
-    allowed = {
-        torch.optim.SGD: {"momentum", "dampening", "nesterov", "weight_decay"},
-        torch.optim.Adam: {"betas", "eps", "weight_decay", "amsgrad"},
-    }
-    if optimizer not in allowed:
-        raise ValueError(
-            f"inner_optimizer {optimizer.__name__} cannot be differentiated through,"
-            " allowed: torch.optim.SGD, torch.optim.Adam"
-        )
-    unknown = sorted(set(args) - allowed[optimizer])
-    if unknown:
-        raise ValueError(
-            f"optimizer_args {', '.join(unknown)} of inner_optimizer {optimizer.__name__} not"
-            f" supported, allowed: {', '.join(sorted(allowed[optimizer]))}"
-        )
-    for name, value in args.items():
-        for number in value if isinstance(value, list | tuple) else [value]:
-            if not isinstance(number, int | float):
-                raise ValueError(f"optimizer_args {name} must be a number, got {number!r:.60}")
-            check_number(f"optimizer_args {name}", number)
-    try:
-        optimizer([nn.Parameter(torch.zeros(1))], **{"lr": 0.1, **args})
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"optimizer_args of {optimizer.__name__}: {error}") from None
-
-
-class GradientInnerLoop(InnerLoop):
-    """See `GradientAdaptation`.
-
-    Args:
-        settings: its hyper-parameters.
-        names: names of the weights that adapt.
-    """
-
-    def __init__(self, settings: GradientAdaptation, names: Sequence[str]) -> None:
-        super().__init__()
-        self.num_shots = settings.num_shots
-        self.carries_state = settings.carries_state
-        self.adapted = settings.adapted
-        self._settings = settings
-        self._names = list(names)
-        log_rates = torch.full((len(self._names),), settings.inner_lr).log()
-        # log rates keep the rates positive; a fixed rate is a buffer, for DDP wants every
-        # parameter to get a gradient
-        if settings.learn_inner_lr:
-            self.log_rates: Tensor = nn.Parameter(log_rates)
-        else:
-            self.register_buffer("log_rates", log_rates)
-
-    def rates(self) -> dict[str, float]:
-        """Inner rate of each parameter tensor."""
-        return dict(zip(self._names, self.log_rates.exp().tolist(), strict=True))
-
-    def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
-        """Adapt; see the base class."""
-        settings = self._settings
-        track = torch.is_grad_enabled()
-        stacked = [weights[name].expand(num_tasks, *weights[name].shape) for name in self._names]
-        # a fresh optimizer per call: a used one would carry its momentum into the inner loop
-        groups = [{"params": [weights[name]], "lr": settings.inner_lr} for name in self._names]
-        optimizer = settings.inner_optimizer(groups, **settings.optimizer_args)
-        inner = higher.optim.get_diff_optim(
-            optimizer,
-            [weights[name] for name in self._names],
-            override={"lr": list(self.log_rates.exp().unbind())},
-            track_higher_grads=track,
-        )
-        detach = _detach_all if settings.first_order else None
-        with torch.enable_grad():
-            if not track:
-                stacked = [weight.detach().requires_grad_() for weight in stacked]
-            for _ in range(settings.num_inner_steps):
-                task_losses = loss({**weights, **dict(zip(self._names, stacked, strict=True))})
-                stacked = inner.step(task_losses.sum(), params=stacked, grad_callback=detach)
-        return {**weights, **dict(zip(self._names, stacked, strict=True))}
-
-
-def _detach_all(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-    return [None if gradient is None else gradient.detach() for gradient in gradients]
+def _unadapted(
+    output: PrincipalOutput, group: Support, objective: Objective, game: Game
+) -> _Unadapted:
+    # the agent is unknown: only what the principal saw counts, and the agent may see the bonus
+    seen_pulls = group.episodes.observed_arms == 0
+    may_see_bonus = torch.ones_like(seen_pulls[:, 0, 0])
+    behaviour = output.log_levels.detach()
+    if group.behaviour is not None:
+        behaviour = group.behaviour.clamp(min=behaviour - math.log(MAX_IMPORTANCE_WEIGHT))
+    outcome = outcome_of(output, seen_pulls, group.episodes, game, may_see_bonus)
+    return _Unadapted(output, behaviour, objective.advantages(outcome))

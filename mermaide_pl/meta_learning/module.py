@@ -14,15 +14,11 @@ from mermaide_pl.engines import EngineName, Stream, choose_engine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation
-from mermaide_pl.meta_learning.meta_step import (
-    MetaStep,
-    Objective,
-    adapt,
-    check_reached,
-    meta_step,
-    play_support,
-)
+from mermaide_pl.meta_learning.adaptation import adapt
+from mermaide_pl.meta_learning.inner_loop import Adaptation, GradientAdaptation
+from mermaide_pl.meta_learning.losses import Objective, check_reached
+from mermaide_pl.meta_learning.meta_step import MetaStep, meta_step
+from mermaide_pl.meta_learning.support import play_support
 from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.objectives import entropy
 from mermaide_pl.populations import TaskBatch
@@ -175,7 +171,7 @@ class MermaideModule(SelfDescribingModule):
         )
 
     def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
-        """One meta-step."""
+        """One meta-step, the loss of which Lightning hands to Adam."""
         self._num_rows = len(tasks) * self.num_query_episodes * self.game.num_steps
         with self.engine.threads(self.principal, self._num_rows):
             step = self.take_step(tasks, self.progress)

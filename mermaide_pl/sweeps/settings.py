@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import pytorch_lightning as pl
 from optuna.distributions import (
@@ -39,8 +39,9 @@ class Parameter:
         choices: the values, in place of a range.
     """
 
-    low: int | float | None = None
-    high: int | float | None = None
+    # a union of numbers alone may be read as floats: Python keeps one order of each such union
+    low: Scalar = None
+    high: Scalar = None
     log: bool = False
     choices: list[Scalar] | None = None
 
@@ -53,20 +54,29 @@ class Parameter:
             return
         if self.low is None or self.high is None:
             raise ValueError("a parameter has low and high, one is missing")
-        check_number("high", self.high)
-        check_number("low", self.low, above=0.0 if self.log else -math.inf)
-        if not self.low < self.high:
-            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        low, high = self.ends
+        check_number("high", high)
+        check_number("low", low, above=0.0 if self.log else -math.inf)
+        if not low < high:
+            raise ValueError(f"low must be below high, got {low} and {high}")
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Of the range."""
+        for name, value in (("low", self.low), ("high", self.high)):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name} must be a number, got {value!r:.60}")
+        return cast(float, self.low), cast(float, self.high)
 
     @property
     def distribution(self) -> BaseDistribution:
         """As Optuna calls it."""
         if self.choices is not None:
             return CategoricalDistribution(self.choices)
-        assert self.low is not None and self.high is not None
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return IntDistribution(self.low, self.high, log=self.log)
-        return FloatDistribution(self.low, self.high, log=self.log)
+        low, high = self.ends
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log=self.log)
+        return FloatDistribution(low, high, log=self.log)
 
     @property
     def extremes(self) -> list[Scalar]:

@@ -146,10 +146,10 @@ def _suggested(trial: Trial, name: str, given: Sweep) -> Any:
     parameter = given.parameters[name]
     if parameter.choices is not None:
         return trial.suggest_categorical(name, parameter.choices)
-    assert parameter.low is not None and parameter.high is not None
+    low, high = parameter.ends
     if isinstance(parameter.distribution, IntDistribution):
-        return trial.suggest_int(name, int(parameter.low), int(parameter.high), log=parameter.log)
-    return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
+        return trial.suggest_int(name, int(low), int(high), log=parameter.log)
+    return trial.suggest_float(name, low, high, log=parameter.log)
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

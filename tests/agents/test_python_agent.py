@@ -20,8 +20,8 @@ from mermaide_pl.engines import Stream, TorchEngine
 from mermaide_pl.engines.cuda_graphs import CudaGraphCache
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation
-from mermaide_pl.meta_learning.meta_step import Objective, meta_step
+from mermaide_pl.meta_learning import GradientAdaptation, Objective
+from mermaide_pl.meta_learning.meta_step import meta_step
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.principals import (
     AlwaysIntervene,

@@ -362,8 +362,7 @@ def test_the_wrong_content_of_a_live_file():
         content = copy.deepcopy(good)
         *place, last = path
         at(content["live"], place)[last] = value
-        refused(
-            LivePrincipal.load, saved(content), "no live principal that can go on here", "bad.live"
-        )
+        says = "no live principal that can go on here|engine must be one of"
+        refused(LivePrincipal.load, saved(content), says, "bad.live")
 
     hunt("live", live_changes(paths), check)

@@ -34,13 +34,13 @@ from mermaide_pl.config.serialization import (
     rebuild,
 )
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
-from mermaide_pl.meta_learning.adaptation import (
+from mermaide_pl.meta_learning import (
     Adaptation,
     GradientAdaptation,
     NoAdaptation,
+    Objective,
     RecurrentAdaptation,
 )
-from mermaide_pl.meta_learning.meta_step import Objective
 from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML, Surrogate
 from mermaide_pl.objectives.advantages import (
     CentredRewardsToGo,

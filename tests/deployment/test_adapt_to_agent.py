@@ -13,13 +13,14 @@ from mermaide_pl.evaluation import protocol as evaluation
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_learning.adaptation import (
+from mermaide_pl.meta_learning import (
     GradientAdaptation,
     NoAdaptation,
+    Objective,
     RecurrentAdaptation,
 )
+from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
-from mermaide_pl.meta_learning.meta_step import Objective, adapt
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import DiCE
 from mermaide_pl.populations import AgentFamily, Interval, Population

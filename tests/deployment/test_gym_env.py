@@ -27,7 +27,7 @@ from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Interval, Population
-from mermaide_pl.principals import Player, Table, Tallies
+from mermaide_pl.principals import Player, RolloutContext, Tallies
 
 GAME = Game(4, 12, (0.0, 0.5, 1.0), cost=0.3, observation=FullInformation(0.2, 0.3))
 POPULATION = Population(
@@ -42,7 +42,7 @@ class Given(Player):
     def __init__(self, levels: np.ndarray) -> None:
         self.levels = torch.as_tensor(levels).unsqueeze(1)
 
-    def start(self, table: Table) -> None:
+    def start(self, context: RolloutContext) -> None:
         pass
 
     def act(self, step: int) -> torch.Tensor:

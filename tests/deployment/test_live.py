@@ -8,19 +8,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import mermaide_pl.meta_learning.meta_step
+import mermaide_pl.meta_learning.support
 from mermaide_pl import LivePrincipal, MermaideModule
 from mermaide_pl.agents import UCB
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
-from mermaide_pl.meta_learning.adaptation import (
+from mermaide_pl.meta_learning import (
     GradientAdaptation,
     NoAdaptation,
+    Objective,
     RecurrentAdaptation,
 )
-from mermaide_pl.meta_learning.meta_step import Objective, adapt, play_support
+from mermaide_pl.meta_learning.adaptation import adapt
+from mermaide_pl.meta_learning.support import play_support
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.principals import (
     Architecture,
@@ -102,7 +104,7 @@ def test_it_plays_and_adapts_as_in_evaluation(slots, monkeypatch):
     module, played = build(**slots), set()
     reference = forecast_only(build(**slots))
     # the support of evaluation, but played greedily
-    monkeypatch.setattr(mermaide_pl.meta_learning.meta_step, "LearnedPlayer", GreedyPlayer)
+    monkeypatch.setattr(mermaide_pl.meta_learning.support, "LearnedPlayer", GreedyPlayer)
     for index in range(6):
         task = sample(index)
         live = live_for(module, task)

@@ -105,7 +105,7 @@ def test_tuning_plays_other_episodes_than_scoring():
                 rollout(tasks, player, rules, stream=stream, num_episodes=1).returns.mean().item()
                 for player in players
             ]
-            for stream in ("tune", "query")
+            for stream in (Stream.TUNE, Stream.SCORE)
         }
         tuned, scored = (players[each.index(max(each))] for each in returns.values())
         assert best_of(players, tasks, rules) is tuned

@@ -20,9 +20,9 @@ from mermaide_pl.evaluation.paired_evaluation import scores_of
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.meta_learning import GradientAdaptation, NoAdaptation, Objective
+from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
-from mermaide_pl.meta_learning.meta_step import Objective, adapt
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.populations import (

@@ -1,506 +1,165 @@
-"""The stacked inner loop against a loop over tasks, plain optimizers and finite differences."""
-
-import copy
-import itertools
 import math
-import re
 from dataclasses import fields, replace
 
-import higher
 import pytest
 import torch
-from torch import Tensor, nn
+from meta_learner import ADAPTATIONS, BLIND, GAME, Learner, sample, support_of
 
-from mermaide_pl.agents import UCB
+from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.meta_learning.adaptation import (
-    GradientAdaptation,
-    NoAdaptation,
-    RecurrentAdaptation,
-    part_of,
-)
-from mermaide_pl.meta_learning.meta_step import Objective, adapt
-from mermaide_pl.objectives import LowVarianceCurvature, rewards_to_go
-from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principals import (
-    Architecture,
-    LearnedPlayer,
-    LinearForecast,
-    Principal,
-    SharedForecast,
-    WorldModel,
-)
-from mermaide_pl.principals.layers import gru_sequence, linear
-
-M, B, T = 3, 2, 6
-GAME = Game(num_arms=3, num_steps=T)
-SGD, Adam = torch.optim.SGD, torch.optim.Adam
-PARTS = ("initial_state", "recurrence", "world_model", "policy")
-STATE = "initial_state"
-RECURRENCE = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
-
-INNER_LOOPS = {
-    "sgd": GradientAdaptation(inner_lr=0.3, adapted=PARTS),
-    "fixed rate": GradientAdaptation(inner_lr=0.3, learn_inner_lr=False),
-    "momentum": GradientAdaptation(
-        inner_lr=0.2, num_inner_steps=3, optimizer_args={"momentum": 0.9}
-    ),
-    "heads only": GradientAdaptation(
-        inner_lr=0.3, num_inner_steps=2, adapted=("world_model", "policy")
-    ),
-    "recurrence only": GradientAdaptation(inner_lr=0.3, num_inner_steps=2, adapted=("recurrence",)),
-    "policy only": GradientAdaptation(
-        inner_lr=0.2, num_inner_steps=2, adapted=("policy",), optimizer_args={"momentum": 0.9}
-    ),
-    # the usual eps of 1e-8 makes steps of Adam too rough for finite differences
-    "adam": GradientAdaptation(
-        inner_lr=0.05, num_inner_steps=2, inner_optimizer=Adam, optimizer_args={"eps": 1e-3}
-    ),
-}
+from mermaide_pl.meta_learning import GradientAdaptation
+from mermaide_pl.meta_learning.adaptation import adapt, adapt_to_groups
+from mermaide_pl.meta_learning.support import Support
+from mermaide_pl.objectives import log_probabilities
+from mermaide_pl.objectives.advantages import Outcome
+from mermaide_pl.principals import LearnedPlayer, PrincipalOutput
 
 
-def one_task(trajectory: Trajectory, task: int) -> Trajectory:
-    rows = slice(task, task + 1)
-    return Trajectory(**{f.name: getattr(trajectory, f.name)[rows] for f in fields(trajectory)})
+def test_adaptation_learns_only_from_what_the_principal_saw():
+    learner = Learner(ADAPTATIONS["maml"])
+    principal, tasks = learner.principal, sample(range(3))
+    player = LearnedPlayer(principal, principal.weights())
+    support = rollout(tasks, player, GAME, stream=Stream.SUPPORT, num_episodes=1)
 
+    def adapted(**changes):
+        seen = replace(support, **changes)
+        return adapt(principal, learner.inner_loop, learner.objective, seen)[0]
 
-class Setup:
-    """A tiny principal with recorded episodes of M agents."""
-
-    def __init__(self, world_model: WorldModel) -> None:
-        torch.manual_seed(0)
-        architecture = Architecture(hidden_size=4, policy_size=3, world_model=world_model)
-        self.principal = Principal(architecture, GAME).double()
-        for weight in self.principal.parameters():  # away from the zeros of the initial biases
-            weight.data += 0.3 * torch.randn_like(weight)
-        self.weights = self.principal.weights()
-        population = Population([AgentFamily(UCB, {"beta": 0.3})], num_arms=3)
-        tasks = population.sample(range(M), split="train").to("cpu", torch.float64)
-        player = LearnedPlayer(self.principal, self.weights)
-        self.support, self.query = (
-            rollout(tasks, player, GAME, stream=stream, num_episodes=B)
-            for stream in ("support", "query")
-        )
-
-    def losses(self, principal: Principal, weights: dict, played: Trajectory) -> Tensor:
-        """Loss of each task; it touches every weight."""
-        output = principal(weights, played)
-        to_go = rewards_to_go(played.rewards)
-        behaviour = torch.full_like(output.log_levels, -math.log(2))
-        return (
-            LowVarianceCurvature()(output.log_levels, behaviour, to_go)
-            - output.log_arms.mean((1, 2))
-            + (output.values - to_go).square().mean((1, 2))
-        )
-
-    def adapt(self, inner_loop, weights: dict | None = None) -> dict[str, Tensor]:
-        def loss(fast: dict) -> Tensor:
-            return self.losses(self.principal, fast, self.support)
-
-        return inner_loop(self.weights if weights is None else weights, loss, M)
-
-    def outer(self, inner_loop, weights: dict | None = None) -> Tensor:
-        """Query loss of the adapted principal, summed over tasks."""
-        return self.losses(self.principal, self.adapt(inner_loop, weights), self.query).sum()
-
-
-@pytest.fixture(
-    scope="module", params=[LinearForecast(), SharedForecast(size=3)], ids=["linear", "shared"]
-)
-def setup(request):
-    return Setup(request.param)
-
-
-def inner_loop_of(settings: GradientAdaptation, setup: Setup):
-    """An inner loop whose rates differ from one parameter to the next."""
-    inner_loop = settings.build(setup.weights).double()
-    inner_loop.log_rates.data += torch.linspace(-0.5, 0.5, len(inner_loop.log_rates)).double()
-    return inner_loop
-
-
-def does_adapt(settings: GradientAdaptation, name: str) -> bool:
-    return ("recurrence" if name in RECURRENCE else name.split(".")[0]) in settings.adapted
-
-
-class Copy(nn.Module):
-    """Copies of the weights, in a module that `higher` can patch."""
-
-    def __init__(self, weights: dict[str, Tensor]) -> None:
-        super().__init__()
-        for name, weight in weights.items():
-            self.register_parameter(name.replace(".", "/"), copy.deepcopy(weight))
-
-    def forward(self) -> dict[str, Tensor]:
-        return {name.replace("/", "."): weight for name, weight in self.named_parameters()}
-
-
-def loop_over_tasks(setup: Setup, settings: GradientAdaptation, log_rates: Tensor):
-    """The textbook way: a copy of the weights and one `higher.innerloop_ctx` per task."""
-    adapted, total = [], 0.0
-    copies = [Copy(setup.weights) for _ in range(M)]
-    for task, module in enumerate(copies):
-        optimizer = settings.inner_optimizer(
-            [
-                {"params": [weight]}
-                for name, weight in module.forward().items()
-                if does_adapt(settings, name)
-            ],
-            lr=settings.inner_lr,
-            **settings.optimizer_args,
-        )
-        support, query = one_task(setup.support, task), one_task(setup.query, task)
-        with higher.innerloop_ctx(
-            module,
-            optimizer,
-            copy_initial_weights=False,
-            override={"lr": list(log_rates.exp())},
-        ) as (fast_module, inner_optimizer):
-            for _ in range(settings.num_inner_steps):
-                loss = setup.losses(setup.principal, fast_module(), support)
-                inner_optimizer.step(loss.sum())
-            adapted.append(fast_module())
-            total = total + setup.losses(setup.principal, adapted[-1], query).sum()
-    leaves = [weight for module in copies for weight in module.parameters()]
-    gradients = torch.autograd.grad(total, leaves, retain_graph=True)
-    per_task = zip(*[iter(gradients)] * len(setup.weights), strict=True)
-    return adapted, total, [sum(parts) for parts in zip(*per_task, strict=True)]
-
-
-def close(actual: Tensor, expected: Tensor, atol: float = 1e-9) -> None:
-    torch.testing.assert_close(actual, expected, rtol=0.0, atol=atol)
-
-
-@pytest.mark.parametrize("name", INNER_LOOPS)
-def test_stacked_tasks_equal_a_loop_over_tasks(name, setup):
-    settings = INNER_LOOPS[name]
-    inner_loop = inner_loop_of(settings, setup)
-    log_rates = inner_loop.log_rates.detach().clone().requires_grad_()
-    expected, expected_loss, expected_gradients = loop_over_tasks(setup, settings, log_rates)
-
-    adapted = setup.adapt(inner_loop)
-    for task in range(M):
-        for weight_name, weight in adapted.items():
-            if not does_adapt(settings, weight_name):
-                assert weight is setup.weights[weight_name]
-                continue
-            assert not torch.equal(weight[task], setup.weights[weight_name])
-            close(weight[task], expected[task][weight_name])
-    loss = setup.losses(setup.principal, adapted, setup.query).sum()
-    close(loss, expected_loss)
-
-    learned = list(inner_loop.parameters())
-    assert len(learned) == settings.learn_inner_lr
-    gradients = torch.autograd.grad(loss, [*setup.weights.values(), *learned])
-    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=False):
-        close(gradient, expected_gradient)
-        assert gradient.abs().max() > 1e-6
-    if learned:
-        (rate_gradient,) = torch.autograd.grad(expected_loss, log_rates)
-        assert rate_gradient.abs().min() > 1e-6
-        close(gradients[-1], rate_gradient)
-
-
-@pytest.mark.parametrize("name", ["sgd", "momentum", "heads only", "recurrence only", "adam"])
-def test_meta_gradient_equals_finite_differences(name, setup):
-    inner_loop = inner_loop_of(INNER_LOOPS[name], setup)
-    checked = {name: weight for name, weight in setup.weights.items() if weight.numel() <= 12}
-    assert {"recurrence" if name in RECURRENCE else name.split(".")[0] for name in checked} == set(
-        PARTS
+    expected = adapted()
+    hidden = adapted(
+        rewards=torch.randn_like(support.rewards),
+        agent_rewards=torch.randn_like(support.rewards),
+        aligned=~support.aligned,
+        arms=(support.arms + 1) % 4,
     )
-    leaves = [*checked.values(), inner_loop.log_rates]
-    gradients = torch.autograd.grad(setup.outer(inner_loop), leaves)
-
-    width = 1e-6
-    for leaf, gradient in zip(leaves, gradients, strict=True):
-        entries, central = leaf.data.view(-1), []
-        for index in range(len(entries)):
-            before = entries[index].item()
-            outer = []
-            for shifted in (before + width, before - width):
-                entries[index] = shifted
-                with torch.no_grad():
-                    outer.append(setup.outer(inner_loop))
-            entries[index] = before
-            central.append((outer[0] - outer[1]) / (2.0 * width))
-        close(gradient.flatten(), torch.stack(central), atol=2e-8)
+    assert all(torch.equal(hidden[name], weight) for name, weight in expected.items())
+    for change in (
+        {"observed_arms": (support.observed_arms + 1) % 4},
+        {"observed_agent_rewards": support.observed_agent_rewards + 1.0},
+        {"levels": 1 - support.levels},
+    ):
+        other = adapted(**change)
+        assert not torch.allclose(other["weight_hh"], expected["weight_hh"])
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "args"),
-    [
-        (SGD, {}),
-        (SGD, {"momentum": 0.9}),
-        (SGD, {"momentum": 0.9, "dampening": 0.3}),
-        (SGD, {"momentum": 0.9, "nesterov": True}),
-        (SGD, {"weight_decay": 0.1}),
-        # `higher` adds eps before the bias correction (see below): too small here to matter
-        (Adam, {"eps": 1e-20}),
-        (Adam, {"eps": 1e-20, "betas": [0.5, 0.9]}),
-        (Adam, {"eps": 1e-20, "weight_decay": 0.1}),
-        (Adam, {"eps": 1e-20, "amsgrad": True}),
-    ],
-    ids=str,
-)
-def test_adapted_weights_equal_the_plain_optimizer(optimizer, args, setup):
-    settings = GradientAdaptation(
-        inner_lr=0.1,
-        num_inner_steps=3,
-        adapted=PARTS,
-        inner_optimizer=optimizer,
-        optimizer_args=args,
+def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
+    learner = Learner(GradientAdaptation(inner_lr=0.5, num_inner_steps=3))
+    principal, objective, tasks = learner.principal, learner.objective, sample(range(3))
+    weights = principal.weights()
+    support = rollout(
+        tasks, LearnedPlayer(principal, weights), GAME, stream=Stream.SUPPORT, num_episodes=1
     )
-    adapted = setup.adapt(settings.build(setup.weights).double())
-    for task in range(M):
-        principal = copy.deepcopy(setup.principal)
-        plain = optimizer(principal.parameters(), lr=0.1, **args)
-        for _ in range(3):
-            plain.zero_grad()
-            support = one_task(setup.support, task)
-            setup.losses(principal, principal.weights(), support).sum().backward()
-            plain.step()
-        for name, weight in principal.weights().items():
-            # the rate is stored as a float32 logarithm
-            close(adapted[name][task], weight, atol=1e-6)
-
-
-def test_adam_adds_eps_before_the_bias_correction():
-    # PyTorch has sqrt(v / (1 - beta2)) + eps, here it is (sqrt(v) + eps) / sqrt(1 - beta2)
-    settings = GradientAdaptation(
-        inner_lr=0.1, inner_optimizer=Adam, optimizer_args={"eps": 0.1, "betas": [0.9, 0.99]}
-    )
-    weights = {"weight": torch.tensor([1.0], dtype=torch.float64, requires_grad=True)}
-    gradient = torch.tensor([0.5, -2.0], dtype=torch.float64)
-    adapted = settings.build(weights)(weights, lambda fast: fast["weight"][:, 0] * gradient, 2)
-    eps = 0.1 / math.sqrt(1.0 - 0.99)  # = 1
-    expected = 1.0 - 0.1 * gradient / (gradient.abs() + eps)
-    close(adapted["weight"][:, 0], expected, atol=1e-7)
-
-
-def test_first_order_equals_the_loop_with_detached_gradients(setup):
-    settings = GradientAdaptation(inner_lr=0.3, num_inner_steps=2, first_order=True, adapted=PARTS)
-    inner_loop = inner_loop_of(settings, setup)
-    log_rates = inner_loop.log_rates.detach().clone().requires_grad_()
-    meta = {
-        name: weight.detach().clone().requires_grad_() for name, weight in setup.weights.items()
-    }
-    total = 0.0
-    for task in range(M):
-        fast, support = meta, one_task(setup.support, task)
-        for _ in range(2):
-            loss = setup.losses(setup.principal, fast, support).sum()
-            steps = torch.autograd.grad(loss, list(fast.values()), retain_graph=True)
-            fast = {
-                name: weight - rate * step  # `step` carries no graph
-                for (name, weight), rate, step in zip(
-                    fast.items(), log_rates.exp(), steps, strict=True
-                )
-            }
-        total = total + setup.losses(setup.principal, fast, one_task(setup.query, task)).sum()
-    expected = torch.autograd.grad(total, [*meta.values(), log_rates])
-
-    loss = setup.outer(inner_loop)
-    close(loss, total)
-    leaves = [*setup.weights.values(), inner_loop.log_rates]
-    gradients = torch.autograd.grad(loss, leaves)
-    for gradient, expected_gradient in zip(gradients, expected, strict=True):
-        close(gradient, expected_gradient)
-
-    second_order = replace(settings, first_order=False)
-    second_loop = inner_loop_of(second_order, setup)
-    second_loss = setup.outer(second_loop)
-    close(second_loss, loss)  # the same steps,
-    differing = torch.autograd.grad(second_loss, list(setup.weights.values()))
-    for gradient, other in zip(gradients, differing, strict=False):
-        assert (gradient - other).abs().max() > 1e-4  # another gradient
-
-
-@pytest.mark.parametrize("name", INNER_LOOPS)
-def test_without_gradients_the_adapted_weights_are_the_same_numbers(name, setup):
-    inner_loop = inner_loop_of(INNER_LOOPS[name], setup)
-    adapted = setup.adapt(inner_loop)
     with torch.no_grad():
-        for weight_name, weight in setup.adapt(inner_loop).items():
-            assert torch.equal(weight, adapted[weight_name])
-    for weight_name, weight in adapted.items():
-        assert (weight.grad_fn is not None) == does_adapt(INNER_LOOPS[name], weight_name)
-    assert all(weight.grad is None for weight in setup.weights.values())
+        before = principal(weights, support)
+        behaviour = log_probabilities(before.level_logits, support.levels)
+        costs = 0.5 * support.levels.double()
+        mean_costs = 0.5 * before.level_logits.softmax(-1)[..., 1]
+        seen = (support.observed_arms == 0).double()
+        advantages = objective.advantages(Outcome(seen, costs, mean_costs, before.values, ~BLIND))
+
+    def loss(fast: dict) -> torch.Tensor:
+        output = principal(fast, support)
+        return objective.inner_loss(output, behaviour, advantages)
+
+    expected = learner.inner_loop(weights, loss, 3)
+    fast, _ = adapt(principal, learner.inner_loop, objective, support)
+    for name, weight in fast.items():
+        torch.testing.assert_close(weight, expected[name], rtol=0.0, atol=1e-12)
 
 
-def test_every_parameter_is_in_one_part(setup):
-    assert GradientAdaptation().adapted == PARTS[1:]
-    members = [{name for name in setup.weights if part_of(name) == part} for part in PARTS]
-    assert members[0] == {"initial_state"}
-    assert members[1] == RECURRENCE
-    assert members[2] == {name for name in setup.weights if name.startswith("world_model.")}
-    assert members[3] == {
-        f"policy.{layer}_{kind}"
-        for layer in ("critic_in", "critic_out", "policy_in", "policy_out")
-        for kind in ("weight", "bias")
-    }
-    assert set().union(*members) == setup.weights.keys()
+def part(played: Trajectory, *chosen: slice) -> Trajectory:
+    """Some of the episodes, and some of their steps."""
+    index = (slice(None), *chosen)
+    return Trajectory(*(getattr(played, item.name)[index] for item in fields(Trajectory)))
 
 
-@pytest.mark.parametrize(
-    "adapted", [parts for size in (1, 2, 3, 4) for parts in itertools.combinations(PARTS, size)]
-)
-def test_only_the_named_parts_adapt(adapted, setup):
-    settings = GradientAdaptation(adapted=adapted)
-    inner_loop = settings.build(setup.weights).double()
-    expected = {name for name in setup.weights if does_adapt(settings, name)}
-    assert inner_loop.rates().keys() == expected
-    for name, weight in setup.adapt(inner_loop).items():
-        assert (weight.dim() > setup.weights[name].dim()) == (name in expected)
-        assert (weight is setup.weights[name]) != (name in expected)
+@pytest.mark.parametrize("name", ["maml", "two shots, three steps", "adam", "with memory"])
+def test_episodes_in_two_groups_are_the_same_episodes(name):
+    learner = Learner(ADAPTATIONS[name], inner_policy_weight=0.0)
+    support = support_of(learner, 5)
+    rest = learner.principal, learner.inner_loop, learner.objective
+    expected, _ = adapt(*rest, support)
+    groups = [Support(part(support, chosen)) for chosen in (slice(2), slice(2, 5))]
+    weights, outputs = adapt_to_groups(*rest, groups)
+    assert [output.values.shape[1] for output in outputs] == [2, 3]
+    for key, weight in weights.items():
+        torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-10)
 
 
-@pytest.mark.parametrize("learn", [True, False])
-def test_the_order_of_the_parts_does_not_matter(learn, setup):
-    first, second = (
-        GradientAdaptation(adapted=parts, learn_inner_lr=learn).build(setup.weights)
-        for parts in (PARTS, PARTS[::-1])
-    )
-    assert list(first.rates()) == list(second.rates())
+def one_after_the_other(principal, fast: dict, episodes) -> list[PrincipalOutput]:
+    """Outputs in episodes that each begin where the one before ended, by hand."""
+    outputs = []
+    for played in episodes:
+        outputs.append(principal(fast, played))
+        fast = {**fast, "initial_state": outputs[-1].last_state[:, 0]}
+    return outputs
 
 
-@pytest.mark.parametrize(
-    ("adapted", "got"),
-    [
-        (("policy", "word_model"), "policy, word_model"),
-        (("policy.policy",), "policy.policy"),
-        (("weight_hh",), "weight_hh"),
-        (("",), "nothing"),
-        ((), "nothing"),
-    ],
-    ids=str,
-)
-def test_unknown_parts_and_no_part_are_refused(adapted, got):
-    message = (
-        "GradientAdaptation.adapted must hold one or more of initial_state, recurrence,"
-        f" world_model, policy, got {got}"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        GradientAdaptation(adapted=adapted)
+@pytest.mark.parametrize("name", ["maml", "with memory", "memory of two shots"])
+def test_groups_of_other_lengths_weigh_by_their_steps(name):
+    learner = Learner(ADAPTATIONS[name], inner_policy_weight=0.0)
+    principal, support = learner.principal, support_of(learner, 3)
+    long, short = part(support, slice(2)), part(support, slice(2, 3), slice(6))
+    groups = [Support(long), Support(short)]
+    weights, _ = adapt_to_groups(principal, learner.inner_loop, learner.objective, groups)
+    chains = [[long], [short]]
+    if name == "memory of two shots":
+        chains = [[part(long, slice(1)), part(long, slice(1, 2))], [short]]
 
+    def outputs(fast: dict) -> list[list[PrincipalOutput]]:
+        return [one_after_the_other(principal, fast, chain) for chain in chains]
 
-def test_a_state_that_would_be_overwritten_is_not_adapted():
-    with pytest.raises(ValueError, match="initial_state would be adapted in vain") as caught:
-        GradientAdaptation(adapted=("initial_state", "policy"), carries_state=True)
-    assert "\n" not in str(caught.value)
+    def loss(fast: dict) -> torch.Tensor:
+        # 2 episodes of 12 steps and one of 6
+        return -sum(one.log_arms.sum((1, 2)) for chain in outputs(fast) for one in chain) / 30.0
 
-
-def test_nothing_leaks_from_one_call_into_the_next(setup):
-    inner_loop = inner_loop_of(INNER_LOOPS["momentum"], setup)
-    first, second = setup.adapt(inner_loop), setup.adapt(inner_loop)
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_weights_that_the_inner_loss_does_not_touch_stay_meta_weights(setup):
-    inner_loop = inner_loop_of(INNER_LOOPS["momentum"], setup)
-
-    def forecast_loss(fast: dict) -> Tensor:
-        return -setup.principal(fast, setup.support).log_arms.mean((1, 2))
-
-    adapted = inner_loop(setup.weights, forecast_loss, M)
-    gradients = torch.autograd.grad(
-        setup.losses(setup.principal, adapted, setup.query).sum(), list(setup.weights.values())
-    )
-    for (name, weight), gradient in zip(setup.weights.items(), gradients, strict=True):
-        untouched = torch.equal(adapted[name], weight.expand(M, *weight.shape))
-        assert untouched == name.startswith("policy.")
-        assert gradient.abs().max() > 1e-6
-
-
-def test_no_adaptation_returns_the_meta_weights(setup):
-    inner_loop = NoAdaptation().build(setup.weights)
-
-    def never(fast: dict) -> Tensor:
-        raise AssertionError("no loss is needed")
-
-    adapted = inner_loop(setup.weights, never, M)
-    assert inner_loop.num_shots == 0
-    assert list(inner_loop.parameters()) == []
-    assert adapted.keys() == setup.weights.keys()
-    assert all(adapted[name] is weight for name, weight in setup.weights.items())
-
-
-@pytest.mark.parametrize("learn", [True, False])
-def test_rates_are_reported_by_parameter(learn, setup):
-    settings = GradientAdaptation(inner_lr=0.25, num_shots=4, learn_inner_lr=learn)
-    inner_loop = settings.build(setup.weights)
-    assert inner_loop.num_shots == 4
-    assert inner_loop.rates() == {
-        name: pytest.approx(0.25) for name in setup.weights if name != "initial_state"
-    }
-    assert len(list(inner_loop.parameters())) == learn
-    assert "log_rates" in inner_loop.state_dict()
-    inner_loop.log_rates.data[0] = math.log(0.5)
-    assert inner_loop.rates()["weight_ih"] == pytest.approx(0.5)
+    expected = learner.inner_loop(principal.weights(), loss, 3)
+    if name != "maml":
+        ends = [chain[-1].last_state for chain in outputs(principal.weights())]
+        expected["initial_state"] = torch.cat(ends, dim=1).mean(1)
+    for key, weight in weights.items():
+        torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-10)
 
 
 @pytest.mark.parametrize(
-    "optimizer", [torch.optim.AdamW, torch.optim.NAdam, torch.optim.RMSprop, torch.optim.Adagrad]
+    # how much less probable the levels were to whoever played, and what the policy's loss counts
+    ("less", "counts"),
+    [(1.0, 1.0), (2.0, 2.0), (0.5, 0.5), (8.0, 8.0), (100.0, 10.0), (1e30, 10.0)],
 )
-def test_optimizers_that_cannot_be_differentiated_are_refused(optimizer):
-    with pytest.raises(ValueError, match=rf"{optimizer.__name__} .*SGD, torch\.optim\.Adam$"):
-        GradientAdaptation(inner_optimizer=optimizer)
+def test_levels_of_somebody_else_count_by_truncated_importance_weights(less, counts):
+    learner = Learner(ADAPTATIONS["maml"], inner_policy_weight=0.3)
+    principal, support = learner.principal, support_of(learner, 2)
+    played = principal(principal.weights(), support).log_levels.detach()
+    group = Support(support, played - math.log(less))
+    weights, _ = adapt_to_groups(principal, learner.inner_loop, learner.objective, [group])
+    counted = replace(learner.objective, inner_policy_weight=0.3 * counts)
+    expected, _ = adapt(principal, learner.inner_loop, counted, support)
+    for key, weight in weights.items():
+        torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "args", "message"),
-    [
-        (SGD, {"maximize": True}, "maximize .* allowed: dampening, momentum, nesterov"),
-        (SGD, {"betas": [0.9, 0.99]}, "betas .* allowed: dampening, momentum, nesterov"),
-        (Adam, {"maximize": True}, "maximize .* allowed: amsgrad, betas, eps, weight_decay"),
-        (Adam, {"decoupled_weight_decay": True}, "decoupled_weight_decay .* allowed: amsgrad"),
-        (SGD, {"momentun": 0.9}, "momentun .* allowed: dampening, momentum"),
-        (SGD, {"momentum": -1.0}, "optimizer_args of SGD: .*momentum"),
-        (SGD, {"nesterov": True}, "optimizer_args of SGD: Nesterov momentum requires"),
-        (Adam, {"betas": [0.9, 1.5]}, "optimizer_args of Adam: .*beta"),
-    ],
-    ids=str,
-)
-def test_optimizer_arguments_are_checked(optimizer, args, message):
-    with pytest.raises(ValueError, match=message):
-        GradientAdaptation(inner_optimizer=optimizer, optimizer_args=args)
+def test_the_truncation_stays_in_later_inner_steps():
+    """Weights pi_phi / max(mu, pi_theta / 10), where mu is pi_theta / 100 or / 2, by the level."""
+    learner = Learner(GradientAdaptation(inner_lr=0.5, num_inner_steps=3), forecast_weight=0.0)
+    principal, support = learner.principal, support_of(learner, 2)
+    before = principal(principal.weights(), support)
+    played = before.log_levels.detach().exp()
+    less = torch.where(support.levels == 0, 100.0, 2.0)
+    group = Support(support, (played / less).log())
+    weights, _ = adapt_to_groups(principal, learner.inner_loop, learner.objective, [group])
 
+    seen = (support.observed_arms == 0).double()
+    costs, mean_costs = 0.5 * support.levels, 0.5 * before.level_logits.softmax(-1)[..., 1]
+    outcome = Outcome(seen, costs.double(), mean_costs.detach(), before.values.detach(), ~BLIND)
+    advantages = learner.objective.advantages(outcome)
 
-@pytest.mark.parametrize(
-    ("field", "value", "allowed"),
-    [
-        ("inner_lr", 0.0, "above 0"),
-        ("inner_lr", -0.1, "above 0"),
-        ("inner_lr", math.nan, "a finite number"),
-        ("num_shots", 0, "at least 1"),
-        ("num_inner_steps", 0, "at least 1"),
-    ],
-)
-def test_settings_are_checked(field, value, allowed):
-    with pytest.raises(ValueError, match=rf"GradientAdaptation\.{field} .*{allowed}"):
-        GradientAdaptation(**{field: value})
+    def loss(fast: dict) -> torch.Tensor:
+        counted = principal(fast, support).log_levels.exp() / torch.maximum(
+            played / less, played / 10.0
+        )
+        return -(counted * advantages).mean((1, 2))
 
-
-def test_recurrent_adaptation_carries_the_state_of_the_support_episodes(setup):
-    """Query losses and gradients are those of episodes begun where the last one ended, by hand."""
-    inner_loop = RecurrentAdaptation(num_shots=B).build(setup.weights)
-    assert (inner_loop.num_shots, list(inner_loop.parameters())) == (B, [])
-    weights, thought = adapt(setup.principal, inner_loop, Objective(), setup.support)
-    assert weights["initial_state"].shape == (M, 4)
-    assert all(weights[name] is weight for name, weight in setup.weights.items() if name != STATE)
-
-    principal, fast = setup.principal, dict(setup.weights)
-    projected = linear(principal.encode(setup.support), fast["weight_ih"], fast["bias_ih"])
-    state = principal.first_state(fast, M, 1)
-    for episode in range(B):
-        inputs = projected[:, episode : episode + 1]
-        state = gru_sequence(inputs, state, fast["weight_hh"], fast["bias_hh"])[:, :, -1]
-    fast[STATE] = state[:, 0]
-    close(weights[STATE], fast[STATE])
-    leaves = list(setup.weights.values())
-    losses = [setup.losses(principal, one, setup.query).sum() for one in (weights, fast)]
-    gradients = [torch.autograd.grad(loss, leaves) for loss in losses]
-    assert all(gradient.abs().max() > 1e-6 for gradient in gradients[0])
-    for gradient, expected in zip(*gradients, strict=True):
-        close(gradient, expected)
-    assert thought.last_state.requires_grad
+    expected = learner.inner_loop(principal.weights(), loss, 3)
+    for key, weight in weights.items():
+        torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-12)

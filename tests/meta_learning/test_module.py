@@ -13,10 +13,16 @@ from mermaide_pl.agents import EXP3, UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
-from mermaide_pl.meta_learning import meta_step
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation, part_of
+from mermaide_pl.meta_learning import (
+    GradientAdaptation,
+    NoAdaptation,
+    Objective,
+    meta_step,
+    support,
+)
+from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
-from mermaide_pl.meta_learning.meta_step import Objective, adapt
+from mermaide_pl.meta_learning.inner_loop import part_of
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principals import (
@@ -586,7 +592,7 @@ class OwnForecast(SharedForecast):
     [
         ("auto", SharedForecast(), r"engine: native, \d+ threads?"),
         ("torch", SharedForecast(), "engine: torch, on cpu"),
-        ("auto", OwnForecast(), "engine: torch, for this principal has parts .* not know"),
+        ("auto", OwnForecast(), "engine: torch, on cpu, for this principal has parts .* not know"),
     ],
 )
 def test_fit_says_what_computes(engine, world_model, line, caplog, tmp_path):
@@ -631,6 +637,7 @@ def test_episodes_are_counted_as_they_are_played(monkeypatch, adaptation, zero_s
         played.append(num_episodes)
         return rollout(*args, num_episodes=num_episodes, **others)
 
-    monkeypatch.setattr(meta_step, "rollout", counted)
+    for plays in (meta_step, support):
+        monkeypatch.setattr(plays, "rollout", counted)
     module.take_step(UCB_AGENTS.sample(range(2), split="train"), progress=0.0)
     assert module.num_episodes == sum(played)

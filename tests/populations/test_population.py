@@ -193,9 +193,9 @@ def test_to_changes_the_type_and_nothing_else():
 
 def fresh_agents(tasks, num_episodes):
     noise = draw_noise(
-        tasks, None, Game(num_steps=5), stream=Stream.SCORE, num_episodes=num_episodes
+        tasks, None, Game(num_arms=6, num_steps=5), stream=Stream.SCORE, num_episodes=num_episodes
     )
-    return VectorGame(tasks, Game(num_steps=5), noise).agents
+    return VectorGame(tasks, Game(num_arms=6, num_steps=5), noise).agents
 
 
 def test_playing_in_float32_leaves_the_hyper_parameters_alone():

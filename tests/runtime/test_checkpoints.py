@@ -13,8 +13,7 @@ from mermaide_pl.config.serialization import describe
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation
-from mermaide_pl.meta_learning.meta_step import Objective
+from mermaide_pl.meta_learning import GradientAdaptation, Objective
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import Architecture, GreedyPlayer, Tallies

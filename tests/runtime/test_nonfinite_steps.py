@@ -17,8 +17,8 @@ from mermaide_pl.cli.main import main
 from mermaide_pl.evaluation.replay import SkippedStep
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.meta_learning import Objective
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
-from mermaide_pl.meta_learning.meta_step import Objective
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import Architecture, PrincipalOutput

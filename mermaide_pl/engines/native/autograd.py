@@ -13,17 +13,20 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mermaide_pl.engines.native.structs import (
+from mermaide_pl.engines.native.binary_interface import (
     OUTPUTS,
     FeatureCall,
     HistoryCall,
     NetworkCall,
+    Output,
+)
+from mermaide_pl.engines.native.calls import (
     NetworkShape,
-    Sizes,
     network_call,
     point_to,
     pointer,
     run,
+    sizes_of,
     weights_of,
 )
 
@@ -107,7 +110,7 @@ def encode(
 
     Args:
         shape: sizes of the principal.
-        history: number of the history in `game.h`.
+        history: one of `HistoryKind`.
         bonuses: bonus of each level, reward units.
         unit: reward units that count as one.
         sees_rewards: whether the principal sees the agent's rewards.
@@ -123,33 +126,36 @@ def encode(
     arms, levels, rewards = arms.contiguous(), levels.contiguous(), rewards.contiguous()
     features = rewards.new_empty(*arms.shape, shape.num_features)
     call = FeatureCall(
-        Sizes.of(shape, *arms.shape),
-        HistoryCall(history, sees_rewards, pointer(per_bonus), unit),
-        *map(pointer, (arms, levels, rewards, features)),
+        sizes=sizes_of(shape, *arms.shape),
+        history=HistoryCall(
+            kind=history, sees_rewards=sees_rewards, bonuses=pointer(per_bonus), unit=unit
+        ),
+        arms=pointer(arms),
+        levels=pointer(levels),
+        rewards=pointer(rewards),
+        out=pointer(features),
     )
     run("encode", rewards.dtype, call)
     return features
 
 
 def _outputs(
-    shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool] = (True,) * 6
+    shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool] = (True,) * len(Output)
 ) -> list[Tensor | None]:
     """Room for the outputs of `forward`."""
-    levels, arms = shape.num_levels, shape.num_arms
-    forecasts = shape.forecast != "none"
-    there = (True, shape.has_critic, forecasts, True, forecasts, True)
-    every = recorded.levels.shape
-    sizes = (
-        (*every, levels),
-        every,
-        (*every, levels, arms),
-        every,
-        every,
-        (*every[:2], shape.hidden_size),
-    )
+    every, levels, arms = recorded.levels.shape, shape.num_levels, shape.num_arms
+    sizes: dict[Output, tuple[int, ...]] = {
+        Output.LEVEL_LOGITS: (*every, levels),
+        Output.LOG_LEVELS: every,
+        Output.LAST_STATE: (*every[:2], shape.hidden_size),
+    }
+    if shape.has_critic:
+        sizes[Output.VALUES] = every
+    if shape.forecast != "none":
+        sizes |= {Output.ARM_LOGITS: (*every, levels, arms), Output.LOG_ARMS: every}
     return [
-        recorded.features.new_empty(size) if exists and wants else None
-        for size, exists, wants in zip(sizes, there, wanted, strict=True)
+        recorded.features.new_empty(sizes[output]) if output in sizes and wants else None
+        for output, wants in zip(Output, wanted, strict=True)
     ]
 
 
@@ -212,8 +218,8 @@ class _ForwardBackward(torch.autograd.Function):
         ctx: Any, shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool], *rest: Any
     ) -> Any:
         keep: list[Tensor] = []
-        cotangents = [None if one is None else one.contiguous() for one in rest[:6]]
-        weights = rest[6:]
+        cotangents = [None if one is None else one.contiguous() for one in rest[: len(Output)]]
+        weights = rest[len(Output) :]
         call = network_call(shape, weights, recorded.levels.shape, keep)
         recorded.enter(call)
         call.cotangent = OUTPUTS(*map(pointer, cotangents))
@@ -227,17 +233,20 @@ class _ForwardBackward(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *directions: Tensor | None) -> Any:
-        cotangents, weights = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
+        cotangents = ctx.saved_tensors[: len(Output)]
+        weights = ctx.saved_tensors[len(Output) :]
         if all(direction is None for direction in directions):
-            return (None,) * (9 + len(weights))
+            return (None,) * len(ctx.needs_input_grad)
         keep: list[Tensor] = []
         call = network_call(ctx.shape, weights, ctx.recorded.levels.shape, keep)
         point_to(call.tangent, call.tangent_stride, directions, keep)
         ctx.recorded.enter(call)
-        tangents = _outputs(ctx.shape, ctx.recorded, ctx.needs_input_grad[3:9])
+        of_cotangents = ctx.needs_input_grad[3 : 3 + len(Output)]
+        of_weights = ctx.needs_input_grad[3 + len(Output) :]
+        tangents = _outputs(ctx.shape, ctx.recorded, of_cotangents)
         call.out = OUTPUTS(*map(pointer, tangents))
         call.cotangent = OUTPUTS(*map(pointer, cotangents))
-        wanted = _both(ctx.needs_input_grad[9:], ctx.shape.reached(cotangents))
+        wanted = _both(of_weights, ctx.shape.reached(cotangents))
         gradients = _gradients(weights, wanted, len(ctx.recorded.levels), call)
         run("think_double_backward", ctx.recorded.features.dtype, call)
         return None, None, None, *tangents, *_of_shared(weights, gradients)

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from mermaide_pl.config.validation import one_line
-from mermaide_pl.engines.native import trial
+from mermaide_pl.engines.native import binary_interface
 from mermaide_pl.engines.native.library_cache import LibraryCache
 
 _SOURCE = Path(__file__).parent / "csrc" / "kernel.cpp"
@@ -114,7 +114,7 @@ def _try_out(path: str, file: int) -> None:
         file: the open file that the path may be of.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-P", trial.__file__, path]
+    command = [sys.executable, "-P", binary_interface.__file__, path]
     _run(command, "the library that was built does not work", env=environment, pass_fds=(file,))
 
 

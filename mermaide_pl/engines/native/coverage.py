@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import torch
 
+from mermaide_pl import agents
 from mermaide_pl.agents import (
-    EXP3,
-    UCB,
     BernoulliReward,
-    BestResponse,
-    DiscountedUCB,
-    EpsilonGreedy,
     GaussianReward,
-    GaussianThompson,
     LearningRule,
     NoiseFreeReward,
-    NoisyUCB,
-    RescorlaWagner,
     RewardModel,
-    Softmax,
 )
-from mermaide_pl.engines.native.structs import Forecast, NetworkShape
+from mermaide_pl.engines.native import binary_interface
+from mermaide_pl.engines.native.binary_interface import HistoryKind, Rule
+from mermaide_pl.engines.native.calls import Forecast, NetworkShape
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import (
@@ -39,22 +33,16 @@ from mermaide_pl.principals import (
     WorldModel,
 )
 
-# Order and names as in game.h.
-RULES: dict[type[LearningRule], tuple[str, ...]] = {
-    UCB: ("beta",),
-    EpsilonGreedy: ("epsilon", "decay"),
-    GaussianThompson: ("prior_mean", "prior_scale", "noise_scale"),
-    Softmax: ("temperature",),
-    EXP3: ("gamma", "reward_low", "reward_high"),
-    BestResponse: (),
-    DiscountedUCB: ("beta", "discount"),
-    RescorlaWagner: ("learning_rate", "temperature", "perseveration", "initial_value"),
-    NoisyUCB: ("beta", "lapse_rate", "temperature", "prior_pulls"),
+RULES: dict[type[LearningRule], Rule] = {
+    getattr(agents, name): rule for name, rule in binary_interface.RULES.items()
 }
 """Learning rules, with their hyper-parameters in the library's order."""
 REWARDS: tuple[type[RewardModel], ...] = (GaussianReward, BernoulliReward, NoiseFreeReward)
 OBSERVATIONS: tuple[type[Observation], ...] = (PartialInformation, FullInformation)
-HISTORIES: dict[type[History], int] = {LastStep: 0, Tallies: 1}
+HISTORIES: dict[type[History], HistoryKind] = {
+    LastStep: HistoryKind.LAST_STEP,
+    Tallies: HistoryKind.TALLIES,
+}
 FORECASTS: dict[type[WorldModel], Forecast] = {
     NoWorldModel: "none",
     LinearForecast: "linear",

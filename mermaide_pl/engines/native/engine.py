@@ -10,9 +10,9 @@ from torch import Tensor
 from mermaide_pl.engines.engine import Engine
 from mermaide_pl.engines.native.autograd import Recorded, encode, forward
 from mermaide_pl.engines.native.build import library
+from mermaide_pl.engines.native.calls import NetworkShape
 from mermaide_pl.engines.native.coverage import HISTORIES, covers_rollout, network_shape
 from mermaide_pl.engines.native.rollout import play
-from mermaide_pl.engines.native.structs import NetworkShape
 from mermaide_pl.engines.native.threads import kernel_threads, one_thread_for_torch
 from mermaide_pl.engines.noise import Noise
 from mermaide_pl.game import Game

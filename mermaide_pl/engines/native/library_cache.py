@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from mermaide_pl.engines.native.trial import load
+from mermaide_pl.engines.native.binary_interface import load
 
 _LOGGER = logging.getLogger(__name__)
 _LONGEST_WAIT = 900.0  # s, for another process that builds

@@ -9,7 +9,7 @@ from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.paired_evaluation import adapted_player
 from mermaide_pl.evaluation.records import Row
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation
+from mermaide_pl.meta_learning import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import TaskBatch
 

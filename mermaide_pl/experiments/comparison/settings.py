@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number
 from mermaide_pl.game import Game, Observation, PartialInformation
-from mermaide_pl.meta_learning.module import MermaideModule
+from mermaide_pl.meta_learning import MermaideModule
 from mermaide_pl.populations import Population
 from mermaide_pl.populations.files import load_from_yaml
 

@@ -41,9 +41,8 @@ from mermaide_pl.experiments.paper.followers import (
 from mermaide_pl.experiments.paper.parameter_path import ParameterPath, Plane
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_level
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.meta_learning import GradientAdaptation, NoAdaptation, Objective
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
-from mermaide_pl.meta_learning.meta_step import Objective
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.objectives.advantages import GeneralisedAdvantages

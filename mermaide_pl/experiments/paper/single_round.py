@@ -34,9 +34,8 @@ from mermaide_pl.experiments.paper.followers import (
     play_adapted,
 )
 from mermaide_pl.game import Game, PartialInformation
-from mermaide_pl.meta_learning.adaptation import Adaptation, GradientAdaptation, NoAdaptation
+from mermaide_pl.meta_learning import Adaptation, GradientAdaptation, NoAdaptation, Objective
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
-from mermaide_pl.meta_learning.meta_step import Objective
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.objectives.advantages import CentredRewardsToGo

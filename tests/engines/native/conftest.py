@@ -1,9 +1,20 @@
+import logging
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from mermaide_pl.engines.native.build import library
+
+
+@pytest.fixture(autouse=True)
+def package_logger():
+    """Leave out what a command of an earlier test has set."""
+    ours = logging.getLogger("mermaide_pl")
+    before = ours.level
+    ours.setLevel(logging.NOTSET)
+    yield
+    ours.setLevel(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 import ctypes
+import json
 import logging
 import os
 import re
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from mermaide_pl import MermaideModule
-from mermaide_pl.engines.native import build, trial
-from mermaide_pl.engines.native.build import check_kernel, library, uses_native
+from mermaide_pl.engines.native import binary_interface, build
+from mermaide_pl.engines.native.build import library
+from mermaide_pl.engines.native.engine import _computes_on
 
 
 @pytest.fixture
@@ -46,10 +48,10 @@ def files_in(folder):
 def test_without_a_compiler_pytorch_runs(fresh, monkeypatch, caplog):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert library() == "no C++ compiler 'no-such-compiler', set CXX to one"
-    assert not uses_native("auto", torch.zeros(1))
-    with pytest.raises(ValueError, match=r"^kernel: native is not available here \(no C\+\+ comp"):
-        MermaideModule(kernel="native")
-    check_kernel("auto")
+    assert not _computes_on(torch.zeros(1))
+    with pytest.raises(ValueError, match=r"^engine: native is not available here \(no C\+\+ comp"):
+        MermaideModule(engine="native")
+    MermaideModule(engine="auto")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("no native kernel, PyTorch runs instead: no C++ compiler")
@@ -69,7 +71,7 @@ def test_it_is_built_once_and_again_if_it_is_cut_short(fresh, compiler, monkeypa
     for begin in (["building", "built"], [], ["/", "building", "built"]):
         kernel = library()
         assert isinstance(kernel, ctypes.CDLL)
-        assert trial.seen_at_step_1(kernel) == [0, 1, 0.5, 1, 0]
+        assert binary_interface.seen_at_step_1(kernel) == [0, 1, 0.5, 1, 0]
         messages = [record.getMessage() for record in caplog.records]
         assert all(map(str.startswith, messages, begin))
         assert len(messages) == len(begin)
@@ -103,20 +105,39 @@ def test_what_a_compiler_leaves_is_tried_before_it_is_kept(fresh, compiler, capl
     assert files_in(fresh) == ["lock"]
 
 
+def stub(description):
+    """A library that describes itself like this, and does nothing."""
+    lines = json.dumps(description)
+    return "".join(
+        f'extern "C" const char* {name}() {{ return {lines}; }}\n'
+        for name in binary_interface.FUNCTIONS
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ('extern "C" void think_float32() {}', "error: the library has no function think_float64"),
+        (
+            'extern "C" void describe_float32() {}',
+            "error: the library has no function describe_float64",
+        ),
         (
             "#include <cstdlib>\n__attribute__((constructor)) static void f() { abort(); }",
             "Aborted",
         ),
         (
-            "".join(f'extern "C" void {name}() {{}}\n' for name in trial.FUNCTIONS),
+            stub(
+                "\n".join(binary_interface.description()).replace("GameCall.given", "GameCall.gave")
+            ),
+            "error: the library has 'GameCall.gave: pointer at byte 48'"
+            " where Python has 'GameCall.given: pointer at byte 48'",
+        ),
+        (
+            stub("\n".join(binary_interface.description())),
             "error: it computes [0.0, 0.0, 0.0, 0.0, 0.0]",
         ),
     ],
-    ids=["no function", "aborts", "computes something else"],
+    ids=["no function", "aborts", "has another structure", "computes something else"],
 )
 def test_a_library_that_is_no_kernel_is_not_kept(
     fresh, compiler, shared_library, tmp_path, source, reason
@@ -168,7 +189,7 @@ def test_a_cache_that_does_not_do_is_done_without(
     monkeypatch.setattr(build, "_try_out", lambda path, file: None)  # tried above
     spoil(fresh)
     compiler()
-    assert trial.seen_at_step_1(library()) == [0, 1, 0.5, 1, 0]
+    assert binary_interface.seen_at_step_1(library()) == [0, 1, 0.5, 1, 0]
     message = caplog.records[-1].getMessage()
     assert message.startswith(
         "the kernel is built for this process alone, XDG_CACHE_HOME may name another folder to keep"
@@ -200,22 +221,21 @@ def test_without_a_home_pytorch_runs(monkeypatch, fresh):
     assert library() == "Could not determine home directory."
 
 
-def test_an_unknown_kernel_is_refused():
-    with pytest.raises(ValueError, match="kernel must be one of auto, torch, native, got 'cuda'"):
-        MermaideModule(kernel="cuda")
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ValueError, match="engine must be one of auto, torch, native, got 'cuda'"):
+        MermaideModule(engine="cuda")
 
 
 def test_only_what_it_can_compute_goes_to_the_kernel():
-    assert uses_native("auto", torch.zeros(1, dtype=torch.float64))
-    assert not uses_native("torch", torch.zeros(1))
-    assert not uses_native("native", torch.zeros(1, dtype=torch.bfloat16))
-    assert not uses_native("auto", torch.zeros(1, device="meta"))
+    assert _computes_on(torch.zeros(1, dtype=torch.float64))
+    assert not _computes_on(torch.zeros(1, dtype=torch.bfloat16))
+    assert not _computes_on(torch.zeros(1, device="meta"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", ["avx2", "default"])
 def test_older_processors_compute_the_same(capability):
-    test = f"{os.path.dirname(__file__)}/test_thinking.py"
+    test = f"{os.path.dirname(__file__)}/test_autograd.py"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", test],
         env={**os.environ, "ATEN_CPU_CAPABILITY": capability},
@@ -225,7 +245,7 @@ def test_older_processors_compute_the_same(capability):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-def test_the_trial_knows_what_the_kernel_exports():
-    exported = re.findall(r'extern "C" void (\w+)_##SUFFIX', build._SOURCE.read_text())
+def test_the_functions_are_those_that_the_kernel_exports():
+    exported = re.findall(r'extern "C" .*?(\w+)_##SUFFIX', build._SOURCE.read_text())
     names = {f"{name}_{dtype}" for name in exported for dtype in ("float32", "float64")}
-    assert set(trial.FUNCTIONS) == names
+    assert set(binary_interface.FUNCTIONS) == names

@@ -158,11 +158,11 @@ def test_a_library_cut_short_is_built_again(cache, length):
 
 
 def test_a_library_without_our_functions_is_built_again(cache, shared_library, caplog):
-    cache.plant(shared_library('extern "C" void think_float32() {}'))
+    cache.plant(shared_library('extern "C" void describe_float32() {}'))
     cache.kernel()
     assert cache.builds == 2
     (record,) = caplog.records
-    assert record.getMessage().endswith("the library has no function think_float64")
+    assert record.getMessage().endswith("the library has no function describe_float64")
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])

@@ -1,6 +1,7 @@
 """The fused rollout plays the very episodes of the loop in PyTorch."""
 
-from dataclasses import fields
+import shutil
+from dataclasses import dataclass, fields
 
 import pytest
 import torch
@@ -20,7 +21,11 @@ from mermaide_pl.agents import (
     RescorlaWagner,
     Softmax,
 )
+from mermaide_pl.agents.base import HyperParameter, hyper_parameter
 from mermaide_pl.engines import AUTO, Stream, TorchEngine
+from mermaide_pl.engines.native import build, coverage
+from mermaide_pl.engines.native import rollout as native_rollout
+from mermaide_pl.engines.native.binary_interface import RULES, Rule
 from mermaide_pl.engines.native.coverage import covers_rollout
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
@@ -225,6 +230,51 @@ def test_a_principal_plays_another_game_as_pytorch_has_it(game):
     played = rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=2)
     again = rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=2, engine=TorchEngine())
     assert torch.equal(played.levels, again.levels)
+
+
+def test_no_hyper_parameter_is_lost():
+    assert [rule.__name__ for rule in coverage.RULES] == list(RULES)
+    for rule, known in coverage.RULES.items():
+        assert tuple(field.name for field in fields(rule)) == known.hyper_parameters
+
+
+@dataclass
+class FiveUCB(UCB):
+    """Plays by the last of five hyper-parameters."""
+
+    one: HyperParameter = hyper_parameter(1.0)
+    two: HyperParameter = hyper_parameter(2.0)
+    three: HyperParameter = hyper_parameter(3.0)
+    four: HyperParameter = hyper_parameter(4.0)
+
+
+@pytest.mark.slow  # compiles the kernel
+def test_a_rule_may_have_five_hyper_parameters(monkeypatch, tmp_path):
+    sources = shutil.copytree(build._SOURCE.parent, tmp_path / "sources")
+    header, names = sources / "binary_interface.h", ("one", "two", "three", "four", "beta")
+    lines = header.read_text()
+    assert lines.count("RULE(UCB, uniform, beta)") == 1
+    header.write_text(lines.replace("(UCB, uniform, beta)", f"(UCB, uniform, {', '.join(names)})"))
+    _, flags = build._name_and_flags()
+    rules = {FiveUCB if kind is UCB else kind: r for kind, r in coverage.RULES.items()}
+    monkeypatch.setitem(rules, FiveUCB, Rule(names))
+    for module in (coverage, native_rollout):
+        monkeypatch.setattr(module, "RULES", rules)
+    monkeypatch.setitem(RULES, "UCB", Rule(names))
+    monkeypatch.setattr(build, "_SOURCE", sources / build._SOURCE.name)
+    monkeypatch.setattr(build, "_name_and_flags", lambda: ("five.so", [*flags, "-O0"]))
+    monkeypatch.setattr(
+        build, "_try_out", lambda path, file: None
+    )  # it knows the rules as they are
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    build.library.cache_clear()
+    try:
+        five = AgentFamily(FiveUCB, {"beta": Interval(0.1, 0.7)})
+        tasks = sample([five, *FAMILIES[1:]])
+        assert_same(*both_ways(tasks, RandomlyIntervene(0.4), game_with()))
+        assert sorted(path.name for path in (tmp_path / "mermaide_pl").glob("*.so")) == ["five.so"]
+    finally:
+        build.library.cache_clear()
 
 
 @pytest.mark.parametrize("engine", [AUTO, TorchEngine()], ids=["native", "torch"])

@@ -12,7 +12,7 @@ from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.paired_evaluation import adapted_player
 from mermaide_pl.experiments.comparison import inner_loop_choice
 from mermaide_pl.experiments.comparison.inner_loop_choice import choose_inner_loop
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation, NoAdaptation
+from mermaide_pl.meta_learning import GradientAdaptation, NoAdaptation
 from mermaide_pl.principals import Architecture, NoWorldModel, SharedForecast
 
 GAME = Game(num_arms=3, num_steps=12)

@@ -19,7 +19,7 @@ from mermaide_pl.experiments.comparison.runs import compare
 from mermaide_pl.experiments.comparison.settings import Comparison, load_comparison
 from mermaide_pl.experiments.comparison.summary import summary_page
 from mermaide_pl.experiments.comparison.table import Scores, read_scores
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation
+from mermaide_pl.meta_learning import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import interquartile_mean, stratified_interval, student_mean
 from mermaide_pl.populations import TaskBatch

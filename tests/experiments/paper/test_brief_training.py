@@ -6,7 +6,7 @@ from mermaide_pl.experiments.paper.brief_training import train_briefly
 from mermaide_pl.experiments.paper.followers import NUM_ARMS, followers
 from mermaide_pl.experiments.paper.parameter_path import ParameterPath
 from mermaide_pl.game import Game
-from mermaide_pl.meta_learning.adaptation import NoAdaptation
+from mermaide_pl.meta_learning import NoAdaptation
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.principals import Architecture

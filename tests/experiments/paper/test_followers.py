@@ -3,7 +3,7 @@ import torch
 
 from mermaide_pl.experiments.paper.followers import followers, mean_equilibrium, play_adapted
 from mermaide_pl.game import Game
-from mermaide_pl.meta_learning.adaptation import GradientAdaptation
+from mermaide_pl.meta_learning import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.principals import Architecture
 

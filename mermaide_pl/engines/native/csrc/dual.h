@@ -16,9 +16,10 @@
 #include <thread>
 #include <vector>
 
+#include "binary_interface.h"
+
 namespace mermaide {
 
-using i64 = int64_t;
 template <class T>
 using Vec = at::vec::Vectorized<T>;
 template <class T>

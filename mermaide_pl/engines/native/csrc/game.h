@@ -6,21 +6,6 @@
 
 namespace mermaide {
 
-enum HistoryName : i64 { LAST_STEP = 0, TALLIES = 1 };
-enum Rule : i64 {
-  UCB, EPSILON_GREEDY, GAUSSIAN_THOMPSON, SOFTMAX, EXP3, BEST_RESPONSE, DISCOUNTED_UCB,
-  RESCORLA_WAGNER, NOISY_UCB
-};
-enum PlayerKind : i64 { SAMPLING, GREEDY, GIVEN, ORACLE };
-
-// What turns the past into features: history.py.
-template <class T>
-struct HistoryCall {
-  i64 kind, sees_rewards;
-  const T* bonuses;  // [L]
-  double unit;       // reward units that count as one
-};
-
 // Functions of whole numbers up to the horizon, divided as the features want them.
 template <class T>
 struct Tables {
@@ -85,111 +70,86 @@ class Past {
 };
 
 template <class T>
-struct FeatureCall {
-  Sizes s;
-  HistoryCall<T> history;
-  const i64 *arms, *levels;  // [M, B, T], what the principal saw and did
-  const T* rewards;          // [M, B, T]
-  T* out;                    // [M, B, T, F]
-};
-
-template <class T>
 void encode(const FeatureCall<T>& call, i64 num_threads) {
-  const Tables<T> tables(call.s.T);
-  for_each_task(call.s.M, num_threads, [&](i64 task, Arena&) {
-    for (i64 b = 0; b < call.s.B; ++b) {
-      Past<T> past(call.s, call.history, tables);
-      for (i64 t = 0; t < call.s.T; ++t) {
-        const i64 at = (task * call.s.B + b) * call.s.T + t;
-        past.write(call.out + at * call.s.F());
+  const Tables<T> tables(call.sizes.T);
+  for_each_task(call.sizes.M, num_threads, [&](i64 task, Arena&) {
+    for (i64 b = 0; b < call.sizes.B; ++b) {
+      Past<T> past(call.sizes, call.history, tables);
+      for (i64 t = 0; t < call.sizes.T; ++t) {
+        const i64 at = (task * call.sizes.B + b) * call.sizes.T + t;
+        past.write(call.out + at * call.sizes.F());
         past.add(call.arms[at], call.levels[at], call.rewards[at]);
       }
     }
   });
 }
 
-template <class T>
-struct GameCall {
-  HistoryCall<T> history;
-  i64 principal;
-  const T* principal_draws;      // [M, B, T] uniform; sampling only
-  const i64* given;              // [M, B, T] levels of a schedule
-  const T* budget;               // [M] of the oracle, reward units
-  const i64* fixed_level;        // [M] of the oracle, -1 for none
-  const T* base_rewards;         // [M, A]
-  const i64* target;             // [M]
-  const i64* rule;               // [M]
-  const T* parameters;           // [M, 4] hyper-parameters of the rule, in its order
-  const T* const* agent_draws;   // [M] pointers to [B or 1, T, num_draws]
-  const i64* num_draws;          // [M]
-  i64 shared_draws;              // whether the agent's and reward's draws are those of one episode
-  i64 bernoulli;                 // whether reward_draws are uniform numbers, not noise to be added
-  const T* reward_draws;         // [M, B or 1, T]
-  double arm_flip;
-  const T* flip_draws;           // [M, B, T, 3] uniform; null if arm_flip is 0
-  const T* seen_noise;           // [M, B, T] to be added to the reward seen, or null
-  i64 *arms, *levels, *seen_arms;         // [M, B, T]
-  T *agent_rewards, *seen_rewards;        // [M, B, T]
-};
-
 // One agent in one episode: agents/*.py.
 template <class T>
 class Agent {
  public:
   Agent(const GameCall<T>& game, i64 task, i64 num_arms)
-      : rule_(game.rule[task]), A_(num_arms), target_(game.target[task]),
-        base_(game.base_rewards + task * num_arms), p_(game.parameters + task * 4),
+      : rule_(Rule(game.rule[task])), A_(num_arms), target_(game.target[task]),
+        base_(game.base_rewards + task * num_arms), p_(game.parameters + task * game.num_parameters),
         counts_(num_arms), sums_(num_arms) {
-    if (rule_ == EXP3) std::fill(sums_.begin(), sums_.end(), -std::log(T(A_)));
-    if (rule_ == RESCORLA_WAGNER) std::fill(sums_.begin(), sums_.end(), p_[3]);
+    if (rule_ == Rule::EXP3) std::fill(sums_.begin(), sums_.end(), -std::log(T(A_)));
+    if (rule_ == Rule::RescorlaWagner)
+      std::fill(sums_.begin(), sums_.end(), p_[RescorlaWagner::initial_value]);
   }
 
   i64 act(T bonus, const T* draws) const {
     const T infinity = std::numeric_limits<T>::infinity();
     switch (rule_) {
-      case UCB: {
+      case Rule::UCB: {
         const T log_t = std::log(double(step_));
         return best(draws, [&](i64 a) {
-          return counts_[a] ? mean(a) + p_[0] * std::sqrt(log_t / counts_[a]) : infinity;
+          return counts_[a] ? mean(a) + p_[UCB::beta] * std::sqrt(log_t / counts_[a]) : infinity;
         });
       }
-      case NOISY_UCB: {
+      case Rule::NoisyUCB: {
         const T log_t = std::log(double(step_));
-        const bool lapses = draws[0] < p_[1];
+        const T prior_pulls = p_[NoisyUCB::prior_pulls], scale = p_[NoisyUCB::temperature];
+        const bool lapses = draws[0] < p_[NoisyUCB::lapse_rate];
         return best(draws + 1, [&](i64 a) {
-          const T pulls = counts_[a] + p_[3], mean = (sums_[a] + T(0.5) * p_[3]) / pulls;
+          const T pulls = counts_[a] + prior_pulls;
+          const T mean = (sums_[a] + T(0.5) * prior_pulls) / pulls;
           if (lapses || !(pulls > 0)) return lapses ? T(0) : infinity;
-          const T noise = p_[2] > 0 ? -p_[2] * std::log(-std::log(draws[1 + a])) : T(0);
-          return mean + p_[0] * std::sqrt(log_t / pulls) + noise;
+          const T noise = scale > 0 ? -scale * std::log(-std::log(draws[1 + a])) : T(0);
+          return mean + p_[NoisyUCB::beta] * std::sqrt(log_t / pulls) + noise;
         });
       }
-      case DISCOUNTED_UCB: {
+      case Rule::DiscountedUCB: {
         const T log_t = std::log1p(std::accumulate(counts_.begin(), counts_.end(), T(0)));
         return best(draws, [&](i64 a) {
-          return counts_[a] > 0 ? mean(a) + p_[0] * std::sqrt(log_t / counts_[a]) : infinity;
+          const T width = p_[DiscountedUCB::beta] * std::sqrt(log_t / counts_[a]);
+          return counts_[a] > 0 ? mean(a) + width : infinity;
         });
       }
-      case RESCORLA_WAGNER:
+      case Rule::RescorlaWagner:
         return best(draws, [&](i64 a) {
-          const T habit = a == last_ ? p_[2] : T(0);
-          return sums_[a] + habit - p_[1] * std::log(-std::log(draws[a]));
+          const T habit = a == last_ ? p_[RescorlaWagner::perseveration] : T(0);
+          return sums_[a] + habit - p_[RescorlaWagner::temperature] * std::log(-std::log(draws[a]));
         });
-      case EPSILON_GREEDY: {
-        const bool explores = draws[0] < p_[0] / (1 + p_[1] * (step_ - 1));
+      case Rule::EpsilonGreedy: {
+        const T epsilon = p_[EpsilonGreedy::epsilon], decay = p_[EpsilonGreedy::decay];
+        const bool explores = draws[0] < epsilon / (1 + decay * (step_ - 1));
         return best(draws + 1, [&](i64 a) { return explores ? 0 : counts_[a] ? mean(a) : infinity; });
       }
-      case SOFTMAX:
+      case Rule::Softmax:
         return best(draws, [&](i64 a) {
-          return counts_[a] ? mean(a) - p_[0] * std::log(-std::log(draws[a])) : infinity;
+          const T noise = -p_[Softmax::temperature] * std::log(-std::log(draws[a]));
+          return counts_[a] ? mean(a) + noise : infinity;
         });
-      case GAUSSIAN_THOMPSON: {  // its draws are normal
-        const T prior_pulls = (p_[2] / p_[1]) * (p_[2] / p_[1]);
+      case Rule::GaussianThompson: {
+        const T prior_mean = p_[GaussianThompson::prior_mean];
+        const T scale = p_[GaussianThompson::noise_scale];
+        const T ratio = scale / p_[GaussianThompson::prior_scale], prior_pulls = ratio * ratio;
         return best(nullptr, [&](i64 a) {
           const T pulls = counts_[a] + prior_pulls;
-          return (sums_[a] + prior_pulls * p_[0]) / pulls + p_[2] / std::sqrt(pulls) * draws[a];
+          return (sums_[a] + prior_pulls * prior_mean) / pulls + scale / std::sqrt(pulls) * draws[a];
         });
       }
-      case EXP3: {
+      case Rule::EXP3: {
         T cumulative = 0;
         i64 arm = 0;
         for (i64 a = 0; a + 1 < A_; ++a) arm += (cumulative += probability(a)) <= draws[0];
@@ -209,19 +169,22 @@ class Agent {
   }
   void learn(i64 arm, T reward) {
     ++step_;
-    if (rule_ == EXP3) {
-      const T gain = std::clamp((reward - p_[1]) / (p_[2] - p_[1]), T(0), T(1));
-      sums_[arm] += p_[0] / A_ * gain / probability(arm);
+    if (rule_ == Rule::EXP3) {
+      const T low = p_[EXP3::reward_low], width = p_[EXP3::reward_high] - low;
+      const T gain = std::clamp((reward - low) / width, T(0), T(1));
+      sums_[arm] += p_[EXP3::gamma] / A_ * gain / probability(arm);
       const T top = *std::max_element(sums_.begin(), sums_.end());
       T total = 0;
       for (T weight : sums_) total += std::exp(weight - top);
       for (T& weight : sums_) weight -= top + std::log(total);
-    } else if (rule_ == RESCORLA_WAGNER) {
-      sums_[arm] += p_[0] * (reward - sums_[arm]);
+    } else if (rule_ == Rule::RescorlaWagner) {
+      sums_[arm] += p_[RescorlaWagner::learning_rate] * (reward - sums_[arm]);
       last_ = arm;
     } else {
-      if (rule_ == DISCOUNTED_UCB)
-        for (i64 a = 0; a < A_; ++a) counts_[a] *= p_[1], sums_[a] *= p_[1];
+      if (rule_ == Rule::DiscountedUCB) {
+        const T kept = p_[DiscountedUCB::discount];
+        for (i64 a = 0; a < A_; ++a) counts_[a] *= kept, sums_[a] *= kept;
+      }
       ++counts_[arm];
       sums_[arm] += reward;
     }
@@ -229,7 +192,10 @@ class Agent {
 
  private:
   T mean(i64 a) const { return sums_[a] / counts_[a]; }
-  T probability(i64 a) const { return (1 - p_[0]) * std::exp(sums_[a]) + p_[0] / A_; }
+  T probability(i64 a) const {  // of EXP3
+    const T gamma = p_[EXP3::gamma];
+    return (1 - gamma) * std::exp(sums_[a]) + gamma / A_;
+  }
   // The arm with the largest value, and among equals the largest draw.
   template <class Value>
   i64 best(const T* draws, Value value) const {
@@ -242,7 +208,8 @@ class Agent {
     return arm;
   }
 
-  const i64 rule_, A_, target_;
+  const Rule rule_;
+  const i64 A_, target_;
   const T *base_, *p_;
   // pulls and reward sums; sums_ are EXP3's log weights and Rescorla and Wagner's values
   std::vector<T> counts_, sums_;
@@ -262,8 +229,8 @@ i64 choose(const GameCall<T>& game, const T* logits, i64 L, T draw) {
 }
 
 template <class T>
-void play(const Call<T>& call, const GameCall<T>& game, i64 num_threads) {
-  const Sizes& s = call.s;
+void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) {
+  const Sizes& s = call.sizes;
   const Tables<T> tables(s.T);
   const bool thinks = game.principal == SAMPLING || game.principal == GREEDY;
   for_each_task(s.M, num_threads, [&](i64 task, Arena& arena) {
@@ -313,8 +280,8 @@ void play(const Call<T>& call, const GameCall<T>& game, i64 num_threads) {
           T seen_reward = game.history.sees_rewards ? reward : T(0);
           if (game.seen_noise) seen_reward += game.seen_noise[at];
           if (thinks) pasts[r].add(seen, level, seen_reward);
-          game.arms[at] = arm, game.levels[at] = level, game.seen_arms[at] = seen;
-          game.agent_rewards[at] = reward, game.seen_rewards[at] = seen_reward;
+          game.arms[at] = arm, game.levels[at] = level, game.observed_arms[at] = seen;
+          game.agent_rewards[at] = reward, game.observed_agent_rewards[at] = seen_reward;
         }
       }
     }

@@ -9,27 +9,32 @@
 //
 // Axes as in trajectory.py: M tasks, B episodes, T steps, A arms, L levels, H hidden units, F features.
 // A "row" is one step of one episode. Widths marked `_p` are padded to whole vectors.
-// Files: dual.h (numbers, matrices, threads), network.h (the principal), game.h (features, agents,
-// rollouts), and here what Python calls.
+// Files: binary_interface.h (what Python has to agree on), dual.h (numbers, matrices, threads),
+// network.h (the principal), game.h (features, agents, rollouts), and here what Python calls.
 
 #include "game.h"
 
 using namespace mermaide;
 
 #define EXPORT(TYPE, SUFFIX)                                                                     \
-  extern "C" void think_##SUFFIX(const Call<TYPE>* call, i64 threads) {                          \
+  extern "C" const char* describe_##SUFFIX() {                                                   \
+    static const std::string lines = describe<TYPE>();                                           \
+    return lines.c_str();                                                                        \
+  }                                                                                              \
+  extern "C" void think_##SUFFIX(const NetworkCall<TYPE>* call, i64 threads) {                   \
     think<TYPE, false>(*call, threads, false);                                                   \
   }                                                                                              \
-  extern "C" void think_backward_##SUFFIX(const Call<TYPE>* call, i64 threads) {                 \
+  extern "C" void think_backward_##SUFFIX(const NetworkCall<TYPE>* call, i64 threads) {          \
     think<TYPE, false>(*call, threads, true);                                                    \
   }                                                                                              \
-  extern "C" void think_double_backward_##SUFFIX(const Call<TYPE>* call, i64 threads) {          \
+  extern "C" void think_double_backward_##SUFFIX(const NetworkCall<TYPE>* call, i64 threads) {   \
     think<TYPE, true>(*call, threads, true);                                                     \
   }                                                                                              \
   extern "C" void encode_##SUFFIX(const FeatureCall<TYPE>* call, i64 threads) {                  \
     encode<TYPE>(*call, threads);                                                                \
   }                                                                                              \
-  extern "C" void play_##SUFFIX(const Call<TYPE>* call, const GameCall<TYPE>* game, i64 threads) { \
+  extern "C" void play_##SUFFIX(const NetworkCall<TYPE>* call, const GameCall<TYPE>* game,       \
+                                i64 threads) {                                                   \
     play<TYPE>(*call, *game, threads);                                                           \
   }
 EXPORT(float, float32)

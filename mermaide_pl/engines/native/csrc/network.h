@@ -6,36 +6,6 @@
 
 namespace mermaide {
 
-enum Forecast : i64 { NONE = 0, LINEAR = 1, SHARED = 2 };
-enum LayerName {
-  IH, HH, COMMON, ARM, OUT, POLICY_IN, POLICY_OUT, CRITIC_IN, CRITIC_OUT,
-  START,  // a bias only: the state in which an episode begins
-  LAYERS
-};
-
-// Sizes, in the order in which Python sends them.
-struct Sizes {
-  i64 M, B, T, A, L, H, P, G, per_arm, S, forecast, critic;
-  i64 F() const { return G + A * per_arm; }
-};
-
-// What one call is about; layers come as (weight, bias) pairs, null where absent.
-template <class T>
-struct Call {
-  Sizes s;
-  const T* weight[2 * LAYERS];
-  i64 weight_stride[2 * LAYERS];  // from task to task, 0 if shared
-  const T* tangent[2 * LAYERS];   // direction in weight space, for second derivatives
-  i64 tangent_stride[2 * LAYERS];
-  T* grad[2 * LAYERS];      // [M, ...], null where not wanted
-  const T* features;        // [M, B, T, F]
-  const i64 *levels, *arms; // [M, B, T], what was recorded; its likelihood is an output
-  // level logits, values, arm logits, log-probability of the levels, log-likelihood of the arms,
-  // and [M, B, H] the state in which an episode ends
-  const T* cotangent[6];    // null for zero
-  T* out[6];                // values, or with a tangent their tangents; null where not wanted
-};
-
 // Weights of one task, padded, as the products want them.
 template <class T>
 struct Layer {
@@ -88,8 +58,8 @@ struct Layer {
 template <class T, bool D>
 class Network {
  public:
-  Network(const Call<T>& call, Arena& arena, i64 task, i64 steps, i64 max_rows)
-      : call_(call), s_(call.s), steps_(steps), arena_(arena) {
+  Network(const NetworkCall<T>& call, Arena& arena, i64 task, i64 steps, i64 max_rows)
+      : call_(call), s_(call.sizes), steps_(steps), arena_(arena) {
     Hp_ = pad<T>(s_.H);
     Lp_ = pad<T>(s_.L), Sp_ = pad<T>(s_.S), Pp_ = pad<T>(s_.P), LAp_ = pad<T>(s_.L * s_.A);
     seen_ = Hp_ + s_.G + s_.per_arm;  // what policy and critic see of a row of z_
@@ -197,14 +167,15 @@ class Network {
           std::copy_n((D ? from[k].d : from[k].v) + q * from[k].ld, width(k),
                       call_.out[k] + at * width(k));
       const i64 level = call_.levels[at], first_arm = q * LAp_ + level * s_.A;
-      if (call_.out[3]) call_.out[3][at] = log_softmax(levels_, level_probs_, q * Lp_, s_.L, level);
-      if (call_.out[4])
-        call_.out[4][at] = log_softmax(logits_, probs_, first_arm, s_.A, call_.arms[at]);
+      if (T* out = call_.out[LOG_LEVELS])
+        out[at] = log_softmax(levels_, level_probs_, q * Lp_, s_.L, level);
+      if (T* out = call_.out[LOG_ARMS])
+        out[at] = log_softmax(logits_, probs_, first_arm, s_.A, call_.arms[at]);
     });
-    if (call_.out[5])
+    if (T* out = call_.out[LAST_STATE])
       for (i64 r = 0; r < R_; ++r) {
         const Mat<T> last = row((steps_ - 1) * R_ + r, 0);
-        std::copy_n(D ? last.d : last.v, s_.H, call_.out[5] + (task * s_.B + first + r) * s_.H);
+        std::copy_n(D ? last.d : last.v, s_.H, out + (task * s_.B + first + r) * s_.H);
       }
   }
 
@@ -227,13 +198,13 @@ class Network {
         if (call_.cotangent[k])
           std::copy_n(call_.cotangent[k] + at * width(k), width(k), to[k].v + q * to[k].ld);
       const i64 level = call_.levels[at], first_arm = q * LAp_ + level * s_.A;
-      if (const T* push = call_.cotangent[3])
+      if (const T* push = call_.cotangent[LOG_LEVELS])
         reverse_log_softmax(d_level_, level_probs_, q * Lp_, s_.L, level, push[at]);
-      if (const T* push = call_.cotangent[4])
+      if (const T* push = call_.cotangent[LOG_ARMS])
         reverse_log_softmax(d_logit_, probs_, first_arm, s_.A, call_.arms[at], push[at]);
     });
     for (i64 q = 0; q < rows; q += CHUNK) reverse_heads(q, std::min(q + CHUNK, rows));
-    if (const T* push = call_.cotangent[5])
+    if (const T* push = call_.cotangent[LAST_STATE])
       for (i64 r = 0; r < R_; ++r) {
         T* to = d_hidden_.v + ((steps_ - 1) * R_ + r) * Hp_;
         for (i64 j = 0; j < s_.H; ++j) to[j] += push[(task * s_.B + first + r) * s_.H + j];
@@ -391,7 +362,7 @@ class Network {
   }
 
   // Numbers of the first three outputs in a row.
-  i64 width(int k) const { return k == 0 ? s_.L : k == 1 ? 1 : s_.L * s_.A; }
+  i64 width(int k) const { return k == LEVEL_LOGITS ? s_.L : k == VALUES ? 1 : s_.L * s_.A; }
   // Visits the rows with their places in the layout of the caller, [M, B, T].
   template <class Visit>
   void for_each_row(i64 task, i64 first, Visit visit) {
@@ -433,9 +404,10 @@ class Network {
   void reverse_heads(i64 q0, i64 q1) {
     const i64 n = q1 - q0;
     clear(d_hidden_.at(q0, 0), n), clear(d_target_, n);
-    if (call_.cotangent[0] || call_.cotangent[3])
+    if (call_.cotangent[LEVEL_LOGITS] || call_.cotangent[LOG_LEVELS])
       reverse_head(POLICY_IN, q0, n, d_level_.at(q0, 0), policy_);
-    if (s_.critic && call_.cotangent[1]) reverse_head(CRITIC_IN, q0, n, d_value_.at(q0, 0), critic_);
+    if (s_.critic && call_.cotangent[VALUES])
+      reverse_head(CRITIC_IN, q0, n, d_value_.at(q0, 0), critic_);
     if (!s_.forecast) return;
     const i64 A = s_.A;
     for (i64 i = 0; i < n; ++i)  // softmax: dl_a += p_a (1[a = 0] - p_0) dp_0
@@ -511,7 +483,7 @@ class Network {
     add_bias_grad(START, R_, carry);
   }
 
-  const Call<T>& call_;
+  const NetworkCall<T>& call_;
   const Sizes s_;
   const i64 steps_;
   Arena& arena_;
@@ -528,15 +500,15 @@ class Network {
 constexpr i64 MAX_EPISODES = 16;  // played side by side; bounds a thread's workspace
 
 template <class T, bool D>
-void think(const Call<T>& call, i64 num_threads, bool gradients) {
-  for_each_task(call.s.M, num_threads, [&](i64 task, Arena& arena) {
-    const i64 most = std::min(call.s.B, MAX_EPISODES);
-    Network<T, D> network(call, arena, task, call.s.T, most);
+void think(const NetworkCall<T>& call, i64 num_threads, bool gradients) {
+  for_each_task(call.sizes.M, num_threads, [&](i64 task, Arena& arena) {
+    const i64 most = std::min(call.sizes.B, MAX_EPISODES);
+    Network<T, D> network(call, arena, task, call.sizes.T, most);
     if (gradients) network.start_grads();
     const Arena::Mark mark = arena.mark();
-    for (i64 first = 0; first < call.s.B; first += most) {
+    for (i64 first = 0; first < call.sizes.B; first += most) {
       arena.back_to(mark);
-      network.begin(std::min(most, call.s.B - first));
+      network.begin(std::min(most, call.sizes.B - first));
       network.forward(task, first);
       network.write_outputs(task, first);
       if (gradients) network.reverse(task, first);

@@ -1,24 +1,46 @@
-"""What the kernel is called with: the structures of `network.h` and `game.h`."""
+"""Calls of the kernel: the principal's sizes and weights in its structures."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
+from mermaide_pl.engines.native.binary_interface import (
+    ForecastKind,
+    LayerName,
+    NetworkCall,
+    Output,
+    Sizes,
+)
 from mermaide_pl.engines.native.build import library
 from mermaide_pl.engines.native.threads import kernel_threads
 
-_NAMES: dict[str, list[str | None]] = {
-    "none": [None, None, None],
-    "linear": ["world_model.arm", None, None],
-    "shared": ["world_model.common", "world_model.arm", "world_model.out"],
-}
 Forecast: TypeAlias = Literal["none", "linear", "shared"]
+_Names: TypeAlias = tuple[str | None, str | None]  # of a layer's weight and bias
+
+
+def _layer(name: str) -> _Names:
+    return f"{name}_weight", f"{name}_bias"
+
+
+_FORECASTS: dict[Forecast, dict[LayerName, _Names]] = {
+    "none": {},
+    "linear": {LayerName.COMMON: _layer("world_model.arm")},
+    "shared": {
+        LayerName.COMMON: _layer("world_model.common"),
+        LayerName.ARM: ("world_model.arm_weight", None),
+        LayerName.OUT: ("world_model.out_weight", None),
+    },
+}
+_CRITIC: dict[LayerName, _Names] = {
+    LayerName.CRITIC_IN: _layer("policy.critic_in"),
+    LayerName.CRITIC_OUT: _layer("policy.critic_out"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,18 +64,16 @@ class NetworkShape:
 
     def names(self) -> list[str | None]:
         """Names of the weights in the kernel's order, weight and bias in turn."""
-        layers: list[tuple[str | None, str | None]] = [
-            ("weight_ih", "bias_ih"),
-            ("weight_hh", "bias_hh"),
-        ]
-        heads = ["policy.policy_in", "policy.policy_out"]
-        critic = ["policy.critic_in", "policy.critic_out"] if self.has_critic else [None, None]
-        for name in (*_NAMES[self.forecast], *heads, *critic):
-            without_bias = self.forecast == "shared" and name in _NAMES["shared"][1:]
-            weight, bias = (None, None) if name is None else (f"{name}_weight", f"{name}_bias")
-            layers.append((weight, None if without_bias else bias))
-        layers.append((None, "initial_state"))
-        return [name for layer in layers for name in layer]
+        layers: dict[LayerName, _Names] = {
+            LayerName.IH: ("weight_ih", "bias_ih"),
+            LayerName.HH: ("weight_hh", "bias_hh"),
+            **_FORECASTS[self.forecast],
+            LayerName.POLICY_IN: _layer("policy.policy_in"),
+            LayerName.POLICY_OUT: _layer("policy.policy_out"),
+            **(_CRITIC if self.has_critic else {}),
+            LayerName.START: (None, "initial_state"),
+        }
+        return [name for layer in LayerName for name in layers.get(layer, (None, None))]
 
     def sizes(self) -> list[tuple[int, ...]]:
         """Shapes of the weights in the same order, for one task."""
@@ -62,82 +82,51 @@ class NetworkShape:
         if self.forecast == "shared":
             outputs, inputs = S, H + self.num_global
         sees = H + self.num_global + self.num_per_arm + (L if self.forecast != "none" else 0)
-        head = (self.policy_size, sees)
-        layers = [(3 * H, self.num_features), (3 * H, H)]
-        layers += [(outputs, inputs), (S, self.num_per_arm), (L, S)]
-        layers += [head, (L, self.policy_size), head, (1, self.policy_size), (H, 0)]
-        return [size for layer in layers for size in (layer, layer[:1])]
+        layers = {
+            LayerName.IH: (3 * H, self.num_features),
+            LayerName.HH: (3 * H, H),
+            LayerName.COMMON: (outputs, inputs),
+            LayerName.ARM: (S, self.num_per_arm),
+            LayerName.OUT: (L, S),
+            LayerName.POLICY_IN: (self.policy_size, sees),
+            LayerName.POLICY_OUT: (L, self.policy_size),
+            LayerName.CRITIC_IN: (self.policy_size, sees),
+            LayerName.CRITIC_OUT: (1, self.policy_size),
+            LayerName.START: (H, 0),
+        }
+        return [size for layer in LayerName for size in (layers[layer], layers[layer][:1])]
 
     def reached(self, by: Sequence[object]) -> list[bool]:
         """Which weights the cotangents of the outputs reach, those that are not None."""
-        policy, critic = by[0] is not None or by[3] is not None, by[1] is not None
-        forecast = any(one is not None for one in by[:5])  # policy and critic act through it
-        state = forecast or by[5] is not None
-        layers = [state] * 2 + [forecast] * 3 + [policy] * 2 + [critic] * 2 + [state]
-        return [layer for layer in layers for _ in range(2)]
+        given = {output: one is not None for output, one in zip(Output, by, strict=True)}
+        policy = given[Output.LEVEL_LOGITS] or given[Output.LOG_LEVELS]
+        critic = given[Output.VALUES]
+        # policy and critic act through the forecast
+        forecast = policy or critic or given[Output.ARM_LOGITS] or given[Output.LOG_ARMS]
+        state = forecast or given[Output.LAST_STATE]
+        layers = dict.fromkeys((LayerName.IH, LayerName.HH, LayerName.START), state)
+        layers |= dict.fromkeys((LayerName.COMMON, LayerName.ARM, LayerName.OUT), forecast)
+        layers |= {LayerName.POLICY_IN: policy, LayerName.POLICY_OUT: policy}
+        layers |= {LayerName.CRITIC_IN: critic, LayerName.CRITIC_OUT: critic}
+        return [layers[layer] for layer in LayerName for _ in range(2)]
 
 
-class Sizes(ctypes.Structure):
-    """`Sizes` in `network.h`."""
-
-    _fields_ = [
-        (name, ctypes.c_int64)
-        for name in (*"MBTALHPG", "per_arm", "forecast_size", "forecast", "has_critic")
-    ]
-
-    @classmethod
-    def of(cls, shape: NetworkShape, num_tasks: int, num_episodes: int, num_steps: int) -> Sizes:
-        """The shape with the axes M, B and T."""
-        *sizes, forecast, critic = astuple(shape)
-        kind = list(_NAMES).index(forecast)
-        return cls(num_tasks, num_episodes, num_steps, *sizes, kind, critic)
-
-
-class HistoryCall(ctypes.Structure):
-    """`HistoryCall` in `game.h`."""
-
-    _fields_ = [
-        ("kind", ctypes.c_int64),
-        ("sees_rewards", ctypes.c_int64),
-        ("bonuses", ctypes.c_void_p),
-        ("unit", ctypes.c_double),
-    ]
-
-
-class FeatureCall(ctypes.Structure):
-    """`FeatureCall` in `game.h`."""
-
-    _fields_ = [
-        ("sizes", Sizes),
-        ("history", HistoryCall),
-        ("arms", ctypes.c_void_p),
-        ("levels", ctypes.c_void_p),
-        ("rewards", ctypes.c_void_p),
-        ("out", ctypes.c_void_p),
-    ]
-
-
-_POINTERS = ctypes.c_void_p * 20
-_STRIDES = ctypes.c_int64 * 20
-OUTPUTS = ctypes.c_void_p * 6
-
-
-class NetworkCall(ctypes.Structure):
-    """`Call` in `network.h`."""
-
-    _fields_ = [
-        ("sizes", Sizes),
-        ("weight", _POINTERS),
-        ("weight_stride", _STRIDES),
-        ("tangent", _POINTERS),
-        ("tangent_stride", _STRIDES),
-        ("grad", _POINTERS),
-        ("features", ctypes.c_void_p),
-        ("levels", ctypes.c_void_p),
-        ("arms", ctypes.c_void_p),
-        ("cotangent", OUTPUTS),
-        ("out", OUTPUTS),
-    ]
+def sizes_of(shape: NetworkShape, num_tasks: int, num_episodes: int, num_steps: int) -> Sizes:
+    """The shape with the axes M, B and T, as the kernel wants them."""
+    return Sizes(
+        M=num_tasks,
+        B=num_episodes,
+        T=num_steps,
+        A=shape.num_arms,
+        L=shape.num_levels,
+        H=shape.hidden_size,
+        P=shape.policy_size,
+        G=shape.num_global,
+        per_arm=shape.num_per_arm,
+        S=shape.forecast_size,
+        forecast=ForecastKind[shape.forecast.upper()],
+        critic=shape.has_critic,
+    )
 
 
 def pointer(tensor: Tensor | None) -> int | None:
@@ -180,7 +169,7 @@ def network_call(
     shape: NetworkShape, weights: Sequence[Tensor | None], axes: Sequence[int], keep: list[Tensor]
 ) -> NetworkCall:
     """The part of a call that names the weights; `keep` holds what it points to."""
-    call = NetworkCall(sizes=Sizes.of(shape, *axes))
+    call = NetworkCall(sizes=sizes_of(shape, *axes))
     point_to(call.weight, call.weight_stride, weights, keep)
     return call
 

@@ -1,0 +1,212 @@
+// What Python and the library have to agree on: structures, enumerations and learning rules.
+//
+// Each is written once, as a list from which both the code and its description are made. Python
+// compares the description with its own side, binary_interface.py, when it loads the library.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace mermaide {
+
+using i64 = int64_t;
+
+template <class X>
+std::string type_name() {
+  if constexpr (std::is_array_v<X>)
+    return type_name<std::remove_extent_t<X>>() + "[" + std::to_string(std::extent_v<X>) + "]";
+  else if constexpr (std::is_pointer_v<X>) return "pointer";
+  else if constexpr (std::is_same_v<X, i64>) return "int64";
+  else if constexpr (std::is_same_v<X, double>) return "float64";
+  else return X::NAME;
+}
+
+// Enumerators, separated by commas, as lines "KIND 0: FIRST".
+inline std::string describe_enumerators(const std::string& kind, std::string_view enumerators) {
+  std::string lines;
+  for (i64 number = 0; !enumerators.empty(); ++number) {
+    const size_t end = enumerators.find(", ");
+    lines += kind + " " + std::to_string(number) + ": ";
+    lines += std::string(enumerators.substr(0, end)) + "\n";
+    enumerators.remove_prefix(end == enumerators.npos ? enumerators.size() : end + 2);
+  }
+  return lines;
+}
+
+}  // namespace mermaide
+
+// Numbered from 0: none may be given a value.
+#define ENUMERATION(KIND, ...)                         \
+  enum KIND : i64 { __VA_ARGS__, NUM_##KIND };         \
+  inline std::string describe_##KIND() {               \
+    return describe_enumerators(#KIND, #__VA_ARGS__);  \
+  }
+
+// The members of a structure: FIELDS is a macro that hands each of them, (type, name), to its argument.
+#define MEMBERS(STRUCTURE, FIELDS)                                                            \
+  FIELDS(DECLARE_FIELD)                                                                       \
+  static constexpr const char* NAME = #STRUCTURE;                                             \
+  static std::string describe() {                                                             \
+    using Self = STRUCTURE;                                                                   \
+    std::string lines;                                                                        \
+    FIELDS(DESCRIBE_FIELD)                                                                    \
+    return lines + NAME + ": " + std::to_string(sizeof(Self)) + " bytes\n";                   \
+  }
+#define DECLARE_FIELD(TYPE, FIELD) TYPE FIELD;
+#define DESCRIBE_FIELD(TYPE, FIELD)                                                           \
+  lines += std::string(NAME) + "." #FIELD ": " + type_name<TYPE>() + " at byte " +            \
+           std::to_string(offsetof(Self, FIELD)) + "\n";
+
+namespace mermaide {
+
+// ---- the network ----------------------------------------------------------------------------
+
+ENUMERATION(ForecastKind, NONE, LINEAR, SHARED)
+ENUMERATION(
+    LayerName, IH, HH, COMMON, ARM, OUT, POLICY_IN, POLICY_OUT, CRITIC_IN, CRITIC_OUT,
+    START)  // a bias only: the state in which an episode begins
+constexpr i64 LAYERS = NUM_LayerName;
+static_assert(POLICY_OUT == POLICY_IN + 1 && CRITIC_OUT == CRITIC_IN + 1 && START + 1 == LAYERS);
+
+// The first three are rows of numbers per step. Then the log-probability of the levels played and the
+// log-likelihood of the arms observed, and [M, B, H] the state in which an episode ends.
+ENUMERATION(Output, LEVEL_LOGITS, VALUES, ARM_LOGITS, LOG_LEVELS, LOG_ARMS, LAST_STATE)
+static_assert(LEVEL_LOGITS == 0 && VALUES == 1 && ARM_LOGITS == 2);
+
+#define SIZES(FIELD)                                                                          \
+  FIELD(i64, M) FIELD(i64, B) FIELD(i64, T) FIELD(i64, A) FIELD(i64, L) FIELD(i64, H)         \
+  FIELD(i64, P)         /* hidden units of the policy */                                      \
+  FIELD(i64, G)         /* features of no arm */                                              \
+  FIELD(i64, per_arm)   /* features of each arm */                                            \
+  FIELD(i64, S)         /* hidden units per arm of a shared forecast */                       \
+  FIELD(i64, forecast)  /* ForecastKind */                                                    \
+  FIELD(i64, critic)    /* whether there is one */
+struct Sizes {
+  MEMBERS(Sizes, SIZES)
+  i64 F() const { return G + A * per_arm; }
+};
+
+template <class X>
+using Slots = X[2 * LAYERS];  // layers as (weight, bias) pairs, null where absent
+template <class X>
+using Outputs = X[NUM_Output];
+
+// What one call is about.
+#define NETWORK_CALL(FIELD)                                                                   \
+  FIELD(Sizes, sizes)                                                                         \
+  FIELD(Slots<const T*>, weight)                                                              \
+  FIELD(Slots<i64>, weight_stride)     /* from task to task, 0 if shared */                   \
+  FIELD(Slots<const T*>, tangent)      /* direction in weight space, for second derivatives */ \
+  FIELD(Slots<i64>, tangent_stride)                                                           \
+  FIELD(Slots<T*>, grad)               /* [M, ...], null where not wanted */                  \
+  FIELD(const T*, features)            /* [M, B, T, F] */                                     \
+  FIELD(const i64*, levels)            /* [M, B, T], what was recorded; */                    \
+  FIELD(const i64*, arms)              /* its likelihood is an output */                      \
+  FIELD(Outputs<const T*>, cotangent)  /* null for zero */                                    \
+  FIELD(Outputs<T*>, out)  /* values, or with a tangent their tangents; null where not wanted */
+template <class T>
+struct NetworkCall {
+  MEMBERS(NetworkCall, NETWORK_CALL)
+};
+
+// ---- the game -------------------------------------------------------------------------------
+
+ENUMERATION(HistoryKind, LAST_STEP, TALLIES)
+ENUMERATION(PlayerKind, SAMPLING, GREEDY, GIVEN, ORACLE)
+
+// The learning rules of agents/*.py by name, the distribution of the numbers that each draws, and its
+// hyper-parameters: `p_[UCB::beta]` is one of the task that `p_` points to.
+#define RULES(RULE)                                                                           \
+  RULE(UCB, uniform, beta)                                                                    \
+  RULE(EpsilonGreedy, uniform, epsilon, decay)                                                \
+  RULE(GaussianThompson, normal, prior_mean, prior_scale, noise_scale)                        \
+  RULE(Softmax, uniform, temperature)                                                         \
+  RULE(EXP3, uniform, gamma, reward_low, reward_high)                                         \
+  RULE(BestResponse, uniform)                                                                 \
+  RULE(DiscountedUCB, uniform, beta, discount)                                                \
+  RULE(RescorlaWagner, uniform, learning_rate, temperature, perseveration, initial_value)     \
+  RULE(NoisyUCB, uniform, beta, lapse_rate, temperature, prior_pulls)
+
+#define ENUMERATE_RULE(RULE, NUMBERS, ...) RULE,
+#define INDEX_HYPER_PARAMETERS(RULE, NUMBERS, ...) \
+  struct RULE {                                    \
+    enum HyperParameter : i64 { __VA_ARGS__ };     \
+  };
+#define DESCRIBE_RULE(RULE, NUMBERS, ...)                                                     \
+  lines += "Rule " + std::to_string(i64(Rule::RULE)) + ": " #RULE " of " #NUMBERS " numbers\n"; \
+  lines += describe_enumerators(#RULE, #__VA_ARGS__);
+
+enum class Rule : i64 { RULES(ENUMERATE_RULE) };
+RULES(INDEX_HYPER_PARAMETERS)
+inline std::string describe_rules() {
+  std::string lines;
+  RULES(DESCRIBE_RULE)
+  return lines;
+}
+
+// What turns the past into features: features.py.
+#define HISTORY_CALL(FIELD)                                                                   \
+  FIELD(i64, kind)          /* HistoryKind */                                                 \
+  FIELD(i64, sees_rewards)                                                                    \
+  FIELD(const T*, bonuses)  /* [L] */                                                         \
+  FIELD(double, unit)       /* reward units that count as one */
+template <class T>
+struct HistoryCall {
+  MEMBERS(HistoryCall, HISTORY_CALL)
+};
+
+#define FEATURE_CALL(FIELD)                                                                   \
+  FIELD(Sizes, sizes)                                                                         \
+  FIELD(HistoryCall<T>, history)                                                              \
+  FIELD(const i64*, arms)    /* [M, B, T], what the principal saw ... */                      \
+  FIELD(const i64*, levels)  /* ... and did */                                                \
+  FIELD(const T*, rewards)   /* [M, B, T] */                                                  \
+  FIELD(T*, out)             /* [M, B, T, F] */
+template <class T>
+struct FeatureCall {
+  MEMBERS(FeatureCall, FEATURE_CALL)
+};
+
+#define GAME_CALL(FIELD)                                                                      \
+  FIELD(HistoryCall<T>, history)                                                              \
+  FIELD(i64, principal)             /* PlayerKind */                                          \
+  FIELD(const T*, principal_draws)  /* [M, B, T] uniform; sampling only */                    \
+  FIELD(const i64*, given)          /* [M, B, T] levels of a schedule */                      \
+  FIELD(const T*, budget)           /* [M] of the oracle, reward units */                     \
+  FIELD(const i64*, fixed_level)    /* [M] of the oracle, -1 for none */                      \
+  FIELD(const T*, base_rewards)     /* [M, A] */                                              \
+  FIELD(const i64*, target)         /* [M] */                                                 \
+  FIELD(const i64*, rule)           /* [M] Rule */                                            \
+  FIELD(i64, num_parameters)        /* at least as many as any of these rules has */          \
+  FIELD(const T*, parameters)       /* [M, num_parameters] hyper-parameters of the rule */    \
+  FIELD(const T* const*, agent_draws)  /* [M] pointers to [B or 1, T, num_draws] */           \
+  FIELD(const i64*, num_draws)      /* [M] */                                                 \
+  FIELD(i64, shared_draws)          /* whether the agent's and reward's are of one episode */ \
+  FIELD(i64, bernoulli)             /* whether reward_draws are uniform, not noise to add */  \
+  FIELD(const T*, reward_draws)     /* [M, B or 1, T] */                                      \
+  FIELD(double, arm_flip)                                                                     \
+  FIELD(const T*, flip_draws)       /* [M, B, T, 3] uniform; null if arm_flip is 0 */         \
+  FIELD(const T*, seen_noise)       /* [M, B, T] to be added to the reward seen, or null */   \
+  FIELD(i64*, arms)                 /* this and what follows are written, [M, B, T] */        \
+  FIELD(i64*, levels)                                                                         \
+  FIELD(i64*, observed_arms)                                                                  \
+  FIELD(T*, agent_rewards)                                                                    \
+  FIELD(T*, observed_agent_rewards)
+template <class T>
+struct GameCall {
+  MEMBERS(GameCall, GAME_CALL)
+};
+
+template <class T>
+std::string describe() {
+  return Sizes::describe() + NetworkCall<T>::describe() + HistoryCall<T>::describe() +
+         FeatureCall<T>::describe() + GameCall<T>::describe() + describe_ForecastKind() +
+         describe_LayerName() + describe_Output() + describe_HistoryKind() + describe_PlayerKind() +
+         describe_rules();
+}
+
+}  // namespace mermaide

@@ -1,0 +1,98 @@
+"""Support episodes: what a principal plays with a task before it adapts, or is given of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.engines import AUTO, Engine, Stream
+from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.meta_learning.inner_loop import InnerLoop
+from mermaide_pl.populations import TaskBatch
+from mermaide_pl.principals import LearnedPlayer, Principal, PrincipalOutput, Weights
+
+
+@dataclass(frozen=True)
+class Support:
+    """Support episodes of one length, played by the unadapted principal or by another policy.
+
+    Args:
+        episodes: axes [M, B, T].
+        behaviour: ``log mu(u_t | h_t)`` of the policy that chose the levels, float [M, B, T]; None
+            for the unadapted principal itself.
+    """
+
+    episodes: Trajectory
+    behaviour: Tensor | None = None
+
+    @property
+    def num_steps(self) -> int:
+        """Steps with each task, ``B T``."""
+        return self.episodes.arms[0].numel()
+
+    def one_by_one(self) -> list[Support]:
+        """The same, one episode at a time."""
+        numbers = range(self.episodes.arms.shape[1])
+        chosen = [slice(number, number + 1) for number in numbers]
+        behaviour = self.behaviour
+        return [
+            Support(self.episodes.episodes(one), None if behaviour is None else behaviour[:, one])
+            for one in chosen
+        ]
+
+
+def play_support(
+    principal: Principal,
+    inner_loop: InnerLoop,
+    tasks: TaskBatch,
+    num_shots: int,
+    engine: Engine = AUTO,
+) -> Trajectory:
+    """Play support episodes with the unadapted principal, which samples its levels.
+
+    Episodes begin in the initial state, or form chains, see `InnerLoop.chain_length`.
+
+    Args:
+        principal: holds the meta weights.
+        inner_loop: says how long the chains of episodes are.
+        tasks: M tasks.
+        num_shots: K, at least 1.
+        engine: what computes.
+
+    Returns:
+        Axes [M, K, T].
+    """
+    weights, chain = principal.weights(), inner_loop.chain_length
+
+    def play(weights: Weights, num_episodes: int, number: int | None = None) -> Trajectory:
+        return rollout(
+            tasks,
+            LearnedPlayer(principal, weights),
+            principal.game,
+            stream=Stream.SUPPORT,
+            num_episodes=num_episodes,
+            number=number,
+            engine=engine,
+        )
+
+    if chain == 1:
+        return play(weights, num_shots)
+    played: list[Trajectory] = []
+    for number in range(num_shots):
+        start: Weights = weights
+        if number % chain:
+            with torch.no_grad():
+                start = carry_state(start, engine.forward(principal, start, played[-1]))
+        played.append(play(start, 1, number or None))
+    return Trajectory.joined(played)
+
+
+def carry_state(weights: Weights, output: PrincipalOutput) -> Weights:
+    """The weights, with episodes to begin in the state in which that of `output` [M, 1, T] ended.
+
+    `play_support` and `adapt_to_groups` form chains by it.
+    """
+    return {**weights, "initial_state": output.last_state[:, 0]}

@@ -1,0 +1,128 @@
+import ctypes
+from enum import IntEnum
+
+import pytest
+
+from mermaide_pl.engines.native import binary_interface
+from mermaide_pl.engines.native.binary_interface import GameCall, HistoryCall, Rule, load
+
+
+@pytest.fixture
+def path(tmp_path, good):
+    (tmp_path / "kernel.so").write_bytes(good)
+    return str(tmp_path / "kernel.so")
+
+
+def test_the_kernel_describes_what_python_has(path):
+    lines = list(binary_interface.description())
+    assert lines[:2] == ["Sizes.M: int64 at byte 0", "Sizes.B: int64 at byte 8"]
+    assert "NetworkCall.weight_stride: int64[20] at byte 256" in lines
+    assert "HistoryCall: 32 bytes" in lines
+    assert "Output 5: LAST_STATE" in lines
+    assert lines.index("GaussianThompson 0: prior_mean") - 1 == lines.index(
+        "Rule 2: GaussianThompson of normal numbers"
+    )
+    for dtype in ("float32", "float64"):
+        described = getattr(load(path), f"describe_{dtype}")()
+        assert described.decode().splitlines() == lines
+
+
+def renamed(fields):
+    fields[4] = ("purse", fields[4][1])
+
+
+def exchanged(fields):
+    fields[3], fields[4] = fields[4], fields[3]
+
+
+def resized(fields):
+    fields[1] = (fields[1][0], ctypes.c_int32)
+
+
+def of_another_type(fields):
+    fields[16] = (fields[16][0], ctypes.c_int64)
+
+
+def without_a_field(fields):
+    del fields[10]
+
+
+def with_another_field(fields):
+    fields.append(("whims", ctypes.c_void_p))
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "expected"),
+    [
+        (renamed, "GameCall.budget: pointer at byte 56", "GameCall.purse: pointer at byte 56"),
+        (exchanged, "GameCall.given: pointer at byte 48", "GameCall.budget: pointer at byte 48"),
+        (resized, "GameCall.principal: int64 at byte 32", "GameCall.principal: c_int at byte 32"),
+        (
+            of_another_type,
+            "GameCall.arm_flip: float64 at byte 152",
+            "GameCall.arm_flip: int64 at byte 152",
+        ),
+        (
+            without_a_field,
+            "GameCall.parameters: pointer at byte 104",
+            "GameCall.agent_draws: pointer at byte 104",
+        ),
+        (with_another_field, "GameCall: 216 bytes", "GameCall.whims: pointer at byte 216"),
+    ],
+)
+def test_a_structure_of_another_layout_is_refused(path, monkeypatch, change, found, expected):
+    fields = list(GameCall._fields_)
+    change(fields)
+    other = type("GameCall", (ctypes.Structure,), {"_fields_": fields})
+    *others, last = binary_interface.STRUCTURES
+    assert last is GameCall
+    monkeypatch.setattr(binary_interface, "STRUCTURES", (*others, other))
+    with pytest.raises(OSError, match=r"^the library has") as refused:
+        load(path)
+    assert str(refused.value) == f"the library has {found!r} where Python has {expected!r}"
+
+
+@pytest.mark.parametrize("kind", binary_interface.ENUMERATIONS, ids=lambda kind: kind.__name__)
+def test_an_enumeration_in_another_order_is_refused(path, monkeypatch, kind):
+    names = [one.name for one in kind]
+    names[0], names[1] = names[1], names[0]
+    other = IntEnum(kind.__name__, names, start=0)
+    others = [other if one is kind else one for one in binary_interface.ENUMERATIONS]
+    monkeypatch.setattr(binary_interface, "ENUMERATIONS", others)
+    found, expected = (f"{kind.__name__} 0: {name}" for name in (names[1], names[0]))
+    with pytest.raises(OSError, match=f"has '{found}' where Python has '{expected}'"):
+        load(path)
+
+
+OTHER_RULES = {
+    "order of the rules": (
+        lambda rules: dict(reversed(rules.items())),
+        "'Rule 0: UCB of uniform numbers' where Python has 'Rule 0: NoisyUCB of uniform numbers'",
+    ),
+    "order of the hyper-parameters": (
+        lambda rules: rules | {"EpsilonGreedy": Rule(("decay", "epsilon"))},
+        "'EpsilonGreedy 0: epsilon' where Python has 'EpsilonGreedy 0: decay'",
+    ),
+    "a hyper-parameter more": (
+        lambda rules: rules | {"NoisyUCB": Rule((*rules["NoisyUCB"].hyper_parameters, "mood"))},
+        "None where Python has 'NoisyUCB 4: mood'",
+    ),
+    "numbers": (
+        lambda rules: rules | {"Softmax": Rule(("temperature",), "normal")},
+        "'Rule 3: Softmax of uniform numbers' where Python has 'Rule 3: Softmax of normal numbers'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), OTHER_RULES.values(), ids=OTHER_RULES)
+def test_rules_that_differ_are_refused(path, monkeypatch, change, reason):
+    monkeypatch.setattr(binary_interface, "RULES", change(binary_interface.RULES))
+    with pytest.raises(OSError, match=f"^the library has {reason}$"):
+        load(path)
+
+
+def test_a_field_that_does_not_exist_is_not_set():
+    with pytest.raises(AttributeError, match="bonus"):
+        HistoryCall(bonus=1)
+    with pytest.raises(AttributeError, match="purse"):
+        GameCall().purse = 1
