@@ -11,7 +11,7 @@ from rich.box import MARKDOWN, SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from mermaide_pl.evaluation.methods import label_of
+from mermaide_pl.evaluation.methods import ORACLE, label_of
 from mermaide_pl.evaluation.records import Row
 from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES, interval_text
 from mermaide_pl.metrics.normalised_return import LEAST_GAIN
@@ -60,7 +60,7 @@ def findings(table: Sequence[Row], improvement: Sequence[Row], ours: str) -> lis
             f"{label_of(ours)} at {shots} shots: normalised return {mean:.3f} in the mean over"
             f" populations, {middle:.3f} of all taken together"
         )
-    for method in dict.fromkeys(row["over"] for row in compared if row["over"] != "oracle"):
+    for method in dict.fromkeys(row["over"] for row in compared if row["over"] != ORACLE):
         shots = most if (method, most, ALL) in found else 0
         gains = {row["population"]: row["gain_low"] for row in compared if row["over"] == method}
         clauses = {

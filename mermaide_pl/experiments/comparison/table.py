@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from mermaide_pl.evaluation.methods import NO_INTERVENTION, ORACLE
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES
 from mermaide_pl.experiments.comparison.settings import YARDSTICKS, Condition
@@ -60,15 +61,15 @@ def read_scores(out: Path, methods: Collection[str]) -> list[Row]:
     possible: dict[tuple[Any, ...], dict[int, float]] = {}  # gain of the oracle by seed
     for (*where, seed, population), method in returns:
         key = (*where, seed, population)
-        if method == "oracle" and (key, "none") in returns:
-            gain = returns[key, "oracle"] - returns[key, "none"]
+        if method == ORACLE and (key, NO_INTERVENTION) in returns:
+            gain = returns[key, ORACLE] - returns[key, NO_INTERVENTION]
             possible.setdefault((*where, population), {})[seed] = gain
     found = []
     for row in rows:
         *where, seed, population = agents(row)
         gains = possible.get((*where, population), {})
         if seed in gains:
-            gain = row["return"] - returns[agents(row), "none"]
+            gain = row["return"] - returns[agents(row), NO_INTERVENTION]
             normalised = math.nan if _undefined(list(gains.values())) else gain / gains[seed]
             found.append({**row, "normalised_return": normalised})
     return found
@@ -225,7 +226,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     write_rows(out / SCORES, found)
     learned = [*methods[1:], methods[0]]
     fixed = [row["method"] for row in found if row["method"] not in methods]
-    order = [*dict.fromkeys(name for name in fixed if name != "oracle"), *learned, "oracle"]
+    order = [*dict.fromkeys(name for name in fixed if name != ORACLE), *learned, ORACLE]
     table: list[Row] = []
     improvement: list[Row] = []
     for condition, rows in by_condition(found).items():
