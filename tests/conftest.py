@@ -1,11 +1,14 @@
 import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY
 from mermaide_pl.runtime.run_folders import occupied
 
 torch.set_num_threads(1)  # small operations run faster so, and rounding does not depend on cores
@@ -35,3 +38,20 @@ def used_by_another() -> Callable[[Path], AbstractContextManager[None]]:
             process.join()
 
     return used
+
+
+@pytest.fixture
+def without_slot() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Makes a checkpoint one of the versions whose recurrence was always a GRU."""
+
+    def earlier(checkpoint: dict[str, Any]) -> dict[str, Any]:
+        old = deepcopy(checkpoint)
+        holders = [old] + ([old["live"]] if "live" in old else [])
+        for holder, name in zip(holders, ("state_dict", "weights"), strict=False):
+            holder[name] = {
+                key.replace("recurrence.", ""): weight for key, weight in holder[name].items()
+            }
+        del old[CHECKPOINT_KEY]["architecture"]["init_args"]["recurrence"]
+        return old
+
+    return earlier

@@ -21,8 +21,8 @@ def matrices(workload: Workload) -> dict[str, Matrix]:
     """The weight matrices, with the inputs that carry gradients."""
     H = workload.hidden_size
     active = {
-        "weight_ih": 0,  # features only
-        "weight_hh": H,
+        "recurrence.weight_ih": 0,  # features only
+        "recurrence.weight_hh": H,
         "world_model.arm_weight": H,  # state, then features
         "policy.policy_in_weight": H + workload.num_levels,  # state, then features, then forecasts
         "policy.policy_out_weight": workload.policy_size,

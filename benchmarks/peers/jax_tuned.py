@@ -26,7 +26,7 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from peers.jax_vmap import JaxVmap, Play, Weights, episode_loss
+from peers.jax_vmap import JaxVmap, Play, Weights, episode_loss, projections
 from peers.workload import Workload
 
 
@@ -40,14 +40,13 @@ def _forward(weights: Weights, features: Array) -> tuple[Array, ...]:
     """Hidden states, reset gates, update gates, candidates and recalled states, each [T, B, H]."""
 
     def step(hidden: Array, features: Array) -> tuple[Array, tuple[Array, ...]]:
-        x_r, x_z, x_n = jnp.split(features @ weights["weight_ih"] + weights["bias_ih"], 3, -1)
-        h_r, h_z, recalled = jnp.split(hidden @ weights["weight_hh"] + weights["bias_hh"], 3, -1)
+        (x_r, x_z, x_n), (h_r, h_z, recalled) = projections(weights, hidden, features)
         reset, update = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
         candidate = jnp.tanh(x_n + reset * recalled)
         hidden = candidate + update * (hidden - candidate)
         return hidden, (hidden, reset, update, candidate, recalled)
 
-    size = weights["weight_hh"].shape[0]
+    size = weights["recurrence.weight_hh"].shape[0]
     return lax.scan(step, jnp.zeros((features.shape[1], size), features.dtype), features)[1]
 
 
@@ -60,7 +59,7 @@ def _backward(residuals: Any, d_states: Array) -> tuple[Weights, Array]:
     weights, features, (states, reset, update, candidate, recalled) = residuals
     previous = jnp.pad(states[:-1], ((1, 0), (0, 0), (0, 0)))
     # a copy with contiguous rows: the product in the scan is twice as fast
-    transposed = lax.optimization_barrier(weights["weight_hh"].T)
+    transposed = lax.optimization_barrier(weights["recurrence.weight_hh"].T)
 
     def step(d_hidden: Array, inputs: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
         d_state, previous, reset, update, candidate, recalled = inputs
@@ -77,10 +76,10 @@ def _backward(residuals: Any, d_states: Array) -> tuple[Weights, Array]:
     gates = 2 * states.shape[-1]
     d_projected = jnp.concatenate([d_recurrent[..., :gates], d_candidate], axis=-1)
     gradient = jax.tree.map(jnp.zeros_like, weights) | {
-        "weight_ih": jnp.einsum("tbi,tbj->ij", features, d_projected),
-        "weight_hh": jnp.einsum("tbi,tbj->ij", previous, d_recurrent),
-        "bias_ih": d_projected.sum((0, 1)),
-        "bias_hh": d_recurrent.sum((0, 1)),
+        "recurrence.weight_ih": jnp.einsum("tbi,tbj->ij", features, d_projected),
+        "recurrence.weight_hh": jnp.einsum("tbi,tbj->ij", previous, d_recurrent),
+        "recurrence.bias_ih": d_projected.sum((0, 1)),
+        "recurrence.bias_hh": d_recurrent.sum((0, 1)),
     }
     return gradient, jnp.zeros_like(features)  # nothing reads the gradient of the features
 

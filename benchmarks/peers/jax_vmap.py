@@ -33,10 +33,18 @@ Recurrence: TypeAlias = Callable[[Weights, Array], Array]
 """Weights and features [T, B, F] to hidden states [T, B, H]."""
 
 
+def projections(
+    weights: Weights, hidden: Array, features: Array
+) -> tuple[list[Array], list[Array]]:
+    """What features and state give to reset gate, update gate and candidate; each [..., H]."""
+    of_features = features @ weights["recurrence.weight_ih"] + weights["recurrence.bias_ih"]
+    of_state = hidden @ weights["recurrence.weight_hh"] + weights["recurrence.bias_hh"]
+    return jnp.split(of_features, 3, axis=-1), jnp.split(of_state, 3, axis=-1)
+
+
 def gru_cell(weights: Weights, hidden: Array, features: Array) -> Array:
     """One step of a gated recurrent unit in the convention of `torch.nn.GRU`; [..., H]."""
-    x_r, x_z, x_n = jnp.split(features @ weights["weight_ih"] + weights["bias_ih"], 3, axis=-1)
-    h_r, h_z, h_n = jnp.split(hidden @ weights["weight_hh"] + weights["bias_hh"], 3, axis=-1)
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = projections(weights, hidden, features)
     reset, update = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
     candidate = jnp.tanh(x_n + reset * h_n)
     return candidate + update * (hidden - candidate)
@@ -49,7 +57,7 @@ def gru(weights: Weights, features: Array) -> Array:
         hidden = gru_cell(weights, hidden, features)
         return hidden, hidden
 
-    size = weights["weight_hh"].shape[0]
+    size = weights["recurrence.weight_hh"].shape[0]
     return lax.scan(step, jnp.zeros((features.shape[1], size), features.dtype), features)[1]
 
 

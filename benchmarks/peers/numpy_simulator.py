@@ -103,8 +103,8 @@ class NumpySimulator:
         w = self.workload
         H, G = w.hidden_size, w.num_global_features
         hidden, features = state[..., :H], state[..., H:]
-        projected = _linear(features, kernels, "weight_ih", "bias_ih")
-        recurrent = _linear(hidden, kernels, "weight_hh", "bias_hh")
+        projected = _linear(features, kernels, "recurrence.weight_ih", "recurrence.bias_ih")
+        recurrent = _linear(hidden, kernels, "recurrence.weight_hh", "recurrence.bias_hh")
         gates = projected[..., : 2 * H] + recurrent[..., : 2 * H]
         gates = 1.0 / (1.0 + np.exp(-gates))
         reset, update = gates[..., :H], gates[..., H:]

@@ -18,12 +18,14 @@ from mermaide_pl.objectives import PlainMAML
 from mermaide_pl.objectives.advantages import CentredRewardsToGo
 from mermaide_pl.populations import AgentFamily, Population, TaskBatch
 from mermaide_pl.principals import (
+    GRU,
     Architecture,
     LastStep,
     LearnedPlayer,
     LinearForecast,
     NoCritic,
     Principal,
+    Recurrence,
 )
 from peers.workload import Recording, Workload
 
@@ -41,6 +43,7 @@ OBJECTIVE = Objective(
 
 class _Ours:
     engine_name: EngineName
+    recurrence: Recurrence = GRU()
     device = "cpu"
 
     def __init__(self, workload: Workload, weights: dict[str, np.ndarray], seed: int) -> None:
@@ -49,17 +52,22 @@ class _Ours:
             workload.num_arms, workload.num_steps, workload.bonuses, cost=workload.cost
         )
         architecture = Architecture(
-            workload.hidden_size, workload.policy_size, LastStep(), LinearForecast(), NoCritic()
+            workload.hidden_size,
+            workload.policy_size,
+            LastStep(),
+            LinearForecast(),
+            NoCritic(),
+            self.recurrence,
         )
         self.dtype = getattr(torch, workload.dtype)
         self.engine = choose_engine(self.engine_name)
         self.principal = Principal(architecture, self.game)
         self.principal.to(self.device, self.dtype)
-        self.principal.initial_state.requires_grad_(False)  # the peers begin at zero and stay there
-        self.principal.load_state_dict(
-            {name: torch.from_numpy(weight.copy()) for name, weight in weights.items()}
-            | {"initial_state": torch.zeros_like(self.principal.initial_state)}
-        )
+        # the peers begin at zero and stay there
+        self.principal.recurrence.initial_state.requires_grad_(False)
+        own = self.principal.weights()  # which another recurrence keeps
+        given = {name: torch.from_numpy(weights[name].copy()) for name in weights if name in own}
+        self.principal.load_state_dict(own | given)
         self.inner_loop = GradientAdaptation(
             inner_lr=workload.inner_lr, num_shots=workload.num_episodes, learn_inner_lr=False
         ).build(self.principal.weights())

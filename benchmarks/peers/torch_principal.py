@@ -42,7 +42,8 @@ class TorchPrincipal(nn.Module):
         self._forecast_shape = (workload.num_levels, workload.num_arms)
         shapes = workload.weight_shapes
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            self.register_parameter(name, nn.Parameter(torch.empty(shapes[name])))
+            shape = shapes[f"recurrence.{name}"]
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         self.arm = nn.Linear(*reversed(shapes["world_model.arm_weight"]))
         self.policy_in = nn.Linear(*reversed(shapes["policy.policy_in_weight"]))
         self.policy_out = nn.Linear(*reversed(shapes["policy.policy_out_weight"]))

@@ -69,10 +69,10 @@ class Workload:
         # and the forecast of the target for every level
         policy_input = self.hidden_size + self.num_global_features + 1 + self.num_levels
         return {
-            "weight_ih": (gates, self.num_features),
-            "weight_hh": (gates, self.hidden_size),
-            "bias_ih": (gates,),
-            "bias_hh": (gates,),
+            "recurrence.weight_ih": (gates, self.num_features),
+            "recurrence.weight_hh": (gates, self.hidden_size),
+            "recurrence.bias_ih": (gates,),
+            "recurrence.bias_hh": (gates,),
             "world_model.arm_weight": (arms, self.hidden_size + self.num_features),
             "world_model.arm_bias": (arms,),
             "policy.policy_in_weight": (self.policy_size, policy_input),

@@ -179,7 +179,7 @@ def weights_from_histories(module: MermaideModule, supports: Sequence[Support]) 
 def _supports(
     module: MermaideModule, episodes: Sequence[Episode], target_arm: int
 ) -> list[Support]:
-    like, in_order = module.principal.initial_state, module.inner_loop.chain_length > 1
+    like, in_order = next(module.principal.parameters()), module.inner_loop.chain_length > 1
     return support_of(episodes, target_arm, module.game, like, in_order=in_order)
 
 

@@ -27,7 +27,7 @@ from mermaide_pl.game.trajectory import relabel_target_first
 from mermaide_pl.meta_learning.adaptation import adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.principals import Past, Weights, sample_levels
-from mermaide_pl.runtime.checkpoints import read_checkpoint, write_checkpoint
+from mermaide_pl.runtime.checkpoints import read_checkpoint, upgraded_weights, write_checkpoint
 
 _KEY = "live"  # in a checkpoint: what it holds besides the trained principal
 
@@ -112,7 +112,8 @@ class LivePrincipal:
             return fresh
         try:
             live = cls(module, **saved["settings"])
-            live._be_in(live._state.like_this(saved, live.game))
+            weights = upgraded_weights(saved["weights"])
+            live._be_in(live._state.like_this({**saved, "weights": weights}, live.game))
         except (
             *(AttributeError, IndexError, KeyError, OverflowError),
             *(RuntimeError, TypeError, ValueError),
@@ -258,9 +259,10 @@ class LivePrincipal:
             raise ValueError("adapt: an episode has begun, observe its steps and end it first")
         if not state.ended:
             raise ValueError("adapt: no episode has ended yet")
-        module, like = self.module, state.weights["initial_state"]
-        in_order = module.inner_loop.chain_length > 1
-        support = support_of(state.ended, self.target_arm, self.game, like, in_order=in_order)
+        module, in_order = self.module, self.module.inner_loop.chain_length > 1
+        support = support_of(
+            state.ended, self.target_arm, self.game, state.hidden, in_order=in_order
+        )
         principal, inner_loop, objective = module.principal, module.inner_loop, module.objective
         if self.sampling_seed is None:
             objective = objective.forecast_alone()
@@ -274,8 +276,8 @@ class LivePrincipal:
     def _begin(self, weights: Weights, ended: list[Episode]) -> None:
         """Begin an episode."""
         weights = {name: weight.detach() for name, weight in weights.items()}
-        past = Past.empty(weights["initial_state"], self.game, 1, 1)
         hidden = self.module.principal.first_state(weights, 1, 1)
+        past = Past.empty(hidden, self.game, 1, 1)
         self._be_in(LiveState(weights, ended, Episode([], [], [], None), past, hidden, None))
 
     def _be_in(self, state: LiveState) -> None:

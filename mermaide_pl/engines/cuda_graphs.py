@@ -14,7 +14,7 @@ from mermaide_pl.engines.torch_rollout import RolloutInputs, play
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import LearnedPlayer, Player
+from mermaide_pl.principals import LearnedPlayer, Player, Principal
 
 
 def capture_cuda_graph(inputs: RolloutInputs) -> tuple[Trajectory, Callable[[], None]]:
@@ -67,6 +67,8 @@ class CudaGraphCache:
         if not tasks.families[0].rule.is_tensors:
             return False
         principal, (family,) = player.principal, tasks.families
+        if not isinstance(principal, Principal):
+            return False
         parts = [player, *principal.modules(), principal.history]
         parts += [game.observation, family.rule, tasks.reward_model]
         return all(type(part).__module__.startswith("mermaide_pl.") for part in parts)

@@ -11,7 +11,13 @@ from mermaide_pl.engines.torch_rollout import RolloutInputs, play
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import LearnedPlayer, Player, Principal, PrincipalOutput, Weights
+from mermaide_pl.principals import (
+    LearnedPlayer,
+    LearnedPrincipal,
+    Player,
+    PrincipalOutput,
+    Weights,
+)
 
 
 class Engine(ABC):
@@ -33,7 +39,7 @@ class Engine(ABC):
 
     @abstractmethod
     def forward(
-        self, principal: Principal, weights: Weights, trajectory: Trajectory
+        self, principal: LearnedPrincipal, weights: Weights, trajectory: Trajectory
     ) -> PrincipalOutput:
         """The principal's forward pass on recorded episodes, twice differentiable in the weights.
 
@@ -46,12 +52,12 @@ class Engine(ABC):
             Outputs of every step, axes [M, B, T].
         """
 
-    def threads(self, principal: Principal, num_rows: int) -> AbstractContextManager[None]:
+    def threads(self, principal: LearnedPrincipal, num_rows: int) -> AbstractContextManager[None]:
         """How to share the cores while learning from `num_rows` steps of episodes."""
         return nullcontext()
 
     @abstractmethod
-    def describe(self, principal: Principal) -> str:
+    def describe(self, principal: LearnedPrincipal) -> str:
         """What computes this principal's forward pass, for a log line."""
 
 
@@ -69,12 +75,11 @@ class TorchEngine(Engine):
         return play(RolloutInputs(tasks, player, game, noise))
 
     def forward(
-        self, principal: Principal, weights: Weights, trajectory: Trajectory
+        self, principal: LearnedPrincipal, weights: Weights, trajectory: Trajectory
     ) -> PrincipalOutput:
         """See the base class."""
-        output: PrincipalOutput = principal(weights, trajectory)
-        return output
+        return principal(weights, trajectory)
 
-    def describe(self, principal: Principal) -> str:
+    def describe(self, principal: LearnedPrincipal) -> str:
         """See the base class."""
-        return f"torch, on {principal.device.type}"
+        return f"torch, on {next(iter(principal.weights().values())).device.type}"

@@ -17,15 +17,16 @@ from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.losses import Objective, check_reached, outcome_of
-from mermaide_pl.meta_learning.support import Support, carry_state
-from mermaide_pl.principals import Principal, PrincipalOutput, Weights
+from mermaide_pl.meta_learning.support import Support, carry_state, last_state
+from mermaide_pl.principals import LearnedPrincipal, PrincipalOutput, Weights
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 MAX_IMPORTANCE_WEIGHT = 10.0
 """Cap on the importance weight of a step; beyond it one step would outweigh an episode."""
 
 
 def adapt(
-    principal: Principal,
+    principal: LearnedPrincipal,
     inner_loop: InnerLoop,
     objective: Objective,
     support: Trajectory,
@@ -71,7 +72,7 @@ def adapt(
 
 
 def adapt_to_groups(
-    principal: Principal,
+    principal: LearnedPrincipal,
     inner_loop: InnerLoop,
     objective: Objective,
     groups: Sequence[Support],
@@ -101,7 +102,6 @@ def adapt_to_groups(
     Returns:
         As `adapt`, with the outputs in each group, or in each episode if there are chains.
     """
-    check_reached(inner_loop, objective, principal.world_model is not None)
     chain = inner_loop.chain_length
     if chain > 1:
         groups = [episode for group in groups for episode in group.one_by_one()]
@@ -118,6 +118,7 @@ def adapt_to_groups(
     def loss(weights: Weights) -> Tensor:
         outputs = forward_pass(weights)
         if not unadapted:
+            check_reached(inner_loop, objective, outputs[0].log_arms is not None)
             unadapted.extend(
                 _unadapted(output, group, objective, principal.game)
                 for output, group in zip(outputs, groups, strict=True)
@@ -132,7 +133,7 @@ def adapt_to_groups(
     outputs = [of.output for of in unadapted]
     if inner_loop.carries_state:
         ends = [*outputs[chain - 1 : -1 : chain], outputs[-1]]
-        weights["initial_state"] = torch.cat([end.last_state for end in ends], dim=1).mean(1)
+        weights[INITIAL_STATE] = torch.cat([last_state(end) for end in ends], dim=1).mean(1)
     return weights, outputs
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.meta_learning.inner_optimizer import check_differentiable
 from mermaide_pl.principals import Weights
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 InnerLoss = Callable[[Weights], Tensor]
 """Fast weights to the loss of each task, float [M]."""
@@ -38,7 +39,28 @@ class Adaptation(ABC):
 
 
 class InnerLoop(nn.Module, ABC):
-    """Turns meta weights and a loss on support episodes into weights for each task."""
+    """Turns meta weights and a loss on support episodes into weights for each task.
+
+    Weights and loss may be of any module on any data. A step of MAML on sine waves (Finn et al.,
+    section 5.1), for M = 25 tasks of 10 points each:
+
+    >>> import math, torch
+    >>> from torch import nn
+    >>> from mermaide_pl.principals import call_module
+    >>> _ = torch.manual_seed(0)
+    >>> network = nn.Sequential(nn.Linear(1, 40), nn.ReLU(), nn.Linear(40, 1))
+    >>> meta = dict(network.named_parameters())
+    >>> inner_loop = GradientAdaptation(inner_lr=0.01).build(meta)
+    >>> x, phase = 10.0 * torch.rand(25, 10, 1) - 5.0, math.pi * torch.rand(25, 1, 1)
+    >>> def loss(weights):
+    ...     return (call_module(network, weights, x) - torch.sin(x + phase)).square().mean((1, 2))
+    >>> fast = inner_loop(meta, loss, num_tasks=25)
+    >>> fast["0.weight"].shape
+    torch.Size([25, 40, 1])
+    >>> bool((loss(fast) < loss(meta)).all())
+    True
+    >>> loss(fast).mean().backward()  # to the meta weights and the inner rates
+    """
 
     num_shots: int
     """K, support episodes per task."""
@@ -195,9 +217,15 @@ class GradientAdaptation(Adaptation):
 
 
 def part_of(name: str) -> str:
-    """The part of the principal that a parameter belongs to."""
-    part, dot, _ = name.partition(".")
-    return part if dot or name == "initial_state" else "recurrence"
+    """The part of the principal that a parameter belongs to, of any module: by its prefix.
+
+    What is neither the initial state nor of the ``policy`` or ``world_model`` reads the history,
+    and counts as the ``recurrence``.
+    """
+    if name == INITIAL_STATE:
+        return "initial_state"
+    part = name.partition(".")[0]
+    return part if part in ("policy", "world_model") else "recurrence"
 
 
 class GradientInnerLoop(InnerLoop):

@@ -17,7 +17,7 @@ from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.losses import Objective
 from mermaide_pl.meta_learning.support import play_support
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import LearnedPlayer, Principal, PrincipalOutput, Weights
+from mermaide_pl.principals import LearnedPlayer, LearnedPrincipal, PrincipalOutput, Weights
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class MetaStep:
 
 
 def meta_step(
-    principal: Principal,
+    principal: LearnedPrincipal,
     inner_loop: InnerLoop,
     objective: Objective,
     tasks: TaskBatch,

@@ -12,7 +12,8 @@ from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import LearnedPlayer, Principal, PrincipalOutput, Weights
+from mermaide_pl.principals import LearnedPlayer, LearnedPrincipal, PrincipalOutput, Weights
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Support:
 
 
 def play_support(
-    principal: Principal,
+    principal: LearnedPrincipal,
     inner_loop: InnerLoop,
     tasks: TaskBatch,
     num_shots: int,
@@ -95,4 +96,18 @@ def carry_state(weights: Weights, output: PrincipalOutput) -> Weights:
 
     `play_support` and `adapt_to_groups` form chains by it.
     """
-    return {**weights, "initial_state": output.last_state[:, 0]}
+    return {**weights, INITIAL_STATE: last_state(output)[:, 0]}
+
+
+def last_state(output: PrincipalOutput) -> Tensor:
+    """State in which the episodes ended, float [M, B, H].
+
+    Raises:
+        ValueError: if the principal has none to carry.
+    """
+    if output.last_state is None:
+        raise ValueError(
+            "the adaptation carries the state of the support episodes, and the principal's output"
+            " has no last_state; allowed: carries_state=False"
+        )
+    return output.last_state

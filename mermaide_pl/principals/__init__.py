@@ -1,8 +1,9 @@
 """Principals: the learned one, fixed schedules, and the oracle, a yardstick."""
 
 from mermaide_pl.principals.features import History, LastStep, Past, Tallies
-from mermaide_pl.principals.layers import Weights
-from mermaide_pl.principals.model import Architecture, Principal, PrincipalOutput
+from mermaide_pl.principals.layers import Weights, call_module
+from mermaide_pl.principals.min_gru import MinGRU
+from mermaide_pl.principals.model import Architecture, Principal
 from mermaide_pl.principals.oracle import Oracle
 from mermaide_pl.principals.players import (
     FunctionPlayer,
@@ -13,6 +14,8 @@ from mermaide_pl.principals.players import (
     sample_levels,
 )
 from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
+from mermaide_pl.principals.protocol import LearnedPrincipal, PrincipalOutput
+from mermaide_pl.principals.recurrence import GRU, Recurrence
 from mermaide_pl.principals.schedules import (
     AlwaysIntervene,
     InitialBurst,
@@ -29,6 +32,7 @@ from mermaide_pl.principals.world_model import (
 )
 
 __all__ = [
+    "GRU",
     "AlwaysIntervene",
     "Architecture",
     "Critic",
@@ -38,7 +42,9 @@ __all__ = [
     "InitialBurst",
     "LastStep",
     "LearnedPlayer",
+    "LearnedPrincipal",
     "LinearForecast",
+    "MinGRU",
     "NoCritic",
     "NoIntervention",
     "NoWorldModel",
@@ -49,6 +55,7 @@ __all__ = [
     "Principal",
     "PrincipalOutput",
     "RandomlyIntervene",
+    "Recurrence",
     "RolloutContext",
     "Schedule",
     "SharedForecast",
@@ -56,5 +63,6 @@ __all__ = [
     "Tallies",
     "Weights",
     "WorldModel",
+    "call_module",
     "sample_levels",
 ]

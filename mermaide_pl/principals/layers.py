@@ -1,8 +1,7 @@
 """Layers written as functions of their weights, for one set of weights or one per task.
 
 *Meta weights* have the shapes of `torch.nn` layers. *Fast weights* carry the task axis M in front;
-the inputs then carry it too, and all tasks are computed in one batched product. No fused recurrent
-kernels here: those cannot be differentiated twice, which second-order adaptation needs.
+the inputs then carry it too, and all tasks are computed in one batched product.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
 Weights: TypeAlias = Mapping[str, Tensor]
 """Parameter name to tensor, either meta weights [...] or fast weights [M, ...]."""
@@ -41,47 +41,25 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return outputs.view(*inputs.shape[:-1], weight.shape[1])
 
 
-def gru_step(projected: Tensor, hidden: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
-    """One step of a gated recurrent unit, in the convention of `torch.nn.GRU`.
-
-    Equations:
-        r = sigmoid(x_r + W_r h + b_r);  z = sigmoid(x_z + W_z h + b_z)
-        n = tanh(x_n + r * (W_n h + b_n));  h' = n + z * (h - n)
+def call_module(module: nn.Module, weights: Weights, inputs: Tensor) -> Tensor:
+    """Outputs of any module, for one set of weights or one per task; `linear` is faster.
 
     Args:
-        projected: input projections ``x_r, x_z, x_n``, float [M, B, 3H].
-        hidden: float [M, B, H].
-        weight_hh: [3H, H] or [M, 3H, H].
-        bias_hh: [3H] or [M, 3H].
+        module: seen by each task without the axis M, as the function ``[...] -> [...]``.
+        weights: of the names of ``module.named_parameters()``, meta or fast, or some of each.
+        inputs: float [M, ...].
 
     Returns:
-        The new hidden state, float [M, B, H].
+        float [M, ...].
     """
-    size = hidden.shape[-1]
-    recurrent = linear(hidden, weight_hh, bias_hh)
-    gates = torch.sigmoid(projected[..., : 2 * size] + recurrent[..., : 2 * size])
-    reset, update = gates.chunk(2, dim=-1)
-    candidate = torch.tanh(projected[..., 2 * size :] + reset * recurrent[..., 2 * size :])
-    return torch.lerp(candidate, hidden.to(candidate), update)
+    parameters = dict(module.named_parameters())
+    given = {name: weights[name] for name in parameters}
+    axes = {name: 0 if given[name].dim() > own.dim() else None for name, own in parameters.items()}
 
+    def call(own: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        return functional_call(module, own, inputs)
 
-def gru_sequence(projected: Tensor, hidden: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
-    """Run `gru_step` over a sequence.
-
-    Args:
-        projected: input projections of all steps, float [M, B, T, 3H].
-        hidden: state before the first step, float [M, B, H].
-        weight_hh: [3H, H] or [M, 3H, H].
-        bias_hh: [3H] or [M, 3H].
-
-    Returns:
-        Hidden states after each input, float [M, B, T, H].
-    """
-    states = []
-    for projected_t in projected.unbind(2):
-        hidden = gru_step(projected_t, hidden, weight_hh, bias_hh)
-        states.append(hidden)
-    return torch.stack(states, dim=2)
+    return vmap(call, in_dims=(axes, 0))(given, inputs)
 
 
 def init_linear(

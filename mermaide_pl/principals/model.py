@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from mermaide_pl.config.validation import check_count
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.principals.features import History, Past, Tallies
-from mermaide_pl.principals.layers import Weights, gru_sequence, gru_step, linear
+from mermaide_pl.principals.layers import Weights
 from mermaide_pl.principals.policy import Critic, PolicyAndCritic, StateValue
+from mermaide_pl.principals.protocol import PrincipalOutput
+from mermaide_pl.principals.recurrence import GRU, Recurrence
 from mermaide_pl.principals.world_model import SharedForecast, WorldModel
 
 
@@ -27,6 +28,7 @@ class Architecture:
         history: encoding of the past as input features.
         world_model: `SharedForecast`, `LinearForecast`, or `NoWorldModel` for the ablation.
         critic: `StateValue`, or `NoCritic`.
+        recurrence: `GRU` or `MinGRU`, of H units.
     """
 
     hidden_size: int = 32
@@ -34,26 +36,15 @@ class Architecture:
     history: History = Tallies()
     world_model: WorldModel = SharedForecast()
     critic: Critic = StateValue()
+    recurrence: Recurrence = GRU()
 
     def __post_init__(self) -> None:
         check_count("Architecture.hidden_size", self.hidden_size, low=1)
         check_count("Architecture.policy_size", self.policy_size, low=1)
 
 
-@dataclass(frozen=True)
-class PrincipalOutput:
-    """Forward pass on recorded episodes, with log-likelihoods of the recorded levels and arms."""
-
-    level_logits: Tensor  # [M, ..., L] float, logits of the intervention policy
-    values: Tensor  # [M, ...] float, expected rewards still to come, as a share of T, or zero
-    arm_logits: Tensor | None  # [M, ..., L, A] float, logits of p(a_t | history, u)
-    log_levels: Tensor  # [M, ...] float, log-probability of the level played
-    log_arms: Tensor | None  # [M, ...] float, log-likelihood of the arm observed, given the level
-    last_state: Tensor  # [M, B, H] float, recurrent state at the end of each episode
-
-
 class Principal(nn.Module):
-    """GRU over the history, a forecast of the agent's arm, a policy acting through that forecast.
+    """Recurrence over the history, forecast of the agent's arm, policy acting through the forecast.
 
     All methods take the weights explicitly, so the same code runs with meta weights and with the
     fast weights of many tasks at once.
@@ -70,15 +61,7 @@ class Principal(nn.Module):
         self.history = architecture.history
         hidden, sizes = architecture.hidden_size, self.history.sizes(game)
         features = sizes[0] + game.num_arms * sizes[1]
-        self.weight_ih = nn.Parameter(torch.empty(3 * hidden, features))
-        self.weight_hh = nn.Parameter(torch.empty(3 * hidden, hidden))
-        self.bias_ih = nn.Parameter(torch.zeros(3 * hidden))
-        self.bias_hh = nn.Parameter(torch.zeros(3 * hidden))
-        self.initial_state = nn.Parameter(torch.zeros(hidden))
-        for gate in range(3):
-            rows = slice(gate * hidden, (gate + 1) * hidden)
-            nn.init.xavier_uniform_(self.weight_ih.data[rows])
-            nn.init.orthogonal_(self.weight_hh.data[rows])
+        self.recurrence = architecture.recurrence.build(features, hidden)
         self.world_model = architecture.world_model.build(hidden, sizes, game)
         self._num_about_target = sum(sizes)
         forecasts = game.num_levels if self.world_model is not None else 0
@@ -92,12 +75,12 @@ class Principal(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.initial_state.device
+        return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights."""
-        return self.initial_state.dtype
+        return next(self.parameters()).dtype
 
     def weights(self) -> dict[str, Tensor]:
         """The meta weights by name."""
@@ -113,30 +96,21 @@ class Principal(nn.Module):
         Returns:
             Outputs of every step, axes [M, B, T].
         """
-        features, levels = self.encode(trajectory), trajectory.levels
-        projected = linear(features, weights["weight_ih"], weights["bias_ih"])
-        first = self.first_state(weights, *levels.shape[:2])
-        hidden = gru_sequence(projected, first, weights["weight_hh"], weights["bias_hh"])
+        features = self.encode(trajectory)
+        first = self.first_state(weights, *trajectory.levels.shape[:2])
+        hidden = self.recurrence.sequence(weights, features, first)
         state, arm_logits = self._state(weights, hidden, features)
-        level_logits = self.policy.level_logits(weights, state)
-        log_arms = None
-        if arm_logits is not None:
-            log_arms = forecast_log_likelihood(arm_logits, levels, trajectory.observed_arms)
-        return PrincipalOutput(
-            level_logits,
-            self.policy.values(weights, state),
-            arm_logits,
-            log_probabilities(level_logits, levels),
-            log_arms,
-            hidden[:, :, -1],
+        return PrincipalOutput.of(
+            trajectory,
+            self.policy.level_logits(weights, state),
+            values=self.policy.values(weights, state),
+            arm_logits=arm_logits,
+            last_state=hidden[:, :, -1],
         )
 
-    @staticmethod
-    def first_state(weights: Weights, num_tasks: int, num_episodes: int) -> Tensor:
+    def first_state(self, weights: Weights, num_tasks: int, num_episodes: int) -> Tensor:
         """Recurrent state in which episodes begin, float [M, B, H]."""
-        state = weights["initial_state"]
-        state = state.unsqueeze(1) if state.dim() == 2 else state
-        return state.expand(num_tasks, num_episodes, -1)
+        return self.recurrence.first_state(weights, num_tasks, num_episodes)
 
     def encode(self, trajectory: Trajectory) -> Tensor:
         """Features of every step of recorded episodes, float [M, B, T, G + A * P]."""
@@ -158,8 +132,7 @@ class Principal(nn.Module):
             logits of every level, float [M, B, L, A], or None without a world model.
         """
         features = self.history.features(past, self.game)
-        projected = linear(features, weights["weight_ih"], weights["bias_ih"])
-        hidden = gru_step(projected, hidden, weights["weight_hh"], weights["bias_hh"])
+        hidden = self.recurrence.step(weights, features, hidden)
         state, arm_logits = self._state(weights, hidden, features)
         return hidden, self.policy.level_logits(weights, state), arm_logits
 

@@ -17,7 +17,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals.features import Past, Tallies
 from mermaide_pl.principals.layers import Weights
-from mermaide_pl.principals.model import Principal
+from mermaide_pl.principals.protocol import LearnedPrincipal
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class Player(ABC):
 
 
 class LearnedPlayer(Player):
-    """Plays a `Principal` by sampling from its policy, as it must to learn.
+    """Plays a learned principal by sampling from its policy, as it must to learn.
 
     Args:
         principal: the module.
         weights: meta weights, or fast weights of the tasks it will meet.
     """
 
-    def __init__(self, principal: Principal, weights: Weights) -> None:
+    def __init__(self, principal: LearnedPrincipal, weights: Weights) -> None:
         self.principal = principal
         self.weights = {name: weight.detach() for name, weight in weights.items()}
 
@@ -103,7 +103,7 @@ def sample_levels(logits: Tensor, uniforms: Tensor) -> Tensor:
 
 
 class GreedyPlayer(LearnedPlayer):
-    """Plays a `Principal` by its most probable level, as it is scored."""
+    """Plays a learned principal by its most probable level, as it is scored."""
 
     is_random = False
 

@@ -19,8 +19,17 @@ PRETRAINED = Path(__file__).parents[1] / "principals" / "pretrained"
 CHECKPOINT_KEY = "mermaide_pl"
 """Where a checkpoint has the settings of its module."""
 _PREFIX = "pretrained:"
+_IS_FOLDER = 0x10  # attribute of an entry in a zip file
+_ARCHITECTURE = "mermaide_pl.principals.Architecture"
 _HISTORIES = ("mermaide_pl.principals.Tallies", "mermaide_pl.principals.LastStep")
 _OF_TORCH = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
+_RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "initial_state")
+_RENAMED = {
+    f"{prefix}{name}": f"{prefix}recurrence.{name}"
+    for prefix in ("", "principal.")
+    for name in _RECURRENT
+}
+"""Weights of earlier versions, whose recurrence was no part of its own."""
 
 
 def pretrained_names() -> list[str]:
@@ -67,7 +76,9 @@ def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:  # torch.load leaves the checksums alone
-                if archive.testzip() is not None:
+                # a file marked as a folder would be read as nothing
+                folders = any(entry.external_attr & _IS_FOLDER for entry in archive.infolist())
+                if folders or archive.testzip() is not None:
                     raise zipfile.BadZipFile
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception:  # a damaged file can raise any: KeyError, for one, if it is a text
@@ -76,6 +87,7 @@ def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         ) from None
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"checkpoint {path} holds no principal")
+    checkpoint["state_dict"] = upgraded_weights(checkpoint["state_dict"])
     try:
         checkpoint |= {
             key: upgraded(part) for key, part in checkpoint.items() if key not in _OF_TORCH
@@ -85,12 +97,23 @@ def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     return checkpoint
 
 
+def upgraded_weights(weights: Any) -> Any:
+    """Weights by name, a state dict or those of the principal, by their names of now.
+
+    Args:
+        weights: what a file holds in their place.
+    """
+    if not isinstance(weights, dict):
+        return weights
+    return {_RENAMED.get(name, name): weight for name, weight in weights.items()}
+
+
 def upgraded(settings: Any) -> Any:
     """Settings of an earlier version as this one says them, with the same meaning.
 
-    Classes go by their public names. Histories once measured in plain reward units. That is to
-    measure in the largest bonus where that is 1; elsewhere a principal plays on in the units that
-    it was trained in.
+    Classes go by their public names. The recurrence was always a `GRU`. Histories once measured in
+    plain reward units. That is to measure in the largest bonus where that is 1; elsewhere a
+    principal plays on in the units that it was trained in.
 
     Args:
         settings: specs by name, with that of the game.
@@ -101,17 +124,23 @@ def upgraded(settings: Any) -> Any:
     except (KeyError, TypeError, ValueError):  # no settings that were written here
         return settings
 
-    def with_unit(spec: Any) -> Any:
+    unit = {"reward_unit": None if plain else 1.0}
+    gru = {"class_path": "mermaide_pl.principals.GRU", "init_args": {}}
+    added: dict[Any, dict[str, Any]] = dict.fromkeys(_HISTORIES, unit)
+    added[_ARCHITECTURE] = {"recurrence": gru}
+
+    def with_arguments(spec: Any) -> Any:
         if isinstance(spec, list):
-            return [with_unit(item) for item in spec]
+            return [with_arguments(item) for item in spec]
         if not isinstance(spec, dict):
             return spec
-        if spec.get("class_path") in _HISTORIES and isinstance(spec.get("init_args"), dict):
-            unit = {"reward_unit": None if plain else 1.0}
-            return {**spec, "init_args": unit | spec["init_args"]}
-        return {name: with_unit(item) for name, item in spec.items()}
+        found = {name: with_arguments(item) for name, item in spec.items()}
+        path, given = found.get("class_path"), found.get("init_args")
+        if isinstance(path, str) and isinstance(given, dict):
+            found["init_args"] = added.get(path, {}) | given
+        return found
 
-    return with_unit(settings)
+    return with_arguments(settings)
 
 
 def _readable_beside(path: Path) -> str:

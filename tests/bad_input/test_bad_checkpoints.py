@@ -316,7 +316,7 @@ LIVE = [
         )
     ),
     *(("settings", name) for name in ("target_arm", "max_interventions", "sampling_seed")),
-    *(("weights", name) for name in ("weight_hh", "weight_ih")),
+    *(("weights", f"recurrence.{name}") for name in ("weight_hh", "weight_ih")),
     *(("steps", name) for name in ("arms", "levels", "agent_rewards")),
     *(("episodes", 0, name) for name in ("arms", "levels")),
 ]

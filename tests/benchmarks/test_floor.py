@@ -8,8 +8,8 @@ TINY = Workload(num_tasks=1, num_episodes=1, num_steps=1, num_arms=2, hidden_siz
 
 def test_matrices_of_a_tiny_network():
     assert matrices(TINY) == {
-        "weight_ih": Matrix(3, 5, 0),  # level (2), time, arm (2): no gradient to features
-        "weight_hh": Matrix(3, 1, 1),
+        "recurrence.weight_ih": Matrix(3, 5, 0),  # level (2), time, arm (2): no gradient
+        "recurrence.weight_hh": Matrix(3, 1, 1),
         "world_model.arm_weight": Matrix(4, 6, 1),  # state, 5 features
         "policy.policy_in_weight": Matrix(1, 7, 3),  # state, 4 features, 2 forecasts
         "policy.policy_out_weight": Matrix(2, 1, 1),

@@ -35,5 +35,5 @@ def test_the_weights_have_the_shapes_of_the_workload():
     workload = Workload()
     ours = OursTorch(workload, workload.initial_weights(0), seed=0)
     shapes = {name: tuple(weight.shape) for name, weight in ours.principal.weights().items()}
-    assert shapes.pop("initial_state") == (workload.hidden_size,)
+    assert shapes.pop("recurrence.initial_state") == (workload.hidden_size,)
     assert shapes == workload.weight_shapes

@@ -64,7 +64,7 @@ def reference_loss(weights: dict, recording: Recording, task: int, workload: Wor
         if t:
             features[b, t, levels[b, t - 1]] = 1.0
             features[b, t, L + 1 + arms[b, t - 1]] = 1.0
-    gru = [weights[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    gru = [weights[name] for name in weights if name.startswith("recurrence.")]
     start = features.new_zeros(1, len(features), workload.hidden_size)
     states, _ = torch.gru(features, start, gru, True, 1, 0.0, False, False, True)
     loss = features.new_zeros(())

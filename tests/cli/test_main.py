@@ -629,7 +629,7 @@ def test_scoring_a_checkpoint(command, stage, workplace, capsys):
 def test_the_checkpoint_of_a_fit_is_the_configured_module(trained):
     module = MermaideModule.load_from_checkpoint(trained)
     assert (module.game.num_arms, module.game.num_steps) == (3, 8)
-    assert module.principal.weight_hh.shape == (24, 8)
+    assert module.principal.recurrence.weight_hh.shape == (24, 8)
     assert torch.load(trained, weights_only=True)["global_step"] == 2
 
 

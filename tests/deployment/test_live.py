@@ -467,6 +467,21 @@ def test_the_engine_by_its_earlier_name(tmp_path):
     assert LivePrincipal.load(path).module.engine_name == "torch"
 
 
+def test_one_of_a_version_without_recurrences_goes_on(without_slot, tmp_path):
+    path, live = tmp_path / "agent.live", LivePrincipal(build())
+    for _ in range(T):
+        live.intervene()
+        live.observe(1)
+    live.end_episode()
+    live.adapt()
+    live.save(path)
+    torch.save(without_slot(torch.load(path)), path)
+    loaded = LivePrincipal.load(path)
+    assert (loaded.intervene(), loaded.module.spec) == (live.intervene(), live.module.spec)
+    for name, weight in live._state.weights.items():
+        assert torch.equal(loaded._state.weights[name], weight)
+
+
 def outcome(act) -> object:
     """What a call answers, or how it is refused."""
     try:

@@ -135,6 +135,8 @@ def test_only_rollouts_of_fixed_kernels_suit():
     assert not CudaGraphCache.suits(mixed, learned, GAME)
     own = Game(4, 20, observation=OwnObservation())
     assert not CudaGraphCache.suits(sample(range(3)), learned, own)
+    own_principal = LearnedPlayer(torch.nn.Identity(), {})
+    assert not CudaGraphCache.suits(sample(range(3)), own_principal, GAME)
 
 
 def test_the_first_rollout_may_be_in_inference_mode():

@@ -14,6 +14,7 @@ from mermaide_pl.meta_learning.support import Support
 from mermaide_pl.objectives import log_probabilities
 from mermaide_pl.objectives.advantages import Outcome
 from mermaide_pl.principals import LearnedPlayer, PrincipalOutput
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 
 def test_adaptation_learns_only_from_what_the_principal_saw():
@@ -40,7 +41,7 @@ def test_adaptation_learns_only_from_what_the_principal_saw():
         {"levels": 1 - support.levels},
     ):
         other = adapted(**change)
-        assert not torch.allclose(other["weight_hh"], expected["weight_hh"])
+        assert not torch.allclose(other["recurrence.weight_hh"], expected["recurrence.weight_hh"])
 
 
 def test_later_inner_steps_keep_the_policy_that_played_and_its_advantages():
@@ -92,7 +93,7 @@ def one_after_the_other(principal, fast: dict, episodes) -> list[PrincipalOutput
     outputs = []
     for played in episodes:
         outputs.append(principal(fast, played))
-        fast = {**fast, "initial_state": outputs[-1].last_state[:, 0]}
+        fast = {**fast, INITIAL_STATE: outputs[-1].last_state[:, 0]}
     return outputs
 
 
@@ -117,7 +118,7 @@ def test_groups_of_other_lengths_weigh_by_their_steps(name):
     expected = learner.inner_loop(principal.weights(), loss, 3)
     if name != "maml":
         ends = [chain[-1].last_state for chain in outputs(principal.weights())]
-        expected["initial_state"] = torch.cat(ends, dim=1).mean(1)
+        expected[INITIAL_STATE] = torch.cat(ends, dim=1).mean(1)
     for key, weight in weights.items():
         torch.testing.assert_close(weight, expected[key], rtol=0.0, atol=1e-10)
 

@@ -1,6 +1,7 @@
 """The stacked inner loop against a loop over tasks, plain optimizers and finite differences."""
 
 import copy
+import doctest
 import itertools
 import math
 import re
@@ -21,6 +22,7 @@ from mermaide_pl.meta_learning import (
     NoAdaptation,
     Objective,
     RecurrentAdaptation,
+    inner_loop,
 )
 from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.inner_loop import part_of
@@ -34,14 +36,13 @@ from mermaide_pl.principals import (
     SharedForecast,
     WorldModel,
 )
-from mermaide_pl.principals.layers import gru_sequence, linear
 
 M, B, T = 3, 2, 6
 GAME = Game(num_arms=3, num_steps=T)
 SGD, Adam = torch.optim.SGD, torch.optim.Adam
 PARTS = ("initial_state", "recurrence", "world_model", "policy")
-STATE = "initial_state"
-RECURRENCE = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
+STATE = "recurrence.initial_state"
+RECURRENCE = {f"recurrence.{name}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
 
 INNER_LOOPS = {
     "sgd": GradientAdaptation(inner_lr=0.3, adapted=PARTS),
@@ -123,7 +124,7 @@ def inner_loop_of(settings: GradientAdaptation, setup: Setup):
 
 
 def does_adapt(settings: GradientAdaptation, name: str) -> bool:
-    return ("recurrence" if name in RECURRENCE else name.split(".")[0]) in settings.adapted
+    return ("initial_state" if name == STATE else name.split(".")[0]) in settings.adapted
 
 
 class Copy(nn.Module):
@@ -208,9 +209,7 @@ def test_stacked_tasks_equal_a_loop_over_tasks(name, setup):
 def test_meta_gradient_equals_finite_differences(name, setup):
     inner_loop = inner_loop_of(INNER_LOOPS[name], setup)
     checked = {name: weight for name, weight in setup.weights.items() if weight.numel() <= 12}
-    assert {"recurrence" if name in RECURRENCE else name.split(".")[0] for name in checked} == set(
-        PARTS
-    )
+    assert {part_of(name) for name in checked} == set(PARTS)
     leaves = [*checked.values(), inner_loop.log_rates]
     gradients = torch.autograd.grad(setup.outer(inner_loop), leaves)
 
@@ -350,7 +349,7 @@ def test_without_gradients_the_adapted_weights_are_the_same_numbers(name, setup)
 def test_every_parameter_is_in_one_part(setup):
     assert GradientAdaptation().adapted == PARTS[1:]
     members = [{name for name in setup.weights if part_of(name) == part} for part in PARTS]
-    assert members[0] == {"initial_state"}
+    assert members[0] == {STATE}
     assert members[1] == RECURRENCE
     assert members[2] == {name for name in setup.weights if name.startswith("world_model.")}
     assert members[3] == {
@@ -359,6 +358,18 @@ def test_every_parameter_is_in_one_part(setup):
         for kind in ("weight", "bias")
     }
     assert set().union(*members) == setup.weights.keys()
+
+
+def test_parameters_of_other_modules_are_in_one_part_too():
+    names = ["0.weight", "encoder.layers.1.bias", "policy.0.weight", "world_model.a", STATE]
+    parts = ["recurrence", "recurrence", "policy", "world_model", "initial_state"]
+    assert [part_of(name) for name in names] == parts
+
+
+def test_the_example_of_the_docstring_runs():
+    found = doctest.testmod(inner_loop)
+    assert found.attempted >= 10
+    assert found.failed == 0
 
 
 @pytest.mark.parametrize(
@@ -450,12 +461,12 @@ def test_rates_are_reported_by_parameter(learn, setup):
     inner_loop = settings.build(setup.weights)
     assert inner_loop.num_shots == 4
     assert inner_loop.rates() == {
-        name: pytest.approx(0.25) for name in setup.weights if name != "initial_state"
+        name: pytest.approx(0.25) for name in setup.weights if name != STATE
     }
     assert len(list(inner_loop.parameters())) == learn
     assert "log_rates" in inner_loop.state_dict()
     inner_loop.log_rates.data[0] = math.log(0.5)
-    assert inner_loop.rates()["weight_ih"] == pytest.approx(0.5)
+    assert inner_loop.rates()["recurrence.weight_ih"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -478,15 +489,15 @@ def test_recurrent_adaptation_carries_the_state_of_the_support_episodes(setup):
     inner_loop = RecurrentAdaptation(num_shots=B).build(setup.weights)
     assert (inner_loop.num_shots, list(inner_loop.parameters())) == (B, [])
     weights, thought = adapt(setup.principal, inner_loop, Objective(), setup.support)
-    assert weights["initial_state"].shape == (M, 4)
+    assert weights[STATE].shape == (M, 4)
     assert all(weights[name] is weight for name, weight in setup.weights.items() if name != STATE)
 
     principal, fast = setup.principal, dict(setup.weights)
-    projected = linear(principal.encode(setup.support), fast["weight_ih"], fast["bias_ih"])
+    features = principal.encode(setup.support)
     state = principal.first_state(fast, M, 1)
     for episode in range(B):
-        inputs = projected[:, episode : episode + 1]
-        state = gru_sequence(inputs, state, fast["weight_hh"], fast["bias_hh"])[:, :, -1]
+        seen = features[:, episode : episode + 1]
+        state = principal.recurrence.sequence(fast, seen, state)[:, :, -1]
     fast[STATE] = state[:, 0]
     close(weights[STATE], fast[STATE])
     leaves = list(setup.weights.values())

@@ -8,6 +8,7 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.support import Support, play_support
 from mermaide_pl.principals import LearnedPlayer
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 
 @pytest.mark.parametrize("name", ["memory of two shots", "memory alone"])
@@ -18,7 +19,7 @@ def test_support_episodes_are_played_one_after_the_other_as_in_training(name):
     fast, ends = principal.weights(), []
     for number in range(3):
         if number == 2:  # trained on chains of two: the third begins another
-            ends, fast = [fast["initial_state"]], principal.weights()
+            ends, fast = [fast[INITIAL_STATE]], principal.weights()
         player = LearnedPlayer(principal, fast)
         played = rollout(
             tasks,
@@ -30,10 +31,11 @@ def test_support_episodes_are_played_one_after_the_other_as_in_training(name):
         )
         assert torch.equal(support.levels[:, number], played.levels[:, 0])
         assert torch.equal(support.arms[:, number], played.arms[:, 0])
-        fast = {**fast, "initial_state": principal(fast, played).last_state[:, 0].detach()}
+        end = principal(fast, played).last_state[:, 0].detach()
+        fast = {**fast, INITIAL_STATE: end}
     weights, _ = adapt(principal, learner.inner_loop, learner.objective, support)
-    expected = (ends[0] + fast["initial_state"]) / 2.0
-    torch.testing.assert_close(weights["initial_state"], expected, rtol=0.0, atol=1e-12)
+    expected = (ends[0] + fast[INITIAL_STATE]) / 2.0
+    torch.testing.assert_close(weights[INITIAL_STATE], expected, rtol=0.0, atol=1e-12)
     once = play_support(principal, learner.inner_loop, tasks, 1)
     assert torch.equal(once.levels, support.levels[:, :1])
 

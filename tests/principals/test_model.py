@@ -170,7 +170,8 @@ def test_the_policy_looks_at_the_features_of_the_target_only():
     architecture = Architecture(6, 5, world_model=NoWorldModel())
     principal, game = build(architecture, PartialInformation())
     weights = principal.weights()
-    weights["weight_ih"] = torch.zeros_like(weights["weight_ih"])  # nothing reaches the state
+    name = "recurrence.weight_ih"
+    weights[name] = torch.zeros_like(weights[name])  # nothing reaches the state
     played = rollout(
         sample_tasks(), LearnedPlayer(principal, weights), game, stream=Stream.SCORE, num_episodes=B
     )

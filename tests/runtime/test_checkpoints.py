@@ -183,7 +183,7 @@ def another_size(checkpoint: dict) -> None:
 
 
 def a_missing_weight(checkpoint: dict) -> None:
-    del checkpoint["state_dict"]["principal.weight_ih"]
+    del checkpoint["state_dict"]["principal.recurrence.weight_ih"]
 
 
 def an_unknown_setting(checkpoint: dict) -> None:
@@ -264,8 +264,19 @@ def test_a_damaged_weight(read, tmp_path):
     path, checkpoint = tmp_path / "a.ckpt", checkpoint_of(tiny())
     torch.save(checkpoint, path)
     content = bytearray(path.read_bytes())
-    weight = checkpoint["state_dict"]["principal.weight_hh"].numpy().tobytes()
+    weight = checkpoint["state_dict"]["principal.recurrence.weight_hh"].numpy().tobytes()
     content[content.index(weight)] ^= 1
+    path.write_bytes(content)
+    assert "truncated, damaged, or not a checkpoint" in complaint(read, path)
+
+
+@READERS
+def test_an_entry_that_is_marked_as_a_folder(read, tmp_path):
+    path = tmp_path / "a.ckpt"
+    torch.save(checkpoint_of(tiny()), path)
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")  # the last one in the list of the archive's files
+    content[entry + 38] ^= 0x10  # its attributes
     path.write_bytes(content)
     assert "truncated, damaged, or not a checkpoint" in complaint(read, path)
 
@@ -313,6 +324,22 @@ def test_a_principal_of_an_earlier_version_measures_as_it_was_trained(bonuses, u
     loaded = MermaideModule.load_from_checkpoint(tmp_path / "old.ckpt")
     assert loaded.principal.history == Tallies(unit)
     assert loaded.spec == content[CHECKPOINT_KEY]  # so that a run goes on from it
+
+
+def test_a_principal_of_a_version_without_recurrences(without_slot, tmp_path):
+    module = tiny()
+    old = without_slot(checkpoint_of(module))
+    assert list(old["state_dict"])[:6] == [
+        *("principal.weight_ih", "principal.weight_hh", "principal.bias_ih", "principal.bias_hh"),
+        *("principal.initial_state", "principal.world_model.common_weight"),
+    ]
+    torch.save(old, tmp_path / "old.ckpt")
+    loaded = MermaideModule.load_from_checkpoint(tmp_path / "old.ckpt")
+    assert loaded.spec == module.spec
+    assert list(loaded.state_dict()) == list(module.state_dict())
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, module.state_dict()[name])
+    assert tiny(init_from=str(tmp_path / "old.ckpt")).spec == module.spec  # training begins with it
 
 
 def test_settings_without_end_are_refused(tmp_path):

@@ -68,7 +68,7 @@ class Watch(pl.Callback):
         self.error = ""
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        weight = pl_module.principal.weight_hh
+        weight = pl_module.principal.recurrence.weight_hh
         self.weights.append(weight.detach().clone())
         state = trainer.optimizers[0].state.get(weight, {})
         self.moments.append(state["exp_avg"].clone() if state else torch.zeros_like(weight))
@@ -165,7 +165,7 @@ def test_replaying_names_the_tasks(tmp_path, capsys):
     path = tmp_path / "skipped" / "step6.pt"
     step = SkippedStep.load(path)
     assert (step.number, round(step.progress * TOTAL)) == (6, 5)
-    assert torch.equal(step.module.principal.weight_hh, watch.weights[4])
+    assert torch.equal(step.module.principal.recurrence.weight_hh, watch.weights[4])
     played = list(step.play())
     assert [task.seed for task in played] == watch.seeds[5]
     steps = [step.module.take_step(tasks, 0.0) for tasks in step.tasks]

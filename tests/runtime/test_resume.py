@@ -114,11 +114,22 @@ def test_going_on_in_the_middle_of_an_epoch(step, whole, tmp_path):
 
 
 @NO_WARNINGS
+def test_going_on_from_a_version_without_recurrences(whole, without_slot, tmp_path, caplog):
+    path = tmp_path / "old.ckpt"
+    torch.save(without_slot(torch.load(whole / f"step={STEPS}.ckpt")), path)
+    trained(tmp_path / "run", ckpt_path=path)
+    one, other = (read_checkpoint(folder / "last.ckpt") for folder in (whole, tmp_path / "run"))
+    for key in ("state_dict", "optimizer_states", CHECKPOINT_KEY):
+        assert_identical(one[key], other[key], key)
+    assert not [record for record in caplog.records if "not as in" in record.message]
+
+
+@NO_WARNINGS
 def test_going_on_in_double_precision(tmp_path):
     for name, start in (("one", None), ("other", tmp_path / "one" / f"step={STEPS}.ckpt")):
         trained(tmp_path / name, max_epochs=2, precision="64-true", ckpt_path=start)
     one, other = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("one", "other"))
-    assert one["state_dict"]["principal.weight_hh"].dtype == torch.float64
+    assert one["state_dict"]["principal.recurrence.weight_hh"].dtype == torch.float64
     assert_identical(one["state_dict"], other["state_dict"])
 
 

@@ -19,6 +19,7 @@ from mermaide_pl.engines.native.binary_interface import (
 )
 from mermaide_pl.engines.native.build import library
 from mermaide_pl.engines.native.threads import kernel_threads
+from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 Forecast: TypeAlias = Literal["none", "linear", "shared"]
 _Names: TypeAlias = tuple[str | None, str | None]  # of a layer's weight and bias
@@ -65,13 +66,13 @@ class NetworkShape:
     def names(self) -> list[str | None]:
         """Names of the weights in the kernel's order, weight and bias in turn."""
         layers: dict[LayerName, _Names] = {
-            LayerName.IH: ("weight_ih", "bias_ih"),
-            LayerName.HH: ("weight_hh", "bias_hh"),
+            LayerName.IH: ("recurrence.weight_ih", "recurrence.bias_ih"),
+            LayerName.HH: ("recurrence.weight_hh", "recurrence.bias_hh"),
             **_FORECASTS[self.forecast],
             LayerName.POLICY_IN: _layer("policy.policy_in"),
             LayerName.POLICY_OUT: _layer("policy.policy_out"),
             **(_CRITIC if self.has_critic else {}),
-            LayerName.START: (None, "initial_state"),
+            LayerName.START: (None, INITIAL_STATE),
         }
         return [name for layer in LayerName for name in layers.get(layer, (None, None))]
 

@@ -18,15 +18,18 @@ from mermaide_pl.engines.native.calls import Forecast, NetworkShape
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import (
+    GRU,
     GreedyPlayer,
     History,
     LastStep,
     LearnedPlayer,
+    LearnedPrincipal,
     LinearForecast,
     NoWorldModel,
     Oracle,
     Player,
     Principal,
+    Recurrence,
     Schedule,
     SharedForecast,
     Tallies,
@@ -39,6 +42,7 @@ RULES: dict[type[LearningRule], Rule] = {
 """Learning rules, with their hyper-parameters in the library's order."""
 REWARDS: tuple[type[RewardModel], ...] = (GaussianReward, BernoulliReward, NoiseFreeReward)
 OBSERVATIONS: tuple[type[Observation], ...] = (PartialInformation, FullInformation)
+RECURRENCES: tuple[type[Recurrence], ...] = (GRU,)
 HISTORIES: dict[type[History], HistoryKind] = {
     LastStep: HistoryKind.LAST_STEP,
     Tallies: HistoryKind.TALLIES,
@@ -50,11 +54,14 @@ FORECASTS: dict[type[WorldModel], Forecast] = {
 }
 
 
-def network_shape(principal: Principal) -> NetworkShape | None:
+def network_shape(principal: LearnedPrincipal) -> NetworkShape | None:
     """The principal's network, as the library wants it; None if the library does not know it."""
+    if not isinstance(principal, Principal):
+        return None
     architecture, game = principal.architecture, principal.game
     history, world_model = architecture.history, architecture.world_model
     known = type(history) in HISTORIES and type(world_model) in FORECASTS
+    known = known and type(architecture.recurrence) in RECURRENCES
     if type(principal) is not Principal or not known:
         return None
     return NetworkShape(

@@ -18,7 +18,7 @@ from mermaide_pl.engines.noise import Noise
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import Player, Principal, PrincipalOutput, Weights
+from mermaide_pl.principals import LearnedPrincipal, Player, Principal, PrincipalOutput, Weights
 
 
 class NativeEngine(Engine):
@@ -38,11 +38,11 @@ class NativeEngine(Engine):
         return self._fallback.play(tasks, player, game, noise)
 
     def forward(
-        self, principal: Principal, weights: Weights, trajectory: Trajectory
+        self, principal: LearnedPrincipal, weights: Weights, trajectory: Trajectory
     ) -> PrincipalOutput:
         """See the base class."""
         shape = self._shape(principal)
-        if shape is None:
+        if shape is None or not isinstance(principal, Principal):
             return self._fallback.forward(principal, weights, trajectory)
         features = features_of(principal, shape, trajectory)
         levels, arms = trajectory.levels.contiguous(), trajectory.observed_arms.contiguous()
@@ -52,14 +52,14 @@ class NativeEngine(Engine):
             values = features.new_zeros(features.shape[:-1])
         return PrincipalOutput(logits, values, *others)  # type: ignore[arg-type]
 
-    def threads(self, principal: Principal, num_rows: int) -> AbstractContextManager[None]:
+    def threads(self, principal: LearnedPrincipal, num_rows: int) -> AbstractContextManager[None]:
         """See the base class."""
         if self._shape(principal) is None:
             return nullcontext()
         game = principal.game
         return one_thread_for_torch(num_rows * game.num_levels * game.num_arms)
 
-    def describe(self, principal: Principal) -> str:
+    def describe(self, principal: LearnedPrincipal) -> str:
         """See the base class."""
         if self._shape(principal) is not None:
             number = kernel_threads()
@@ -70,10 +70,11 @@ class NativeEngine(Engine):
         return told
 
     @staticmethod
-    def _shape(principal: Principal) -> NetworkShape | None:
+    def _shape(principal: LearnedPrincipal) -> NetworkShape | None:
         """The network's shape, if the library computes it where its weights are."""
         shape = network_shape(principal)
-        return shape if shape is not None and _computes_on(next(principal.parameters())) else None
+        weight = next(iter(principal.weights().values()))
+        return shape if shape is not None and _computes_on(weight) else None
 
 
 def features_of(principal: Principal, shape: NetworkShape, trajectory: Trajectory) -> Tensor:

@@ -18,7 +18,7 @@ from mermaide_pl.engines.noise import Noise, by_step
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import GreedyPlayer, LearnedPlayer, Oracle, Player, Schedule
+from mermaide_pl.principals import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
 
 _QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
     "uniform": lambda uniforms: uniforms,
@@ -49,7 +49,7 @@ def play(tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajecto
     if isinstance(player, LearnedPlayer):
         principal = player.principal
         shape = network_shape(principal)
-        assert shape is not None
+        assert isinstance(principal, Principal) and shape is not None
         network = network_call(shape, weights_of(shape, player.weights, axes[0]), axes, keep)
         call.history.kind = HISTORIES[type(principal.history)]
         call.history.unit = principal.history.unit(game)

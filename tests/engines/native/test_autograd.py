@@ -26,10 +26,10 @@ from mermaide_pl.principals import (
     SharedForecast,
     Tallies,
 )
-from mermaide_pl.principals.layers import gru_sequence, linear
 
 M, B, T, A = 3, 2, 5, 3
 FORECASTS = {"none": NoWorldModel(), "linear": LinearForecast(), "shared": SharedForecast(3)}
+GATES = ("recurrence.weight", "recurrence.bias")
 # sizes around a whole number of vectors, and a state that is one
 SIZES = [(5, 4), (16, 17), (33, 8)]
 
@@ -73,9 +73,8 @@ class Twin:
 
     def reference(self, *weights):
         named = dict(zip(self.names, weights, strict=True))
-        projected = linear(self.features, named["weight_ih"], named["bias_ih"])
         first = self.principal.first_state(named, *self.levels.shape[:2])
-        hidden = gru_sequence(projected, first, named["weight_hh"], named["bias_hh"])
+        hidden = self.principal.recurrence.sequence(named, self.features, first)
         last = hidden[:, :, -1]
         state, arm_logits = self.principal._state(named, hidden, self.features)
         outputs = [self.principal.policy.level_logits(named, state)]
@@ -132,7 +131,7 @@ def test_only_the_weights_in_question_get_a_gradient():
 def test_meta_weights_and_fast_weights_mix():
     twin = Twin(stacked=True)
     shared = [
-        (weight[0] if name.startswith(("weight", "bias")) else weight).detach().requires_grad_()
+        (weight[0] if name.startswith(GATES) else weight).detach().requires_grad_()
         for name, weight in zip(twin.names, twin.weights, strict=True)
     ]
     assert {weight.dim() for weight in shared} >= {1, 2, 3}
@@ -188,7 +187,7 @@ def test_the_number_of_threads_changes_nothing():
 def test_not_a_number_stays_not_a_number():
     twin = Twin()
     weights = [weight.detach().clone() for weight in twin.weights]
-    weights[twin.names.index("weight_hh")][0, 0] = torch.nan
+    weights[twin.names.index("recurrence.weight_hh")][0, 0] = torch.nan
     *steps, last = twin.native(*weights)
     assert last.isnan().all()
     for output in steps:

@@ -1,0 +1,105 @@
+"""The protocol of a learned principal, and its outputs: all that meta-learning asks of a module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from mermaide_pl.game import Game
+from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
+from mermaide_pl.principals.features import Past
+from mermaide_pl.principals.layers import Weights
+
+
+@dataclass(frozen=True)
+class PrincipalOutput:
+    """Forward pass on recorded episodes, with log-likelihoods of the recorded levels and arms."""
+
+    level_logits: Tensor  # [M, ..., L] float, logits of the intervention policy
+    values: Tensor  # [M, ...] float, expected rewards still to come, as a share of T, or zero
+    arm_logits: Tensor | None  # [M, ..., L, A] float, logits of p(a_t | history, u)
+    log_levels: Tensor  # [M, ...] float, log-probability of the level played
+    log_arms: Tensor | None  # [M, ...] float, log-likelihood of the arm observed, given the level
+    last_state: Tensor | None  # [M, B, H] float, recurrent state at the end, None without memory
+
+    @classmethod
+    def of(
+        cls,
+        trajectory: Trajectory,
+        level_logits: Tensor,
+        *,
+        values: Tensor | None = None,
+        arm_logits: Tensor | None = None,
+        last_state: Tensor | None = None,
+    ) -> PrincipalOutput:
+        """The outputs on recorded episodes, of what a principal computes there.
+
+        Args:
+            trajectory: the episodes, axes [M, B, T].
+            level_logits: float [M, B, T, L].
+            values: of a critic, float [M, B, T]; None for zeros.
+            arm_logits: of a world model, float [M, B, T, L, A].
+            last_state: of a memory that outlasts an episode, float [M, B, H].
+        """
+        levels, log_arms = trajectory.levels, None
+        if values is None:
+            values = level_logits.new_zeros(level_logits.shape[:-1])
+        if arm_logits is not None:
+            log_arms = forecast_log_likelihood(arm_logits, levels, trajectory.observed_arms)
+        log_levels = log_probabilities(level_logits, levels)
+        return cls(level_logits, values, arm_logits, log_levels, log_arms, last_state)
+
+
+class LearnedPrincipal(Protocol):
+    """Protocol of a principal that can be meta-learned, such as `Principal` or a module of yours.
+
+    A `torch.nn.Module` with these methods adapts by `meta_step` and `adapt`, and plays as a
+    `LearnedPlayer` or `GreedyPlayer`. All methods take the weights explicitly, so that the same
+    code runs with meta weights and with the fast weights of many tasks at once; `call_module` runs
+    any module so. `forward` must give the logits that `step` gave while the episodes were played.
+
+    Optional: a critic and a world model, by giving values and arm logits in the output. A principal
+    whose memory outlasts an episode, as `carries_state` of an adaptation asks, gives ``last_state``
+    too, and begins in ``weights["recurrence.initial_state"]``, float [H] or [M, H].
+    """
+
+    @property
+    def game(self) -> Game:
+        """The rules."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """The meta weights by name; those named ``policy.`` or ``world_model.`` are that part."""
+
+    def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
+        """Outputs of every step of recorded episodes, differentiable.
+
+        Only levels, observed arms and observed rewards of earlier steps may be looked at.
+
+        Args:
+            weights: meta weights [...], or fast weights [M, ...] of the tasks, by name.
+            trajectory: axes [M, B, T].
+        """
+
+    def __call__(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
+        """`forward`, as a `torch.nn.Module` calls it."""
+
+    def first_state(self, weights: Weights, num_tasks: int, num_episodes: int) -> Tensor:
+        """State before the first step of an episode, float [M, B, ...]."""
+
+    def step(
+        self, weights: Weights, state: Tensor, past: Past, /
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Play one step of running episodes.
+
+        Args:
+            weights: as in `forward`.
+            state: as returned by the step before, or by `first_state`.
+            past: what was seen before this step, axes [M, B].
+
+        Returns:
+            The new state, the level logits, float [M, B, L], and the arm logits of every level,
+            float [M, B, L, A], or None without a world model.
+        """
