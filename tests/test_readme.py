@@ -16,6 +16,7 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.cli.main import main
 from mermaide_pl.deployment import adapt_to_agent as one_agent
 from mermaide_pl.evaluation import fine_tuning_report as fine_tuning
+from mermaide_pl.evaluation.methods import label_of
 from mermaide_pl.principals import Architecture
 
 ROOT = Path(__file__).parent.parent
@@ -84,8 +85,8 @@ def test_table_is_the_recorded_one():
 
     expected: dict[str, list[str]] = {}
     for row in recorded:
-        learned = row["method"] == "mermaide"
-        name = f"mermaide, {row['shots']}-shot" if learned else row["method"]
+        learned = row["method"] == "principal"
+        name = f"principal, {row['shots']}-shot" if learned else label_of(row["method"])
         expected.setdefault(name, []).extend(cells(row))
     assert shown == {(name, *values) for name, values in expected.items()}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mermaide_pl.evaluation.methods import label_of
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.evaluation.tables import interval_text
 from mermaide_pl.experiments.comparison.settings import load_comparison
@@ -49,10 +50,10 @@ def test_cards_show_the_recorded_scores(name):
         of_population[f"{row['method']} {row['shots']}"] = row["return_mean"]
     expected = []
     for population, returns in scores.items():
-        learned = [returns.pop(f"mermaide {shots}") for shots in (0, 1)]
-        oracle, none = returns.pop("oracle 0"), returns["no intervention 0"]
+        learned = [returns.pop(f"principal {shots}") for shots in (0, 1)]
+        oracle, none = returns.pop("oracle 0"), returns["none 0"]
         best = max(returns, key=returns.__getitem__)
-        schedule = best.removesuffix(" 0").replace("no intervention", "none")
+        schedule = label_of(best.removesuffix(" 0"))
         numbers = " | ".join(f"{value:.3f}" for value in (*learned, oracle))
         expected.append(
             f"| `{population}` | {none:.3f} | {returns[best]:.3f} ({schedule}) | {numbers} |"
@@ -64,7 +65,7 @@ def test_cards_show_the_recorded_scores(name):
 @pytest.mark.parametrize("name", pretrained_names())
 def test_learners_of_other_libraries_have_the_recorded_returns(name):
     recorded = json.loads((RESULTS / "third_party" / f"{name}.json").read_text())
-    shown = [("no intervention", 0), ("always", 0), ("burst", 0), ("mermaide", 0), ("mermaide", 1)]
+    shown = [("none", 0), ("always", 0), ("burst", 0), ("principal", 0), ("principal", 1)]
     returns = {
         (row["population"], row["method"], row["shots"]): interval_text(row, "return")
         for row in recorded
@@ -75,7 +76,7 @@ def test_learners_of_other_libraries_have_the_recorded_returns(name):
         assert f"| `{population}` | {' | '.join(cells)} |" in readme
 
 
-@pytest.mark.parametrize("method", ["mermaide", "rl2"])
+@pytest.mark.parametrize("method", ["mermaide_memory", "rl2"])
 def test_more_support_episodes_give_what_is_recorded(method):
     runs = [
         json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"shots/{method}-seed*.json"))
@@ -84,7 +85,7 @@ def test_more_support_episodes_give_what_is_recorded(method):
     returns: dict[tuple[int, str], list[float]] = {}
     for run in runs:
         for row in run:
-            if row["method"] == "mermaide":  # as the evaluation calls what it has loaded
+            if row["method"] == "principal":
                 key = row["shots"], row["population"]
                 returns.setdefault(key, []).append(row["normalised_return_mean"])
     readme = (RESULTS / "README.md").read_text().splitlines()
@@ -94,7 +95,7 @@ def test_more_support_episodes_give_what_is_recorded(method):
         intervals = [student_mean(values) for key, values in returns.items() if key[0] == shots]
         cells = [f"{mean:.3f} ± {(high - low) / 2:.3f}" for mean, low, high in intervals]
         assert len(cells) == 8
-        assert f"| {method}, {shots} | {' | '.join(cells)} |" in readme
+        assert f"| {label_of(method)}, {shots} | {' | '.join(cells)} |" in readme
 
 
 def test_chains_of_support_episodes_have_the_recorded_returns():
@@ -103,8 +104,8 @@ def test_chains_of_support_episodes_have_the_recorded_returns():
         key = row["method"], row["shots"], row["chain_length"]
         returns.setdefault(key, []).append(row["val_return"])
     readme = (RESULTS / "README.md").read_text().splitlines()
-    for method in ("mermaide", "rl2"):
+    for method in ("mermaide_memory", "rl2"):
         for name, lengths in (("each alone", [1] * 6), ("one chain", [1, 2, 4, 8, 16, 40])):
             keys = [(method, *pair) for pair in zip((1, 2, 4, 8, 16, 40), lengths, strict=True)]
             cells = [f"{sum(returns[key]) / len(returns[key]):.3f}" for key in keys]
-            assert f"| {method}, {name} | {' | '.join(cells)} |" in readme
+            assert f"| {label_of(method)}, {name} | {' | '.join(cells)} |" in readme

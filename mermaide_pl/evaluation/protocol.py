@@ -15,8 +15,16 @@ from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import check_count, check_seed
 from mermaide_pl.engines import EngineName, choose_engine
 from mermaide_pl.evaluation.loading import check_arms, read_principals
-from mermaide_pl.evaluation.paired_evaluation import UNTUNED, Contest, PopulationScores
-from mermaide_pl.evaluation.tables import LEARNED, REASON, Row, print_table
+from mermaide_pl.evaluation.methods import NO_INTERVENTION, ORACLE, PRINCIPAL
+from mermaide_pl.evaluation.paired_evaluation import (
+    NUM_TUNING_AGENTS,
+    UNTUNED,
+    PairedEvaluation,
+    PopulationScores,
+    fixed_players,
+    learned_players,
+)
+from mermaide_pl.evaluation.tables import REASON, Row, print_table
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.metrics.normalised_return import normalised_return
@@ -27,8 +35,6 @@ from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import checkpoint_path
 from mermaide_pl.runtime.console import console as literal_console
 from mermaide_pl.runtime.distributed import processes
-
-NUM_TUNING_AGENTS = 300
 
 
 def evaluate(
@@ -93,7 +99,7 @@ def evaluate(
     """
     _check_numbers(shots, num_agents, num_tuning_agents, num_episodes, seed)
     computes = choose_engine(engine)
-    paths = ckpt_path if isinstance(ckpt_path, Mapping) else {LEARNED: ckpt_path}
+    paths = ckpt_path if isinstance(ckpt_path, Mapping) else {PRINCIPAL: ckpt_path}
     if not (paths and populations):
         raise ValueError("evaluate needs at least one checkpoint and one population")
     modules, train = read_principals(paths, engine)
@@ -103,13 +109,13 @@ def evaluate(
     if out is not None:
         make_place(Path(out), [checkpoint_path(path) for path in paths.values()])
     others = dict(others or {})
-    taken = [*UNTUNED, *schedule_grids(game), "oracle"]
+    taken = [*UNTUNED, *schedule_grids(game), ORACLE]
     _check_names("ckpt_path", modules, taken)
     _check_names("others", others, [*taken, *modules])
     with processes(devices, num_nodes) as share:
         console = literal_console(quiet=share.rank > 0)
         with Progress(console=console, transient=True) as progress:
-            contest = Contest(
+            evaluation = PairedEvaluation(
                 game,
                 num_agents,
                 NUM_TUNING_AGENTS if num_tuning_agents is None else num_tuning_agents,
@@ -119,15 +125,20 @@ def evaluate(
                 share,
                 progress,
             )
-            schedules, scores = contest.play(modules, others, train, populations, shots)
-        fixed = [*UNTUNED, *schedules]
-        rows = [row for name, each in scores.items() for row in _rows(name, each, fixed)]
+            schedules = evaluation.schedules(train)
+            players = fixed_players({**schedules, **others}) | learned_players(modules, shots)
+            rows = []
+            for name, population in populations.items():
+                oracle = fixed_players({ORACLE: evaluation.oracle(population)})
+                scores = evaluation.scores(players | oracle, population)
+                rows += _rows(name, scores, list(schedules))
         if share.rank == 0:
             print_table(rows, console, learned=modules)
             console.print(f"Game: {game}.", highlight=False)
             if out is not None:
                 write_whole(out, json.dumps(rows, indent=1) + "\n")
-            _print_places(console, list(schedules.values()), paths, out)
+            tuned = [player for name, player in schedules.items() if name not in UNTUNED]
+            _print_places(console, tuned, paths, out)
     return rows
 
 
@@ -141,7 +152,7 @@ def _print_places(
     settings = ", ".join(map(str, schedules))
     console.print(f"Schedules tuned on the training population: {settings}.")
     places = [
-        f"checkpoint: {path}" if name == LEARNED else f"{name}: {path}"
+        f"checkpoint: {path}" if name == PRINCIPAL else f"{name}: {path}"
         for name, path in paths.items()
     ]
     if out is not None:
@@ -178,7 +189,7 @@ def _check_names(what: str, methods: Mapping[str, object], taken: Sequence[str])
 
 def _rows(population: str, scores: PopulationScores, fixed: Sequence[str]) -> list[Row]:
     """Rows of a population, from the scores of each method at its number of shots."""
-    none, oracle = (scores[name, 0].returns for name in ("no intervention", "oracle"))
+    none, oracle = (scores[name, 0].returns for name in (NO_INTERVENTION, ORACLE))
     best = max((scores[name, 0].returns for name in fixed), key=np.mean)
     rows = []
     for (method, shots), score in scores.items():

@@ -10,12 +10,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from mermaide_pl.evaluation.methods import PRINCIPAL, label_of
 from mermaide_pl.metrics.intervals import Estimate
 from mermaide_pl.runtime.console import console as literal_console
 
 Row = dict[str, Any]
-LEARNED = "mermaide"
-"""Name of the learned principal in the rows."""
 ALL = "all"
 """The population of rows over all populations."""
 MEAN = "mean"
@@ -29,7 +28,7 @@ QUANTITIES = ("return", "alignment", "intervention_rate", "normalised_return", "
 
 
 def print_table(
-    rows: Sequence[Row], console: Console | None = None, *, learned: Collection[str] = (LEARNED,)
+    rows: Sequence[Row], console: Console | None = None, *, learned: Collection[str] = (PRINCIPAL,)
 ) -> None:
     """Print rows of `evaluate`, one table per population; `learned` methods have shots."""
     console = console or literal_console()
@@ -68,10 +67,10 @@ def undefined(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return next((reason for row in rows if (reason := row.get(REASON))), None)
 
 
-def method_label(row: Mapping[str, Any], learned: Collection[str] = (LEARNED,)) -> str:
-    """How the method of a row is named; a learned one with its shots."""
-    method: str = row["method"]
-    return f"{method} {row['shots']}-shot" if method in learned else method
+def method_label(row: Mapping[str, Any], learned: Collection[str] = (PRINCIPAL,)) -> str:
+    """How the method of a row is shown; a learned one with its shots."""
+    shown = label_of(row["method"])
+    return f"{shown} {row['shots']}-shot" if row["method"] in learned else shown
 
 
 def interval_text(row: Mapping[str, Any], quantity: str, middle: str = "mean") -> str:

@@ -8,7 +8,7 @@ the state in which the one before ended. Writes ``results/tuning/chains.csv``.
 from pathlib import Path
 
 from mermaide_pl import MermaideModule
-from mermaide_pl.evaluation.paired_evaluation import adapted_player, play_unseen, unseen_agents
+from mermaide_pl.evaluation.paired_evaluation import PairedEvaluation, learned_players
 from mermaide_pl.evaluation.records import write_rows
 from mermaide_pl.populations.files import load_population
 
@@ -18,15 +18,16 @@ AGENTS = load_population("conf/population/val_mixed.yaml")
 
 def rows():
     """A row for each principal, number of episodes and length of the chains."""
-    for method in ("mermaide", "rl2"):
+    for method in ("mermaide_memory", "rl2"):
         for seed in range(3):
             run = RESULTS / "table" / "broad-partial-cost0.5" / f"seed{seed}" / method
             module = MermaideModule.load_from_checkpoint(run / "principal.ckpt").eval()
-            chunks = unseen_agents(AGENTS, 250, seed)
+            evaluation = PairedEvaluation(module.game, num_agents=250, seed=seed)
             for shots in (1, 2, 4, 8, 16, 40):
                 for chain in sorted({1, shots}):
                     module.inner_loop.num_shots = chain
-                    scores = play_unseen(adapted_player(module, shots), chunks, module.game, 2)
+                    players = learned_players({method: module}, [shots])
+                    (scores,) = evaluation.scores(players, AGENTS).values()
                     yield {
                         "method": method,
                         "seed": seed,

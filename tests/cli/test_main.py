@@ -548,7 +548,7 @@ def test_evaluate_writes_the_rows_of_every_population(workplace, capsys):
     )
     assert rows == expected
     assert {row["population"] for row in rows} == {"population", "followers"}
-    assert {row["shots"] for row in rows if row["method"] == "mermaide"} == {0, 2}
+    assert {row["shots"] for row in rows if row["method"] == "principal"} == {0, 2}
 
 
 def test_report_says_where_the_page_is(workplace, capsys):
@@ -795,7 +795,7 @@ def test_adapting_to_one_agent(workplace, capsys):
     assert "copies of agent 2 of population: mean" in printed
     assert "before: whole.ckpt   after: adapted.ckpt" in printed
     main(shlex.split(evaluate_with(ckpt_path="adapted.ckpt")))
-    assert "mermaide 1-shot" in capsys.readouterr().out
+    assert "principal 1-shot" in capsys.readouterr().out
 
 
 def test_adapting_from_a_history(workplace, capsys):

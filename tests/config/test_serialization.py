@@ -33,7 +33,6 @@ from mermaide_pl.config.serialization import (
     import_path,
     rebuild,
 )
-from mermaide_pl.experiments import Method
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
 from mermaide_pl.meta_learning import (
     Adaptation,
@@ -239,7 +238,6 @@ def test_a_spec_names_no_file_of_the_package(configured):
         ("mermaide_pl.advantages.HindsightAdvantages", HindsightAdvantages),
         ("mermaide_pl.objectives.LowVarianceCurvature", LowVarianceCurvature),
         ("mermaide_pl.game.PartialInformation", PartialInformation),
-        ("mermaide_pl.experiments.comparison_settings.Method", Method),
         ("mermaide_pl.figures.FigureLogger", FigureLogger),
     ],
 )

@@ -147,7 +147,7 @@ def test_adapting_by_playing_saves_the_adapted_principal(name, shots, tmp_path):
         alone = evaluate(
             path, {"training agents": TRAIN}, shots=[0, shots], num_agents=6, num_episodes=1
         )
-        expected = [row["return_mean"] for row in alone if row["method"] == "mermaide"]
+        expected = [row["return_mean"] for row in alone if row["method"] == "principal"]
         found = [
             row["return_mean"]
             for row in rows

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from mermaide_pl.config.serialization import rebuild
 from mermaide_pl.experiments.comparison.settings import load_comparison
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -44,17 +45,14 @@ def logged(trainer: pl.Trainer, stage: str) -> dict[str, float]:
 
 def train(name: str, out: Path, devices: int, batch: int, accumulate: int, precision: Any) -> None:
     comparison = load_comparison(CONF / "experiment" / "table.yaml")
-    method = comparison.methods[name]
+    spec = comparison.methods[name](comparison.game).spec
+    given = {key: rebuild(value) for key, value in spec.items()}
+    given["game"] = replace(given["game"], num_steps=30)
+    given["architecture"] = replace(given["architecture"], hidden_size=8, policy_size=8)
+    given["num_query_episodes"] = 2
+    given["num_zero_shot_episodes"] = min(2, given["num_zero_shot_episodes"])
     pl.seed_everything(0, verbose=False)
-    module = MermaideModule(
-        replace(comparison.game, num_steps=30),
-        replace(method.architecture, hidden_size=8, policy_size=8),
-        method.adaptation,
-        method.objective,
-        num_query_episodes=2,
-        num_zero_shot_episodes=min(2, method.num_zero_shot_episodes),
-        meta_lr=method.meta_lr,
-    )
+    module = MermaideModule(**given)
     data = TaskDataModule(
         packaged("train_mixed"),
         packaged("val_mixed"),

@@ -12,10 +12,11 @@ from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.cli.lightning import configured
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.evaluation import paired_evaluation as contest
+from mermaide_pl.evaluation import paired_evaluation
 from mermaide_pl.evaluation import protocol as evaluation
 from mermaide_pl.evaluation.baselines import best_of
-from mermaide_pl.evaluation.paired_evaluation import Scores
+from mermaide_pl.evaluation.methods import label_of
+from mermaide_pl.evaluation.paired_evaluation import scores_of
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
@@ -153,17 +154,14 @@ def test_resampling_is_fixed_by_its_seed():
 
 
 def test_scores_are_means_over_an_agents_episodes():
-    def chunk(*levels: list[list[int]]) -> Trajectory:
-        levels = torch.tensor(levels)
-        zeros = torch.zeros_like(levels)
-        rewards = levels.float() * 2.0
-        return Trajectory(zeros, levels, levels > 1, rewards, rewards, zeros, rewards)
-
-    scores = Scores.of([chunk([[0, 1], [1, 2]]), chunk([[0, 0], [0, 0]], [[2, 2], [0, 2]])])
-    assert scores.returns.tolist() == [2.0, 0.0, 3.0]
-    assert scores.alignment.tolist() == [0.25, 0.0, 0.75]
-    assert scores.intervention_rate.tolist() == [0.75, 0.0, 0.75]
-    assert scores.returns.dtype == np.float64
+    levels = torch.tensor([[[0, 1], [1, 2]], [[0, 0], [0, 0]], [[2, 2], [0, 2]]])
+    zeros, rewards = torch.zeros_like(levels), levels.float() * 2.0
+    played = Trajectory(zeros, levels, levels > 1, rewards, rewards, zeros, rewards)
+    returns, alignment, intervention_rate = scores_of(played)
+    assert returns.tolist() == [2.0, 0.0, 3.0]
+    assert alignment.tolist() == [0.25, 0.0, 0.75]
+    assert intervention_rate.tolist() == [0.75, 0.0, 0.75]
+    assert returns.dtype == torch.float64
 
 
 # the rows
@@ -177,13 +175,13 @@ def test_rows_have_these_keys(rows):
 
 def test_there_is_a_row_for_each_method_and_population(rows):
     methods = [
-        ("no intervention", 0),
+        ("none", 0),
         ("always", 0),
         ("periodic", 0),
         ("burst", 0),
         ("random", 0),
-        ("mermaide", 0),
-        ("mermaide", 1),
+        ("principal", 0),
+        ("principal", 1),
         ("oracle", 0),
     ]
     found = [(row["population"], row["method"], row["shots"]) for row in rows]
@@ -215,7 +213,7 @@ def test_every_mean_lies_in_its_interval(rows):
 
 @pytest.mark.parametrize("population", UNSEEN)
 def test_the_ends_of_the_normalised_return(rows, population):
-    for method, expected in (("no intervention", 0.0), ("oracle", 1.0)):
+    for method, expected in (("none", 0.0), ("oracle", 1.0)):
         row = of(rows, method, population)
         bounds = [row[f"normalised_return_{bound}"] for bound in ("mean", "low", "high")]
         assert bounds == pytest.approx([expected] * 3, abs=1e-12)
@@ -245,8 +243,7 @@ def test_a_normalised_return_that_says_nothing_is_a_dash_null_and_a_reason(
 @pytest.mark.parametrize("population", UNSEEN)
 def test_the_paired_gain_is_over_the_best_fixed_schedule(rows, population):
     fixed = [
-        of(rows, method, population)
-        for method in ("no intervention", "always", "periodic", "burst", "random")
+        of(rows, method, population) for method in ("none", "always", "periodic", "burst", "random")
     ]
     best = max(fixed, key=lambda row: row["return_mean"])
     assert [best[f"paired_gain_{bound}"] for bound in ("mean", "low", "high")] == [0.0, 0.0, 0.0]
@@ -259,7 +256,7 @@ def test_the_paired_gain_is_over_the_best_fixed_schedule(rows, population):
 
 @pytest.mark.parametrize("population", UNSEEN)
 def test_fixed_rows_are_rollouts_by_hand(rows, population):
-    for method, player in (("no intervention", NoIntervention()), ("always", AlwaysIntervene())):
+    for method, player in (("none", NoIntervention()), ("always", AlwaysIntervene())):
         played, row = play(player, population), of(rows, method, population)
         for quantity, values in (
             ("return", played.returns),
@@ -289,7 +286,7 @@ def test_learned_rows_are_rollouts_by_hand(rows, population, checkpoint):
     returns = []
     for shots, weights in ((0, meta), (1, fast)):
         played = play(GreedyPlayer(module.principal, weights), population)
-        row = of(rows, "mermaide", population, shots)
+        row = of(rows, "principal", population, shots)
         assert row["return_mean"] == pytest.approx(played.returns.mean().item(), abs=1e-6)
         assert row["alignment_mean"] == pytest.approx(played.alignment.mean().item(), abs=1e-6)
         returns.append(row["return_mean"])
@@ -302,20 +299,20 @@ def test_other_principals_are_scored_beside_and_change_nothing_else(rows, checkp
     found = run(checkpoint, others=others)
     assert [row for row in found if row["method"] not in others] == rows
     methods = [row["method"] for row in found if row["population"] == "ucb"]
-    assert methods[4:8] == ["random", "clairvoyant burst", "lazy", "mermaide"]
+    assert methods[4:8] == ["random", "clairvoyant burst", "lazy", "principal"]
     for population in UNSEEN:
         expected = play(best, population).returns.mean().item()
         row = of(found, "clairvoyant burst", population)
         assert row["return_mean"] == pytest.approx(expected, abs=1e-6)
         lazy = of(found, "lazy", population)
-        assert lazy == of(rows, "no intervention", population) | {"method": "lazy"}
+        assert lazy == of(rows, "none", population) | {"method": "lazy"}
 
 
 @pytest.mark.parametrize(
     ("others", "message"),
     [
         ({"burst": NoIntervention()}, r"others: 'burst' is the name of another row, as .*burst"),
-        ({"mermaide": NoIntervention()}, r"others: 'mermaide' is the name of another row"),
+        ({"principal": NoIntervention()}, r"others: 'principal' is the name of another row"),
         ({"mine": max}, r"others: 'mine' must be a Player, got builtin_function_or_method"),
     ],
 )
@@ -336,7 +333,7 @@ def test_populations_do_not_touch_each_other(rows, checkpoint):
 
 
 def test_chunks_of_agents_do_not_matter(rows, checkpoint, monkeypatch):
-    monkeypatch.setattr(contest, "_CHUNK", 3)
+    monkeypatch.setattr(paired_evaluation, "_CHUNK", 3)
     for chunked, whole in zip(run(checkpoint), rows, strict=True):
         for key, value in whole.items():
             expected = pytest.approx(value, abs=1e-9) if isinstance(value, float) else value
@@ -346,17 +343,17 @@ def test_chunks_of_agents_do_not_matter(rows, checkpoint, monkeypatch):
 def test_another_seed_scores_other_agents(rows, checkpoint):
     other = run(checkpoint, {"ucb": TRAIN}, seed=5)
     expected = play(NoIntervention(), seed=5).returns.mean().item()
-    assert of(other, "no intervention")["return_mean"] == pytest.approx(expected, abs=1e-6)
-    assert of(other, "no intervention")["return_mean"] != of(rows, "no intervention")["return_mean"]
+    assert of(other, "none")["return_mean"] == pytest.approx(expected, abs=1e-6)
+    assert of(other, "none")["return_mean"] != of(rows, "none")["return_mean"]
 
 
 def test_more_episodes_and_shots(rows, checkpoint):
     other = run(checkpoint, {"ucb": TRAIN}, num_episodes=3, shots=[2], num_agents=4)
-    assert [row["shots"] for row in other if row["method"] == "mermaide"] == [2]
+    assert [row["shots"] for row in other if row["method"] == "principal"] == [2]
     tasks = TRAIN.sample(range(4), split="test")
     played = rollout(tasks, NoIntervention(), GAME, stream=Stream.SCORE, num_episodes=3)
     expected = played.returns.mean().item()
-    assert of(other, "no intervention")["return_mean"] == pytest.approx(expected, abs=1e-6)
+    assert of(other, "none")["return_mean"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_without_an_inner_loop_shots_change_nothing(tmp_path):
@@ -368,7 +365,7 @@ def test_without_an_inner_loop_shots_change_nothing(tmp_path):
     module.on_save_checkpoint(content)
     torch.save(content, tmp_path / "plain.ckpt")
     rows = run(tmp_path / "plain.ckpt", {"ucb": TRAIN}, shots=[0, 1, 3])
-    unadapted, *adapted = (row for row in rows if row["method"] == "mermaide")
+    unadapted, *adapted = (row for row in rows if row["method"] == "principal")
     assert [row | {"shots": 0} for row in adapted] == [unadapted] * 2
 
 
@@ -386,8 +383,8 @@ def test_the_printed_table_holds_every_row(checkpoint, capsys, monkeypatch):
     for grid in (periodic_grid, burst_grid, random_grid):
         assert str(best_of(grid(GAME), agents(split="tune", num=15), GAME)) in printed
     for row in rows:
-        learned = row["method"] == "mermaide"
-        label = f"mermaide {row['shots']}-shot" if learned else row["method"]
+        learned = row["method"] == "principal"
+        label = f"principal {row['shots']}-shot" if learned else label_of(row["method"])
         (line,) = [line for line in printed.splitlines() if line.startswith(f" {label} ")]
         cells = line.removeprefix(f" {label} ").split()
         for quantity, cell in zip(QUANTITIES, cells, strict=True):
@@ -402,7 +399,7 @@ def test_the_table_fits_into_eighty_columns(checkpoint, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     run(checkpoint, {"ucb": TRAIN})
     printed = capsys.readouterr().out
-    assert "mermaide 0-shot" in printed and "no intervention" in printed
+    assert "principal 0-shot" in printed and "no intervention" in printed
     assert "…" not in printed
 
 
@@ -456,7 +453,7 @@ def test_several_principals_play_by_the_rules_of_the_last(checkpoint, second, tm
     (warning,) = [record.message for record in caplog.records if "trained for" in record.message]
     assert warning.startswith(f"{checkpoint} was trained for bonuses [0.0, 1.0] at cost 0.4 and")
     alone = [
-        row | {"method": row["method"].replace("mermaide", "after")}
+        row | {"method": row["method"].replace("principal", "after")}
         for row in run(second)  # schedules tuned on the population of the second
     ]
     assert [row for row in found if row["method"] != "before"] == alone
@@ -464,8 +461,8 @@ def test_several_principals_play_by_the_rules_of_the_last(checkpoint, second, tm
     content["mermaide_pl"]["game"]["init_args"]["cost"] = 0.1
     content["TaskDataModule"] = TaskDataModule(EPSILON).state_dict()
     torch.save(content, cheap)
-    expected = [row for row in run(cheap) if row["method"] == "mermaide"]
-    before = [row | {"method": "mermaide"} for row in found if row["method"] == "before"]
+    expected = [row for row in run(cheap) if row["method"] == "principal"]
+    before = [row | {"method": "principal"} for row in found if row["method"] == "before"]
     assert before == expected
 
 

@@ -4,8 +4,8 @@ from mermaide_pl.evaluation.tables import QUANTITIES, interval_text, method_labe
 
 
 def test_a_learned_method_is_named_with_its_shots():
-    assert method_label({"method": "mermaide", "shots": 2}) == "mermaide 2-shot"
-    assert method_label({"method": "oracle", "shots": 0}) == "oracle"
+    assert method_label({"method": "principal", "shots": 2}) == "principal 2-shot"
+    assert method_label({"method": "none", "shots": 0}) == "no intervention"
 
 
 @pytest.mark.parametrize(

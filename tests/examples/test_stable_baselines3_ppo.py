@@ -50,5 +50,5 @@ def test_it_trains_and_scores(example, tmp_path, capsys):
     example.main(options)
     rows = json.loads(out.read_text())
     methods = [row["method"] for row in rows]
-    assert methods[5:] == ["PPO", "mermaide", "mermaide", "oracle"]
+    assert methods[5:] == ["PPO", "principal", "principal", "oracle"]
     assert "PPO was trained on 25,600 agent steps." in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,14 @@ import pytorch_lightning as pl
 
 from mermaide_pl.config.output_paths import make_folder
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.evaluation.baselines import best_of
+from mermaide_pl.evaluation.methods import ORACLE
 from mermaide_pl.evaluation.paired_evaluation import (
-    Scores,
-    adapted_player,
-    play_unseen,
-    the_same,
-    unseen_agents,
+    NUM_TUNING_AGENTS,
+    PairedEvaluation,
+    PopulationScores,
+    fixed_players,
+    learned_players,
 )
-from mermaide_pl.evaluation.protocol import NUM_TUNING_AGENTS
 from mermaide_pl.evaluation.records import Row, write_rows
 from mermaide_pl.evaluation.tables import SUMMARIES
 from mermaide_pl.experiments.comparison.inner_loop_choice import choose_inner_loop
@@ -33,14 +32,10 @@ from mermaide_pl.experiments.comparison.settings import (
     load_comparison,
 )
 from mermaide_pl.experiments.comparison.table import SCORES, report
-from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.fit import agent_steps, train
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.populations import TaskBatch
 from mermaide_pl.populations.files import load_population, load_populations
-from mermaide_pl.principals import AlwaysIntervene, NoIntervention, Player
-from mermaide_pl.principals.grids import oracle_grid, schedule_grids
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
@@ -176,8 +171,11 @@ class _Runs:
     def _kept_settings(self) -> dict[str, Any]:
         path = self._out / _SETTINGS
         try:
-            found = json.loads(path.read_bytes()) if path.is_file() else {}
-            return upgraded(dict(found))
+            found = upgraded(dict(json.loads(path.read_bytes()) if path.is_file() else {}))
+            for name in found.keys() & self._shared.keys():
+                if name.startswith("method ") and "init_args" in found[name]:  # once a `Method`
+                    found[name] = self._shared[name] | found[name]["init_args"]
+            return found
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}") from None
 
@@ -193,11 +191,7 @@ class _Runs:
 
     def finish(self, run: _Run) -> None:
         """Train and score one method, or score the yardsticks."""
-        if run.method == YARDSTICKS:
-            rows = list(self._yardsticks(run))
-        else:
-            module = self._trained(run)
-            rows = list(self._learned(run, module))
+        rows = self._scored_yardsticks(run) if run.method == YARDSTICKS else self._scored(run)
         columns = {
             "trained_on": run.condition.trained_on,
             "observation": run.condition.observation,
@@ -207,17 +201,9 @@ class _Runs:
         write_rows(run.folder / SCORES, [columns | row for row in rows])
 
     def _set_up(self, run: _Run) -> tuple[MermaideModule, TaskDataModule]:
-        given, method = self._given, self._given.methods[run.method]
+        given = self._given
         pl.seed_everything(run.seed, verbose=False)
-        module = MermaideModule(
-            given.game_of(run.condition),
-            method.architecture,
-            method.adaptation,
-            method.objective,
-            num_query_episodes=method.num_query_episodes,
-            num_zero_shot_episodes=method.num_zero_shot_episodes,
-            meta_lr=method.meta_lr,
-        )
+        module = given.methods[run.method](given.game_of(run.condition))
         per_step = given.meta_batch_size * module.num_episodes * given.game.num_steps
         data = TaskDataModule(
             self._train[run.condition.trained_on],
@@ -244,53 +230,53 @@ class _Runs:
         write_whole(record, (logs / _TRAINING).read_bytes())
         return MermaideModule.from_checkpoint(checkpoint, best).eval()
 
-    def _yardsticks(self, run: _Run) -> Iterator[Row]:
-        game, seed = self._given.game_of(run.condition), run.seed
-        tune = range(NUM_TUNING_AGENTS)
-        train_agents = self._train[run.condition.trained_on].sample(tune, split="tune", seed=seed)
-        players: dict[str, Player] = {"none": NoIntervention(), "always": AlwaysIntervene()}
-        for name, grid in schedule_grids(game).items():
-            players[name] = best_of(grid, train_agents, game)
-        for population, agents in self._test.items():
-            own = agents.sample(tune, split="tune", seed=seed)
-            players["oracle"] = best_of(oracle_grid(game), own, game)
-            chunks = unseen_agents(agents, self._given.num_agents, seed)
-            for name, player in players.items():
-                yield _row(name, population, 0, self._played(player, chunks, game))
+    def _evaluation(self, run: _Run) -> PairedEvaluation:
+        game, num_agents = self._given.game_of(run.condition), self._given.num_agents
+        return PairedEvaluation(game, num_agents, NUM_TUNING_AGENTS, seed=run.seed)
 
-    @staticmethod
-    def _played(player: Player, chunks: Sequence[TaskBatch], game: Game) -> Scores:
-        return play_unseen(the_same(player), chunks, game, num_episodes=2)
+    def _scored_yardsticks(self, run: _Run) -> list[Row]:
+        evaluation = self._evaluation(run)
+        schedules = evaluation.schedules(self._train[run.condition.trained_on])
+        rows = []
+        for name, population in self._test.items():
+            players = fixed_players({**schedules, ORACLE: evaluation.oracle(population)})
+            rows += _rows(name, evaluation.scores(players, population))
+        return rows
 
-    def _learned(self, run: _Run, module: MermaideModule) -> Iterator[Row]:
+    def _scored(self, run: _Run) -> list[Row]:
+        module, evaluation = self._trained(run), self._evaluation(run)
         if module.inner_loop.num_shots == 0 and any(self._given.shots):
-            tasks = range(self._given.num_val_tasks)
-            val_agents = self._val[run.condition.trained_on].sample(
-                tasks, split="val", seed=run.seed
-            )
-            module.inner_loop, module.objective, tried = choose_inner_loop(
-                module,
-                val_agents,
-                rates=self._given.fine_tuning_rates,
-                policy_weights=self._given.fine_tuning_policy_weights,
-            )
-            write_rows(run.folder / "fine_tuning.csv", tried)
-        for population, agents in self._test.items():
-            chunks = unseen_agents(agents, self._given.num_agents, run.seed)
-            for shots in self._given.shots:
-                player = adapted_player(module, shots)
-                yield _row(
-                    run.method, population, shots, play_unseen(player, chunks, module.game, 2)
-                )
+            self._fine_tune(module, run)
+        players = learned_players({run.method: module}, self._given.shots)
+        return [
+            row
+            for name, population in self._test.items()
+            for row in _rows(name, evaluation.scores(players, population))
+        ]
+
+    def _fine_tune(self, module: MermaideModule, run: _Run) -> None:
+        """Give it the inner loop that suits it, and record what was tried."""
+        tasks, population = range(self._given.num_val_tasks), self._val[run.condition.trained_on]
+        module.inner_loop, module.objective, tried = choose_inner_loop(
+            module,
+            population.sample(tasks, split="val", seed=run.seed),
+            rates=self._given.fine_tuning_rates,
+            policy_weights=self._given.fine_tuning_policy_weights,
+        )
+        write_rows(run.folder / "fine_tuning.csv", tried)
 
 
-def _row(method: str, population: str, shots: int, scores: Scores) -> Row:
-    return {
-        "method": method,
-        "population": population,
-        "shots": shots,
-        "num_agents": len(scores.returns),
-        "return": float(scores.returns.mean()),
-        "alignment": float(scores.alignment.mean()),
-        "intervention_rate": float(scores.intervention_rate.mean()),
-    }
+def _rows(population: str, scores: PopulationScores) -> list[Row]:
+    """Means over the agents of a population."""
+    return [
+        {
+            "method": method,
+            "population": population,
+            "shots": shots,
+            "num_agents": len(each.returns),
+            "return": float(each.returns.mean()),
+            "alignment": float(each.alignment.mean()),
+            "intervention_rate": float(each.intervention_rate.mean()),
+        }
+        for (method, shots), each in scores.items()
+    ]

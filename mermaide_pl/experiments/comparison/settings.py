@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number, check_seed
 from mermaide_pl.game import Game, Observation, PartialInformation
-from mermaide_pl.meta_learning import Adaptation, GradientAdaptation, Objective
+from mermaide_pl.meta_learning import MermaideModule
 from mermaide_pl.populations import Population
 from mermaide_pl.populations.files import load_from_yaml, population_file
-from mermaide_pl.principals import Architecture
 
 YARDSTICKS = "yardsticks"
 """Folder of the fixed principals, where each method has one of its own name."""
 
 
-@dataclass(frozen=True)
-class Method:
-    """A learned principal.
+Method: TypeAlias = Callable[[Game], MermaideModule]
+"""Builds an untrained principal for a game, with the other arguments of `MermaideModule` given.
 
-    Args:
-        architecture: sizes and slots of the principal.
-        adaptation: its inner loop. A method without one is fine-tuned by plain gradient steps when
-            it is scored at one or more shots, as is best for it on validation agents.
-        objective: what is minimised.
-        num_query_episodes: B of the query rollouts.
-        num_zero_shot_episodes: B of the rollouts for the loss before adaptation.
-        meta_lr: outer rate.
-    """
-
-    architecture: Architecture = Architecture()
-    adaptation: Adaptation = GradientAdaptation()
-    objective: Objective = Objective()
-    num_query_episodes: int = 8
-    num_zero_shot_episodes: int = 0
-    meta_lr: float = 5e-3
-
-    def __post_init__(self) -> None:
-        check_count("num_query_episodes", self.num_query_episodes)
-        check_count("num_zero_shot_episodes", self.num_zero_shot_episodes, low=0)
-        check_number("meta_lr", self.meta_lr, above=0.0, high=1e6)
+One without adaptation is fine-tuned by plain gradient steps when it is scored at one or more shots,
+as is best for it on validation agents.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +50,7 @@ class Comparison:
     nearly as whole training steps allow.
 
     Args:
-        methods: name to learned principal, ours first.
+        methods: name to learned principal, ours first; in YAML, arguments of `MermaideModule`.
         train_populations: name to population, a file beside the configuration or one of the
             package by its name.
         test_populations: such populations.
@@ -138,6 +118,8 @@ class Comparison:
             check_number("fine_tuning_rates", rate, low=0.0, high=1e6)
         for weight in self.fine_tuning_policy_weights:
             check_number("fine_tuning_policy_weights", weight, low=0.0)
+        for method in self.methods.values():
+            method(self.game)  # which checks its arguments
 
     def conditions(self) -> list[Condition]:
         """All of them, in the order in which they are run."""
@@ -173,7 +155,7 @@ class Comparison:
             found[f"training population {name}"] = describe(population)
             found[f"validation population of {name}"] = describe(val[name])
         for name, method in self.methods.items():
-            found[f"method {name}"] = describe(method)
+            found[f"method {name}"] = _settings_of(method(self.game))
         found["test populations"] = {name: describe(agents) for name, agents in test.items()}
         for name in (
             *("agent_steps", "num_validations", "num_val_tasks", "meta_batch_size", "shots"),
@@ -186,6 +168,10 @@ class Comparison:
         """The rules under a condition."""
         observation = self.observations[condition.observation]
         return replace(self.game, cost=condition.cost, observation=observation)
+
+
+def _settings_of(module: MermaideModule) -> dict[str, Any]:
+    return {name: value for name, value in module.spec.items() if name != "game"}
 
 
 def load_comparison(path: str | Path) -> Comparison:

@@ -12,6 +12,7 @@ from rich.box import MARKDOWN, SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from mermaide_pl.evaluation.methods import ORACLE, label_of
 from mermaide_pl.evaluation.records import Row
 from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES, interval_text
 from mermaide_pl.metrics.intervals import Estimate
@@ -51,15 +52,15 @@ def findings(table: pd.DataFrame, improvement: pd.DataFrame, ours: str) -> list[
     for shots in (*fewer, most):
         middle, mean = of(ours, shots, (ALL, MEAN))["normalised_return_iqm"]
         lines.append(
-            f"{ours} at {shots} shots: normalised return {mean:.3f} in the mean over populations,"
-            f" {middle:.3f} of all taken together"
+            f"{label_of(ours)} at {shots} shots: normalised return {mean:.3f} in the mean over"
+            f" populations, {middle:.3f} of all taken together"
         )
     best = of(ours, most)
-    compared = improvement[(improvement["shots"] == most) & (improvement["over"] != "oracle")]
+    compared = improvement[(improvement["shots"] == most) & (improvement["over"] != ORACLE)]
     for method, gains in compared.groupby("over", sort=False):
         other = of(method, most if (method, most) in found.index else 0)
         ahead = {
-            f"above {method}": best["return_iqm"] - other["return_iqm"],
+            f"above {label_of(method)}": best["return_iqm"] - other["return_iqm"],
             "clearly": best["return_low"] - other["return_high"],
             "clearly by t": best["return_t_low"] - other["return_t_high"],
             "run by run": gains.set_index("population")["gain_low"][populations],
@@ -101,7 +102,7 @@ def print_summary(
         for population in cells.columns:
             picture.add_column(_in_two_lines(population), justify="right", no_wrap=True)
         for (method, shots), *line in cells.itertuples():
-            picture.add_row(f"{method}, {shots}", *line)
+            picture.add_row(f"{label_of(method)}, {shots}", *line)
         console.print(picture)
         if rows["normalised_return_iqm"].isna().any():
             console.print(f"- a dash: {_UNDEFINED}", soft_wrap=True, highlight=False)
@@ -151,7 +152,7 @@ def summary_page(table: pd.DataFrame, improvement: pd.DataFrame, ours: str) -> s
             title = markdown(_title(*condition))
             lines += ["", f"## {title}: return, mean over populations", ""]
             lines += _by_method(rows, "cost", "return", ours)
-    comparisons, name = by_condition(improvement), markdown(ours)
+    comparisons, name = by_condition(improvement), _markdown_name(ours)
     for condition, rows in by_condition(table).items():
         runs = rows["num_runs"].min()
         title = markdown(_title(*condition))
@@ -174,11 +175,11 @@ def _comparison(compared: pd.DataFrame, name: str) -> list[str]:
     for shots, rows in compared[~everywhere].groupby("shots"):
         lines += ["", f"### Gain of {name} in return at {shots} shots, run by run", ""]
         cells = _cells(rows, "over", "population", lambda row: _interval(row, "gain", "mean"))
-        lines += _rendered(cells.rename(index=markdown, columns=markdown_code), "over")
+        lines += _rendered(cells.rename(index=_markdown_name, columns=markdown_code), "over")
     cells = _cells(compared[everywhere].sort_values("shots", kind="stable"), "over", "shots", _odds)
     cells.columns = [f"at {shots} shots" for shots in cells.columns]
     lines += ["", f"### Probability that a run of {name} has the higher return", ""]
-    return lines + _rendered(cells.rename(index=markdown), "over")
+    return lines + _rendered(cells.rename(index=_markdown_name), "over")
 
 
 def _title(trained_on: str, observation: str, cost: float | None = None) -> str:
@@ -199,12 +200,17 @@ def _by_method(rows: pd.DataFrame, across: str, quantity: str, ours: str) -> lis
     cells = _cells(rows, ["method", "shots"], across, lambda row: _interval(row, quantity, "iqm"))
     with_shots = set(rows.loc[rows["shots"] > 0, "method"])
     names = [
-        (method, markdown(f"{method}, {shots}" if method in with_shots else method))
+        (method, _markdown_name(method, shots if method in with_shots else None))
         for method, shots in cells.index
     ]
     cells.index = [f"**{name}**" if method == ours else name for method, name in names]
     heading = markdown_code if across == "population" else "cost {:g}".format
     return _rendered(cells.rename(columns=heading), "method, shots")
+
+
+def _markdown_name(method: str, shots: int | None = None) -> str:
+    label = label_of(method)
+    return markdown(label if shots is None else f"{label}, {shots}")
 
 
 def _rendered(cells: pd.DataFrame, corner: str) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from mermaide_pl.evaluation.methods import NO_INTERVENTION, ORACLE
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES
 from mermaide_pl.experiments.comparison.settings import YARDSTICKS, Condition
@@ -54,16 +55,17 @@ def read_scores(out: Path, methods: Collection[str]) -> pd.DataFrame:
         names = ", ".join(sorted(others))
         _LOGGER.info("%s: left out, for the configuration does not have them: %s", out, names)
     scores = pd.DataFrame([row for path in kept for row in read_rows(path)])
-    if not {"none", "oracle"} <= set(scores.get("method", ())):
+    if not {NO_INTERVENTION, ORACLE} <= set(scores.get("method", ())):
         return pd.DataFrame()
     where = [*CONDITION, "population"]
     # of a run whose folder was copied
     scores = scores.drop_duplicates([*where, "seed", "method", "shots"], keep="last")
     returns = scores.pivot_table("return", [*where, "seed"], "method")
-    returns = returns[["none", "oracle"]].dropna()
-    gain = (returns["oracle"] - returns["none"]).rename("gain")
+    returns = returns[[NO_INTERVENTION, ORACLE]].dropna()
+    none = returns[NO_INTERVENTION].rename("none")
+    gain = (returns[ORACLE] - none).rename("gain")
     defined = gain.where(~gain.groupby(where).transform(_undefined).astype(bool))
-    scores = scores.join(returns["none"], [*where, "seed"], "inner").join(defined, [*where, "seed"])
+    scores = scores.join(none, [*where, "seed"], "inner").join(defined, [*where, "seed"])
     scores["normalised_return"] = (scores["return"] - scores["none"]) / scores["gain"]
     return scores.drop(columns=["none", "gain"])
 
@@ -189,8 +191,8 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     if found.empty:
         return
     write_rows(out / SCORES, found.to_dict("records"))
-    fixed = [name for name in found["method"].unique() if name not in (*methods, "oracle")]
-    order = [*fixed, *methods[1:], methods[0], "oracle"]
+    fixed = [name for name in found["method"].unique() if name not in (*methods, ORACLE)]
+    order = [*fixed, *methods[1:], methods[0], ORACLE]
     rows: list[Row] = []
     improvements: list[Row] = []
     for condition, scores in by_condition(found).items():

@@ -30,6 +30,7 @@ from torch.nn.utils import vector_to_parameters
 from mermaide_pl.config.validation import NUM_SEEDS
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.evaluation.methods import MERMAIDE, REINFORCE, label_of
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.experiments.paper.followers import (
     NUM_ARMS,
@@ -52,7 +53,6 @@ from mermaide_pl.reporting.figures.style import save_png, shots_label
 
 POPULATION = followers(largest_delta=1.5)
 GAME = Game(num_arms=NUM_ARMS, num_steps=100, bonuses=(0.0, 0.5, 1.0), cost=0.5)
-MERMAIDE, REINFORCE = "MERMAIDE", "REINFORCE"
 
 _META_BATCH_SIZE = 32
 _NUM_QUERY_EPISODES = 4
@@ -161,7 +161,7 @@ def train(
     data = TaskDataModule(
         POPULATION, meta_batch_size=_META_BATCH_SIZE, steps_per_epoch=effort.num_steps, seed=seed
     )
-    name = f"{method.lower()}-steps{effort.num_steps}-records{effort.num_records}-seed{seed}"
+    name = f"{method}-steps{effort.num_steps}-records{effort.num_records}-seed{seed}"
     kept = fit.train(
         build(method),
         data,
@@ -296,5 +296,5 @@ def say(rows: Sequence[Row]) -> str:
             last[f"{quantity}_mean"] / last[f"equilibrium_{quantity}"]
             for quantity in ("payoff", "rate")
         )
-        parts.append(f"{method} at {shots_label(shots)} {payoff:.0%} and {rate:.0%}")
+        parts.append(f"{label_of(method)} at {shots_label(shots)} {payoff:.0%} and {rate:.0%}")
     return f"fig3: payoff and intervention rate, of the equilibrium's: {', '.join(parts)}."

@@ -25,6 +25,7 @@ import torch
 from rich.progress import Progress
 
 from mermaide_pl.config.validation import NUM_SEEDS
+from mermaide_pl.evaluation.methods import MAML_ONLY, REINFORCE, REINFORCE_EXPLORING
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.experiments.paper.followers import (
     NUM_ARMS,
@@ -50,7 +51,6 @@ NEAR = 0.9
 
 INNER_RATES = tuple(10.0 ** (half / 2) for half in range(-8, 7))
 """What REINFORCE may choose from, 1e-4 to 1e3."""
-MAML, PLAIN, EXPLORING = "MAML", "REINFORCE", "REINFORCE, exploring"
 _META_BATCH_SIZE = 32
 _NUM_QUERY_EPISODES = 8
 _ENTROPY = (0.2, 0.001)  # of MAML: less, and it settles on one level before it learns to adapt
@@ -123,7 +123,7 @@ def score(effort: Effort, runs: Path, seed: int) -> Iterator[Row]:
     with Progress(transient=True) as progress:
         bar = progress.add_task("training, many times", total=num_trainings)
         for own_seed in ((seed + number) % NUM_SEEDS for number in range(effort.num_seeds)):
-            for method in (PLAIN, EXPLORING):
+            for method in (REINFORCE, REINFORCE_EXPLORING):
                 # in a single round nothing is seen before the choice: noise makes no difference
                 module = train(method, 0.0, 0, own_seed, effort, runs)
                 progress.advance(bar)
@@ -134,10 +134,10 @@ def score(effort: Effort, runs: Path, seed: int) -> Iterator[Row]:
                     payoff = _payoff(noisy, unseen, episodes, inner_loop)
                     yield _row(method, noise, episodes, own_seed, inner_lr, payoff, unseen)
             for noise, episodes in product(effort.noises, effort.episodes):
-                module = train(MAML, noise, episodes, own_seed, effort, runs)
+                module = train(MAML_ONLY, noise, episodes, own_seed, effort, runs)
                 progress.advance(bar)
                 payoff = _payoff(module, unseen, episodes)
-                yield _row(MAML, noise, episodes, own_seed, math.nan, payoff, unseen)
+                yield _row(MAML_ONLY, noise, episodes, own_seed, math.nan, payoff, unseen)
 
 
 def _row(
@@ -164,17 +164,17 @@ def build(method: str, noise: float, episodes: int, effort: Effort) -> MermaideM
     """An untrained principal.
 
     Args:
-        method: `MAML`, `PLAIN` or `EXPLORING`.
+        method: `MAML_ONLY`, `REINFORCE` or `REINFORCE_EXPLORING`.
         noise: probability of seeing the wrong arm.
         episodes: MAML's, to adapt on.
         effort: gives REINFORCE its number of episodes per training step.
     """
     adaptation: Adaptation = NoAdaptation()
     num_query_episodes = -(-(effort.episodes[-1] + _NUM_QUERY_EPISODES) // _LONGER)
-    if method == MAML:
+    if method == MAML_ONLY:
         adaptation = GradientAdaptation(inner_lr=_INNER_LR, num_shots=episodes)
         num_query_episodes = _NUM_QUERY_EPISODES
-    start, end = (0.0, 0.0) if method == PLAIN else _ENTROPY
+    start, end = (0.0, 0.0) if method == REINFORCE else _ENTROPY
     return MermaideModule(
         game=game(noise),
         architecture=Architecture(
@@ -204,11 +204,11 @@ def train(
     """Train a principal, or read it from `runs`; arguments as of `build` and `score`."""
     torch.manual_seed(seed)
     module = build(method, noise, episodes, effort)
-    num_steps = effort.num_steps * (1 if method == MAML else _LONGER)
+    num_steps = effort.num_steps * (1 if method == MAML_ONLY else _LONGER)
     data = TaskDataModule(
         POPULATION, meta_batch_size=_META_BATCH_SIZE, steps_per_epoch=num_steps, seed=seed
     )
-    name = f"{method.lower().replace(', ', '-')}-noise{noise:g}-episodes{episodes}"
+    name = f"{method}-noise{noise:g}-episodes{episodes}"
     folder = runs / f"{name}-queries{module.num_query_episodes}-steps{num_steps}-seed{seed}"
     kept = fit.train(module, data, folder=folder, num_epochs=1, seed=seed, validates=False)
     return MermaideModule.load_from_checkpoint(kept)
@@ -281,10 +281,11 @@ def say(rows: Sequence[Row]) -> str:
             if (row["method"], row["noise"]) == (method, 0.0) and row["episodes"] <= 10
         )
 
-    maml = {row["noise"]: row["episodes_needed"] for row in rows if row["method"] == MAML}
+    maml = {row["noise"]: row["episodes_needed"] for row in rows if row["method"] == MAML_ONLY}
     needed = ", ".join(f"{number:g} at noise {noise:g}" for noise, number in maml.items())
     return (
-        f"fig2: without noise and on at most 10 episodes MAML gets {most(MAML):.0%} of the"
-        f" equilibrium's payoff, REINFORCE {most(PLAIN):.0%} (exploring {most(EXPLORING):.0%});"
-        f" episodes that MAML needs to come within {1 - NEAR:.0%} of it: {needed}."
+        f"fig2: without noise and on at most 10 episodes MAML gets {most(MAML_ONLY):.0%} of the"
+        f" equilibrium's payoff, REINFORCE {most(REINFORCE):.0%} (exploring"
+        f" {most(REINFORCE_EXPLORING):.0%}); episodes that MAML needs to come"
+        f" within {1 - NEAR:.0%} of it: {needed}."
     )

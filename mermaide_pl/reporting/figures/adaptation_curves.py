@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from mermaide_pl.evaluation.methods import MAML_ONLY, REINFORCE, REINFORCE_EXPLORING, label_of
 from mermaide_pl.reporting.figures.style import (
     BLUE,
     FONT_SIZE,
@@ -24,9 +25,9 @@ from mermaide_pl.reporting.figures.style import (
 
 _COLUMNS = 2
 _LOOKS = {
-    "MAML": (BLUE, "o"),
-    "REINFORCE": (VERMILLION, "s"),
-    "REINFORCE, exploring": (ORANGE, "^"),
+    MAML_ONLY: (BLUE, "o"),
+    REINFORCE: (VERMILLION, "s"),
+    REINFORCE_EXPLORING: (ORANGE, "^"),
 }
 
 
@@ -79,14 +80,14 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         axes.plot(
             episodes,
             mean,
-            label=method,
+            label=label_of(method),
             color=colour,
             marker=marker,
             markersize=2.5,
             linewidth=LINE_WIDTH,
         )
         needed = line[0]["episodes_needed"]
-        if method == "MAML" and needed < math.inf:
+        if method == MAML_ONLY and needed < math.inf:
             ring = mean[episodes.index(needed)]
             axes.plot(needed, ring, "o", markersize=7, mfc="none", mec=colour, mew=LINE_WIDTH)
             axes.text(

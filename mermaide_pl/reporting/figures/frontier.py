@@ -8,7 +8,17 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mermaide_pl.evaluation.tables import LEARNED, MEAN, method_label
+from mermaide_pl.evaluation.methods import (
+    ALWAYS,
+    BURST,
+    NO_INTERVENTION,
+    ORACLE,
+    PERIODIC,
+    PRINCIPAL,
+    RANDOM,
+    label_of,
+)
+from mermaide_pl.evaluation.tables import MEAN, method_label
 from mermaide_pl.reporting.figures.style import (
     BLACK,
     FONT_SIZE,
@@ -24,14 +34,14 @@ from mermaide_pl.reporting.figures.style import (
     series_style,
 )
 
-_FIXED = {"oracle": BLACK, "burst": GREY, "periodic": GREY, "random": GREY}
+_FIXED = {ORACLE: BLACK, BURST: GREY, PERIODIC: GREY, RANDOM: GREY}
 _MARKERS = {
-    "oracle": "*",
-    "burst": "s",
-    "periodic": "^",
-    "random": "x",
-    "always": "D",
-    "no intervention": "v",
+    ORACLE: "*",
+    BURST: "s",
+    PERIODIC: "^",
+    RANDOM: "x",
+    ALWAYS: "D",
+    NO_INTERVENTION: "v",
 }
 _RETURNS_DRAWN = [step / 10.0 for step in range(-9, 10)]
 
@@ -70,14 +80,16 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         x = "intervention rate (share of steps)" if axes is panels[-1] else None
         label_axes(axes, x=x, y="alignment (share of steps)")
-    legend_above(figure, panels[0], ncols=3, handlelength=1.5, columnspacing=1.0)
+    legend_above(
+        figure, panels[0], ncols=3, handlelength=1.0, handletextpad=0.5, columnspacing=0.7
+    )  # the names are long
     return figure
 
 
 def _draw_methods(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     colours = 0
     for method in dict.fromkeys(row["method"] for row in rows):
-        if method in ("none", "always"):
+        if method in (NO_INTERVENTION, ALWAYS):
             continue
         line = [row for row in rows if row["method"] == method]
         most = max(row["shots"] for row in line)
@@ -87,9 +99,9 @@ def _draw_methods(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             style["color"] = _FIXED[method]
         else:
             colours += 1
-        marker, label = _MARKERS.get(method, "o"), literal(method)
+        marker, label = _MARKERS.get(method, "o"), literal(label_of(method))
         _draw_crosses(axes, line, "iqm", marker=marker, label=label, **style)
-        if method == "oracle":
+        if method == ORACLE:
             for row in line:
                 axes.annotate(
                     f"cost {row['cost']:g}",
@@ -124,7 +136,7 @@ def draw_trade_off(rows: Sequence[Mapping[str, Any]], price: float | None = None
         colours = 0
         for row in (row for row in rows if row["population"] == population):
             style = {"color": _FIXED.get(row["method"], GREY), "linewidth": LINE_WIDTH}
-            if row["method"] == LEARNED:
+            if row["method"] == PRINCIPAL:
                 style = series_style(colours)
                 colours += 1
             marker, label = _MARKERS.get(row["method"], "o"), literal(method_label(row))

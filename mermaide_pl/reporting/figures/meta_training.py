@@ -11,6 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from mermaide_pl.evaluation.methods import MERMAIDE, REINFORCE, label_of
 from mermaide_pl.metrics.intervals import Estimate
 from mermaide_pl.reporting.figures.style import (
     BLUE,
@@ -27,7 +28,7 @@ from mermaide_pl.reporting.figures.style import (
 )
 
 Rows = Sequence[Mapping[str, Any]]
-_COLOURS = {("MERMAIDE", 0): ORANGE, ("MERMAIDE", 1): BLUE, ("REINFORCE", 0): VERMILLION}
+_COLOURS = {(MERMAIDE, 0): ORANGE, (MERMAIDE, 1): BLUE, (REINFORCE, 0): VERMILLION}
 
 
 def draw_meta_training(landscape: Rows, rows: Rows) -> Figure:
@@ -119,7 +120,11 @@ def _draw_progress(axes: Axes, rows: Rows, quantity: str) -> None:
         steps = [row["agent_steps"] for row in line]
         mean, low, high = zip(*(Estimate.of_row(row, quantity) for row in line), strict=True)
         axes.plot(
-            steps, mean, label=f"{method}, {shots_label(shots)}", color=colour, linewidth=LINE_WIDTH
+            steps,
+            mean,
+            label=f"{label_of(method)}, {shots_label(shots)}",
+            color=colour,
+            linewidth=LINE_WIDTH,
         )
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.spines[["top", "right"]].set_visible(False)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mermaide_pl.evaluation.methods import ALWAYS, BURST, PERIODIC, RANDOM, label_of
 from mermaide_pl.metrics.intervals import Estimate
 from mermaide_pl.reporting.figures.style import (
     BLACK,
@@ -27,7 +28,7 @@ from mermaide_pl.reporting.figures.style import (
 
 _PANELS_IN_A_LINE = 2
 _APART = 0.3  # of a line, between the numbers of shots
-_SCHEDULES = ("always", "periodic", "burst", "random")
+_SCHEDULES = (ALWAYS, PERIODIC, BURST, RANDOM)
 _MARKERS = ("o", "s", "D", "^")  # over the numbers of shots, without zero
 
 
@@ -55,7 +56,9 @@ def draw_method_scores(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]
         axes.axvline(1.0, color=BLACK, linewidth=LINE_WIDTH, label="oracle")
         _draw_methods(axes, [row for row in here if row["method"] in methods], methods)
         name_panel(axes, population)
-        axes.set_yticks(range(len(methods)), [literal(name).replace("_", " ") for name in methods])
+        axes.set_yticks(
+            range(len(methods)), [literal(label_of(name)).replace("_", " ") for name in methods]
+        )
         axes.set_ylim(len(methods) - 0.4, -0.6)
         axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     figure.supxlabel("normalised return", fontsize=FONT_SIZE)

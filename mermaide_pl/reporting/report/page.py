@@ -17,9 +17,9 @@ from rich.progress import Progress
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import check_count, check_seed, printable
 from mermaide_pl.evaluation.loading import training_population
+from mermaide_pl.evaluation.methods import ORACLE, PRINCIPAL
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.evaluation.tables import (
-    LEARNED,
     QUANTITIES,
     Row,
     interval_text,
@@ -208,11 +208,11 @@ def _findings(rows: Sequence[Row]) -> list[dict[str, Any]]:
     findings = []
     for population in dict.fromkeys(row["population"] for row in rows):
         chosen = [row for row in rows if row["population"] == population]
-        fixed = [row for row in chosen if row["method"] not in (LEARNED, "oracle")]
-        held = [row for row in chosen if row["method"] == "oracle"]
+        fixed = [row for row in chosen if row["method"] not in (PRINCIPAL, ORACLE)]
+        held = [row for row in chosen if row["method"] == ORACLE]
         if fixed:
             held.insert(0, max(fixed, key=lambda row: row["return_mean"]))
-        learned = [row for row in chosen if row["method"] == LEARNED]
+        learned = [row for row in chosen if row["method"] == PRINCIPAL]
         findings.append(
             {
                 "population": population,
@@ -232,7 +232,7 @@ def _tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
         tables.setdefault(row["population"], empty)["rows"].append(
             {
                 "method": method_label(row),
-                "learned": row["method"] == LEARNED,
+                "learned": row["method"] == PRINCIPAL,
                 "cells": [interval_text(row, quantity) for quantity in QUANTITIES],
             }
         )

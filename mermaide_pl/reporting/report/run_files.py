@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ScalarEvent
 
+from mermaide_pl.evaluation.methods import with_current_names
 from mermaide_pl.evaluation.tables import QUANTITIES, REASON, Row
 
 Curve = list[tuple[int, float]]
@@ -93,7 +94,7 @@ class RunFiles:
         except (ValueError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise ValueError(f"{path} is not what `mermaide evaluate` writes: {reason}") from None
-        return rows
+        return with_current_names(rows)
 
 
 def check_rows(rows: list[Row]) -> None:

@@ -76,7 +76,7 @@ def test_of_a_single_run_only_the_means_are_compared():
     assert findings(pd.DataFrame(table), pd.DataFrame([gain]), "ours") == [
         "ours at 1 shots: normalised return 0.500 in the mean over populations, 0.500 of all taken"
         " together",
-        "above none: on 1 of 1",
+        "above no intervention: on 1 of 1",
     ]
 
 

@@ -13,16 +13,17 @@ import yaml
 
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.evaluation.paired_evaluation import adapted_player, play_unseen, unseen_agents
+from mermaide_pl.evaluation.paired_evaluation import adapted_player
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments.comparison import runs as comparison
 from mermaide_pl.experiments.comparison.runs import compare
-from mermaide_pl.experiments.comparison.settings import Comparison, Method, load_comparison
+from mermaide_pl.experiments.comparison.settings import Comparison, load_comparison
 from mermaide_pl.experiments.comparison.summary import QUANTITIES, summary_page
 from mermaide_pl.experiments.comparison.table import gains, read_scores, runs_of, shots_of
 from mermaide_pl.meta_learning import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import interquartile_mean, stratified_interval, student_mean
+from mermaide_pl.populations import TaskBatch
 from mermaide_pl.populations.files import load_population
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -68,6 +69,13 @@ def scored(folder: Path) -> list[dict]:
     return read_scores(folder / "out", ["ours", "plain"]).to_dict("records")
 
 
+def mean_return(module: MermaideModule, agents: TaskBatch) -> float:
+    """At 1 shot, over two episodes with each agent."""
+    player = adapted_player(module, 1)(agents)
+    played = rollout(agents, player, module.game, stream=Stream.SCORE, num_episodes=2)
+    return played.returns.mean().item()
+
+
 def test_every_run_is_scored_on_every_population(folder):
     scores = scored(folder)
     learned = [row for row in scores if row["method"] in ("ours", "plain")]
@@ -97,14 +105,13 @@ def test_a_score_is_that_of_the_principal_kept(folder):
     module = MermaideModule.load_from_checkpoint(place / "principal.ckpt").eval()
     assert module.game.cost == 0.25
     agents = load_population(folder / "population" / "softmax.yaml")
-    chunks = unseen_agents(agents, 12, seed=1)
-    expected = play_unseen(adapted_player(module, 1), chunks, module.game, 2)
+    expected = mean_return(module, agents.sample(range(12), split="test", seed=1))
     (row,) = (
         row
         for row in read_rows(place / "scores.csv")
         if (row["population"], row["shots"]) == ("softmax", 1)
     )
-    assert row["return"] == pytest.approx(expected.returns.mean(), abs=1e-6)
+    assert row["return"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_table_holds_interquartile_means_over_the_seeds(folder):
@@ -201,7 +208,7 @@ def test_what_is_finished_is_not_repeated(folder, monkeypatch, capsys):
     before = (folder / "out" / "table.csv").read_bytes()
     compare("config.yaml", "out", minutes=10.0)
     assert (folder / "out" / "table.csv").read_bytes() == before
-    assert "unseen" in capsys.readouterr().out
+    assert "- ours at 1 shots: normalised return" in capsys.readouterr().out
 
 
 def refused(config: dict, message: str) -> None:
@@ -243,6 +250,21 @@ def test_principals_are_not_mixed_in_even_if_the_settings_are_lost(
         for path in (tmp_path / "out").glob("*/*/*/scores.csv"):
             path.unlink()
     refused({**CONFIG, **change}, r"seed0.ours.principal\.ckpt is of another game")
+
+
+def test_settings_that_an_earlier_version_kept_are_understood(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "out" / "settings.json"
+    kept = json.loads(path.read_text())
+    for name in ("num_eval_episodes", "inner_rates_lr"):  # which could not be set
+        del kept["method ours"][name]
+    method = "mermaide_pl.experiments.comparison_settings.Method"
+    kept["method ours"] = {"class_path": method, "init_args": kept["method ours"]}
+    path.write_text(json.dumps(kept))
+    refused({**CONFIG, **OTHER_METHOD}, r"other settings \(method ours\)")
+    compare("config.yaml", "out", minutes=0.0)
+    assert json.loads(path.read_text())["method ours"]["num_eval_episodes"] == 2
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", ""])
@@ -314,12 +336,9 @@ def test_what_fine_tuning_was_tried_is_recorded(folder):
         weight = best["inner_policy_weight"]
         module.objective = replace(module.objective, inner_policy_weight=weight)
     agents = load_population(folder / "population" / "val_ucb.yaml").sample(range(8), split="val")
-    played = rollout(
-        agents, adapted_player(module, 1)(agents), module.game, stream=Stream.SCORE, num_episodes=2
-    )
-    assert best["val_return"] == pytest.approx(played.returns.mean().item(), abs=1e-5)
-    chunks = unseen_agents(load_population(folder / "population" / "softmax.yaml"), 12, seed=0)
-    expected = play_unseen(adapted_player(module, 1), chunks, module.game, 2).returns.mean()
+    assert best["val_return"] == pytest.approx(mean_return(module, agents), abs=1e-5)
+    agents = load_population(folder / "population" / "softmax.yaml").sample(range(12), split="test")
+    expected = mean_return(module, agents)
     rows = read_rows(place / "plain" / "scores.csv")
     (row,) = (row for row in rows if (row["population"], row["shots"]) == ("softmax", 1))
     assert row["return"] == pytest.approx(expected, abs=1e-5)
@@ -355,6 +374,8 @@ def test_methods_that_the_configuration_does_not_have_are_left_out(folder, caplo
         ({"fine_tuning_rates": [-1.0]}, "fine_tuning_rates must be .*at least 0"),
         ({"fine_tuning_policy_weights": []}, "fine_tuning_policy_weights is empty"),
         ({"methods": {"yardsticks": {}}}, "cannot be named yardsticks"),
+        ({"methods": {"ours": {"meta_lr": 0.0}}}, "meta_lr must be .*above 0"),
+        ({"methods": {"ours": {"meta_rate": 0.1}}}, "meta_rate"),
         ({"colour": "blue"}, "colour"),
     ],
     ids=str,
@@ -377,10 +398,9 @@ def test_a_missing_configuration_is_named(tmp_path):
 def test_every_comparison_shipped_can_be_read(path):
     loaded = load_comparison(path)
     assert isinstance(loaded, Comparison)
-    assert all(isinstance(method, Method) for method in loaded.methods.values())
     for population in (*loaded.train_populations.values(), *loaded.test_populations):
         load_population(population)
     torch.manual_seed(0)
     for condition in loaded.conditions():
         for method in loaded.methods.values():
-            MermaideModule(loaded.game_of(condition), method.architecture, method.adaptation)
+            method(loaded.game_of(condition))

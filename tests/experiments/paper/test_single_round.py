@@ -8,11 +8,11 @@ from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments.paper import EXPERIMENTS, single_round
 from mermaide_pl.experiments.paper.followers import mean_equilibrium
 from mermaide_pl.experiments.paper.single_round import (
-    EXPLORING,
     INNER_RATES,
-    MAML,
-    PLAIN,
+    MAML_ONLY,
     POPULATION,
+    REINFORCE,
+    REINFORCE_EXPLORING,
     Effort,
     build,
     game,
@@ -40,7 +40,9 @@ def results(tmp_path_factory):
         return out, EXPERIMENTS["fig2"](out, True, 7)
 
 
-def rows_of(payoffs: dict[int, list[float]], method: str = MAML, noise: float = 0.0) -> list[dict]:
+def rows_of(
+    payoffs: dict[int, list[float]], method: str = MAML_ONLY, noise: float = 0.0
+) -> list[dict]:
     """Rows by seed: number of episodes to payoffs, equilibrium 0.5."""
     return [
         {
@@ -69,8 +71,8 @@ def test_the_equilibrium_by_hand():
 def test_every_setting_is_scored_on_the_same_agents(results):
     rows = read_rows(results[0] / "fig2_by_seed.csv")
     keys = [(row["method"], row["noise"], row["episodes"], row["seed"]) for row in rows]
-    plain = product((PLAIN, EXPLORING), TINY.noises, (0, 1, 6), (7, 8))
-    assert set(keys) == {*plain, *product([MAML], TINY.noises, (1, 6), (7, 8))}
+    plain = product((REINFORCE, REINFORCE_EXPLORING), TINY.noises, (0, 1, 6), (7, 8))
+    assert set(keys) == {*plain, *product([MAML_ONLY], TINY.noises, (1, 6), (7, 8))}
     assert len(set(keys)) == len(keys)
     unseen = POPULATION.sample(range(40), split="test", seed=7)
     equilibrium = mean_equilibrium(unseen, game(0.0))
@@ -120,16 +122,16 @@ def test_summary_by_hand():
     ],
 )
 def test_episodes_needed_by_hand(payoffs, needed):
-    others = rows_of({1: [0.5]}, method=PLAIN) + rows_of({1: [0.0]}, noise=0.3)
+    others = rows_of({1: [0.5]}, method=REINFORCE) + rows_of({1: [0.0]}, noise=0.3)
     rows = summarise(rows_of(payoffs) + others)
-    line = [row for row in rows if row["method"] == MAML and row["noise"] == 0.0]
+    line = [row for row in rows if row["method"] == MAML_ONLY and row["noise"] == 0.0]
     assert {row["episodes_needed"] for row in line} == {needed}
 
 
 def test_it_says_the_most_on_ten_episodes_and_how_noise_changes_what_is_needed():
     rows = rows_of({10: [0.48], 20: [0.5]}) + rows_of({10: [0.3], 20: [0.45]}, noise=0.2)
-    rows += rows_of({0: [0.2], 10: [0.25], 20: [0.5]}, method=PLAIN)
-    rows += rows_of({0: [0.2], 10: [0.35]}, method=EXPLORING)
+    rows += rows_of({0: [0.2], 10: [0.25], 20: [0.5]}, method=REINFORCE)
+    rows += rows_of({0: [0.2], 10: [0.35]}, method=REINFORCE_EXPLORING)
     assert say(summarise(rows)) == (
         "fig2: without noise and on at most 10 episodes MAML gets 96% of the equilibrium's payoff,"
         " REINFORCE 50% (exploring 70%); episodes that MAML needs to come within 10% of it:"
@@ -141,17 +143,17 @@ def test_reinforce_learns_from_at_least_as_many_agent_steps_as_any_maml():
     effort = Effort()
     steps = {
         method: effort.num_steps
-        * (1 if method == MAML else single_round._LONGER)
+        * (1 if method == MAML_ONLY else single_round._LONGER)
         * (module.inner_loop.num_shots + module.num_query_episodes)
-        for method in (MAML, PLAIN, EXPLORING)
+        for method in (MAML_ONLY, REINFORCE, REINFORCE_EXPLORING)
         for module in [build(method, 0.0, max(effort.episodes), effort)]
     }
-    assert steps[PLAIN] == steps[EXPLORING] >= steps[MAML]
+    assert steps[REINFORCE] == steps[REINFORCE_EXPLORING] >= steps[MAML_ONLY]
 
 
 def test_rates_are_tuned_to_the_best_of_the_grid():
     torch.manual_seed(0)
-    module = build(EXPLORING, 0.0, 0, TINY)
+    module = build(REINFORCE_EXPLORING, 0.0, 0, TINY)
     tasks = POPULATION.sample(range(50), split="val", seed=0)
     rate, loop = tune(module, tasks, 0)
     assert math.isnan(rate) and loop is None
@@ -175,7 +177,7 @@ def test_maml_adapts_where_reinforce_does_not(tmp_path):
     EXPERIMENTS["fig2"](tmp_path, True, 0)
     rows = read_rows(tmp_path / "fig2.csv")
     share = {(row["method"], row["noise"], row["episodes"]): row["share"] for row in rows}
-    needed = {row["noise"]: row["episodes_needed"] for row in rows if row["method"] == MAML}
-    assert share[MAML, 0.0, 10] > 0.95
-    assert max(share[PLAIN, 0.0, number] for number in (0, 1, 3, 10)) < 0.6
+    needed = {row["noise"]: row["episodes_needed"] for row in rows if row["method"] == MAML_ONLY}
+    assert share[MAML_ONLY, 0.0, 10] > 0.95
+    assert max(share[REINFORCE, 0.0, number] for number in (0, 1, 3, 10)) < 0.6
     assert needed[0.0] <= 10 < needed[0.2]

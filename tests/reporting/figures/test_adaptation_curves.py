@@ -27,10 +27,10 @@ def rows(noise: float, method: str, payoffs: dict[int, float], needed: float) ->
 @pytest.fixture(scope="module")
 def figure() -> Any:
     return draw_adaptation_curves(
-        rows(0.2, "MAML", {10: 0.3, 1: 0.2}, math.inf)
-        + rows(0.2, "REINFORCE", {0: 0.2, 10: 0.21}, math.inf)
-        + rows(0.0, "MAML", {1: 0.3, 5: 0.38, 10: 0.4}, 5)
-        + rows(0.0, "REINFORCE", {0: 0.2, 10: 0.2}, math.inf)
+        rows(0.2, "maml_only", {10: 0.3, 1: 0.2}, math.inf)
+        + rows(0.2, "reinforce", {0: 0.2, 10: 0.21}, math.inf)
+        + rows(0.0, "maml_only", {1: 0.3, 5: 0.38, 10: 0.4}, 5)
+        + rows(0.0, "reinforce", {0: 0.2, 10: 0.2}, math.inf)
     )
 
 
@@ -83,6 +83,6 @@ def test_methods_are_named_once_and_axes_with_their_units(figure: Any) -> None:
 
 def test_an_odd_number_of_noises_leaves_a_gap() -> None:
     drawn = draw_adaptation_curves(
-        [row for noise in (0.0, 0.1, 0.2) for row in rows(noise, "MAML", {1: 0.1}, math.inf)]
+        [row for noise in (0.0, 0.1, 0.2) for row in rows(noise, "maml_only", {1: 0.1}, math.inf)]
     )
     assert [axes.axison for axes in drawn.axes] == [True, True, True, False]

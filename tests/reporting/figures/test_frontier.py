@@ -78,12 +78,12 @@ def scored(method, shots, rate, alignment, population="a_b"):
 
 
 EVALUATED = [
-    scored("no intervention", 0, 0.0, 0.1),
+    scored("none", 0, 0.0, 0.1),
     scored("burst", 0, 0.5, 0.6),
-    scored("mermaide", 0, 0.4, 0.7),
-    scored("mermaide", 1, 0.3, 0.8),
+    scored("principal", 0, 0.4, 0.7),
+    scored("principal", 1, 0.3, 0.8),
     scored("oracle", 0, 0.2, 0.9),
-    scored("mermaide", 0, 0.6, 0.2, population="c"),
+    scored("principal", 0, 0.6, 0.2, population="c"),
 ]
 
 
@@ -100,8 +100,8 @@ def test_every_method_is_a_point_of_its_population():
     assert drawn == {
         "no intervention": ([0.0, 0.1], GREY),
         "burst": ([0.5, 0.6], GREY),
-        "mermaide 0-shot": ([0.4, 0.7], BLUE.lower()),
-        "mermaide 1-shot": ([0.3, 0.8], VERMILLION.lower()),
+        "principal 0-shot": ([0.4, 0.7], BLUE.lower()),
+        "principal 1-shot": ([0.3, 0.8], VERMILLION.lower()),
         "oracle": ([0.2, 0.9], BLACK),
     }
     (bars,) = second.containers

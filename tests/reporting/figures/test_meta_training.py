@@ -36,9 +36,9 @@ def progress() -> list[dict]:
             "equilibrium_rate": 0.6,
         }
         for method, shots, payoffs, rates in (
-            ("MERMAIDE", 0, (0.1, 0.2), (0.3, 0.4)),
-            ("MERMAIDE", 1, (0.1, 0.4), (0.5, 0.6)),
-            ("REINFORCE", 0, (0.0, 0.3), (0.9, 0.7)),
+            ("mermaide", 0, (0.1, 0.2), (0.3, 0.4)),
+            ("mermaide", 1, (0.1, 0.4), (0.5, 0.6)),
+            ("reinforce", 0, (0.0, 0.3), (0.9, 0.7)),
         )
         for steps, payoff, rate in zip((0, 1_000_000), payoffs, rates, strict=True)
     ]

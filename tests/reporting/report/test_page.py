@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from mermaide_pl import AgentFamily, MermaideModule, Population
 from mermaide_pl.agents import UCB, EpsilonGreedy, Softmax
 from mermaide_pl.cli.main import main
+from mermaide_pl.evaluation.methods import label_of
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.evaluation.tables import QUANTITIES
 from mermaide_pl.reporting.report import page, write_report
@@ -109,8 +110,8 @@ def test_tables_are_the_recorded_results(scored):
     for table, population in zip(tables, ("unseen_ucb", "epsilon_greedy"), strict=True):
         rows = [row for row in RESULTS if row["population"] == population]
         for (name, *cells), row in zip(table[1:], rows, strict=True):
-            shots = f" {row['shots']}-shot" if row["method"] == "mermaide" else ""
-            assert name == row["method"] + shots
+            shots = f" {row['shots']}-shot" if row["method"] == "principal" else ""
+            assert name == label_of(row["method"]) + shots
             for cell, quantity in zip(cells, QUANTITIES, strict=True):
                 mean, half = (float(part.replace("−", "-")) for part in cell.split(" ± "))
                 width = row[f"{quantity}_high"] - row[f"{quantity}_low"]
@@ -121,7 +122,7 @@ def test_tables_are_the_recorded_results(scored):
 
 def test_the_summary_holds_the_best_fixed_schedule_against_ours(scored):
     text = re.sub(r"\s+", " ", Page(scored.read_text()).text)
-    expected = "unseen_ucb mermaide 0-shot 0.357 mermaide 1-shot 0.380 burst 0.352 oracle 0.480"
+    expected = "unseen_ucb principal 0-shot 0.357 principal 1-shot 0.380 burst 0.352 oracle 0.480"
     assert expected in text
     assert "results.json" in text
 

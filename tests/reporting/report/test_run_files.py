@@ -85,6 +85,21 @@ def test_results_are_read_as_they_are(run, tmp_path):
     assert RunFiles.find(folder).results() == RESULTS
 
 
+def test_results_of_earlier_versions_have_the_names_of_now(tmp_path):
+    with_checkpoints(tmp_path, "best.ckpt")
+    earlier = {"none": "no intervention", "principal": "mermaide"}
+    rows = [{**row, "method": earlier.get(row["method"], row["method"])} for row in RESULTS]
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    assert RunFiles.find(tmp_path).results() == RESULTS
+
+
+def test_a_method_that_is_called_mermaide_stays_so(tmp_path):
+    with_checkpoints(tmp_path, "best.ckpt")
+    rows = [*RESULTS, RESULTS[0] | {"method": "mermaide"}]
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    assert RunFiles.find(tmp_path).results() == rows
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -1,0 +1,56 @@
+"""Methods by their names in files and rows, and by their labels, which people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NO_INTERVENTION, ALWAYS, PERIODIC, BURST, RANDOM = "none", "always", "periodic", "burst", "random"
+REINFORCE, REINFORCE_EXPLORING = "reinforce", "reinforce_exploring"
+WORLD_MODEL_ONLY, MAML_ONLY = "world_model_only", "maml_only"
+RL2, RL2_WITH_MODEL = "rl2", "rl2_with_model"
+MERMAIDE = "mermaide"
+"""Adapts by gradient alone, as in the paper (arXiv 2304.04668)."""
+MERMAIDE_MEMORY = "mermaide_memory"
+"""Also carries its recurrent state over from the support episodes."""
+PRINCIPAL = "principal"
+"""Any trained principal, where nothing is known of how."""
+ORACLE = "oracle"
+
+LABELS = {
+    NO_INTERVENTION: "no intervention",
+    ALWAYS: "always",
+    PERIODIC: "periodic",
+    BURST: "burst",
+    RANDOM: "random",
+    REINFORCE: "REINFORCE",
+    REINFORCE_EXPLORING: "REINFORCE, exploring",
+    WORLD_MODEL_ONLY: "world model only",
+    MAML_ONLY: "MAML",
+    RL2: "RL²",
+    RL2_WITH_MODEL: "RL² with model",
+    MERMAIDE: "MERMAIDE",
+    MERMAIDE_MEMORY: "MERMAIDE with memory",
+    PRINCIPAL: "principal",
+    ORACLE: "oracle",
+}
+"""Label of each method, by its name."""
+_EARLIER = {"no intervention": NO_INTERVENTION, "mermaide": PRINCIPAL}
+"""Names in the rows of an evaluation by an earlier version."""
+
+
+def label_of(method: str) -> str:
+    """The label of a method; one with a name of its own goes by that."""
+    return LABELS.get(method, method)
+
+
+def with_current_names(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of an evaluation, also by an earlier version, with the names of now.
+
+    Args:
+        rows: as `evaluate` returned them. Those of earlier versions are known by a method "no
+            intervention"; any principal was called "mermaide" there.
+    """
+    is_earlier = any(row["method"] == "no intervention" for row in rows)
+    names = _EARLIER if is_earlier else {}
+    return [{**row, "method": names.get(row["method"], row["method"])} for row in rows]
