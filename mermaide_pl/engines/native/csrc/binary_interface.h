@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -15,18 +16,34 @@ namespace mermaide {
 
 using i64 = int64_t;
 
+struct Field {
+  const char *name, *type;
+  size_t length, offset;  // length of an array, else 0
+};
+
 template <class X>
-std::string type_name() {
-  if constexpr (std::is_array_v<X>)
-    return type_name<std::remove_extent_t<X>>() + "[" + std::to_string(std::extent_v<X>) + "]";
+constexpr const char* type_name() {
+  if constexpr (std::is_array_v<X>) return type_name<std::remove_extent_t<X>>();
   else if constexpr (std::is_pointer_v<X>) return "pointer";
   else if constexpr (std::is_same_v<X, i64>) return "int64";
   else if constexpr (std::is_same_v<X, double>) return "float64";
   else return X::NAME;
 }
 
+[[gnu::cold]] inline std::string describe_fields(
+    const std::string& structure, size_t size, std::initializer_list<Field> fields) {
+  std::string lines;
+  for (const Field& field : fields) {
+    lines += structure + "." + field.name + ": " + field.type;
+    if (field.length) lines += "[" + std::to_string(field.length) + "]";
+    lines += " at byte " + std::to_string(field.offset) + "\n";
+  }
+  return lines + structure + ": " + std::to_string(size) + " bytes\n";
+}
+
 // Enumerators, separated by commas, as lines "KIND 0: FIRST".
-inline std::string describe_enumerators(const std::string& kind, std::string_view enumerators) {
+[[gnu::cold]] inline std::string describe_enumerators(
+    const std::string& kind, std::string_view enumerators) {
   std::string lines;
   for (i64 number = 0; !enumerators.empty(); ++number) {
     const size_t end = enumerators.find(", ");
@@ -42,24 +59,21 @@ inline std::string describe_enumerators(const std::string& kind, std::string_vie
 // Numbered from 0: none may be given a value.
 #define ENUMERATION(KIND, ...)                         \
   enum KIND : i64 { __VA_ARGS__, NUM_##KIND };         \
-  inline std::string describe_##KIND() {               \
+  [[gnu::cold]] inline std::string describe_##KIND() { \
     return describe_enumerators(#KIND, #__VA_ARGS__);  \
   }
 
 // The members of a structure: FIELDS is a macro that hands each of them, (type, name), to its argument.
-#define MEMBERS(STRUCTURE, FIELDS)                                                            \
-  FIELDS(DECLARE_FIELD)                                                                       \
-  static constexpr const char* NAME = #STRUCTURE;                                             \
-  static std::string describe() {                                                             \
-    using Self = STRUCTURE;                                                                   \
-    std::string lines;                                                                        \
-    FIELDS(DESCRIBE_FIELD)                                                                    \
-    return lines + NAME + ": " + std::to_string(sizeof(Self)) + " bytes\n";                   \
+#define MEMBERS(STRUCTURE, FIELDS)                                   \
+  FIELDS(DECLARE_FIELD)                                              \
+  static constexpr const char* NAME = #STRUCTURE;                    \
+  [[gnu::cold]] static std::string describe() {                      \
+    using Self = STRUCTURE;                                          \
+    return describe_fields(NAME, sizeof(Self), {FIELDS(LIST_FIELD)}); \
   }
 #define DECLARE_FIELD(TYPE, FIELD) TYPE FIELD;
-#define DESCRIBE_FIELD(TYPE, FIELD)                                                           \
-  lines += std::string(NAME) + "." #FIELD ": " + type_name<TYPE>() + " at byte " +            \
-           std::to_string(offsetof(Self, FIELD)) + "\n";
+#define LIST_FIELD(TYPE, FIELD) \
+  {#FIELD, type_name<TYPE>(), std::extent_v<TYPE>, offsetof(Self, FIELD)},
 
 namespace mermaide {
 
@@ -136,13 +150,17 @@ ENUMERATION(PlayerKind, SAMPLING, GREEDY, GIVEN, ORACLE)
   struct RULE {                                    \
     enum HyperParameter : i64 { __VA_ARGS__ };     \
   };
-#define DESCRIBE_RULE(RULE, NUMBERS, ...)                                                     \
-  lines += "Rule " + std::to_string(i64(Rule::RULE)) + ": " #RULE " of " #NUMBERS " numbers\n"; \
-  lines += describe_enumerators(#RULE, #__VA_ARGS__);
+#define DESCRIBE_RULE(RULE, NUMBERS, ...) \
+  lines += describe_rule(Rule::RULE, #RULE, #NUMBERS, #__VA_ARGS__);
 
 enum class Rule : i64 { RULES(ENUMERATE_RULE) };
 RULES(INDEX_HYPER_PARAMETERS)
-inline std::string describe_rules() {
+[[gnu::cold]] inline std::string describe_rule(
+    Rule rule, const std::string& name, const char* numbers, const char* hyper_parameters) {
+  return "Rule " + std::to_string(i64(rule)) + ": " + name + " of " + numbers + " numbers\n" +
+         describe_enumerators(name, hyper_parameters);
+}
+[[gnu::cold]] inline std::string describe_rules() {
   std::string lines;
   RULES(DESCRIBE_RULE)
   return lines;
@@ -202,7 +220,7 @@ struct GameCall {
 };
 
 template <class T>
-std::string describe() {
+[[gnu::cold]] std::string describe() {
   return Sizes::describe() + NetworkCall<T>::describe() + HistoryCall<T>::describe() +
          FeatureCall<T>::describe() + GameCall<T>::describe() + describe_ForecastKind() +
          describe_LayerName() + describe_Output() + describe_HistoryKind() + describe_PlayerKind() +
