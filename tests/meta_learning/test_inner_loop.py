@@ -41,6 +41,7 @@ M, B, T = 3, 2, 6
 GAME = Game(num_arms=3, num_steps=T)
 SGD, Adam = torch.optim.SGD, torch.optim.Adam
 PARTS = ("initial_state", "recurrence", "world_model", "policy")
+NAME = "policy.weight"
 STATE = "recurrence.initial_state"
 RECURRENCE = {f"recurrence.{name}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
 
@@ -269,15 +270,15 @@ def test_adapted_weights_equal_the_plain_optimizer(optimizer, args, setup):
 @pytest.mark.parametrize("first_order", [False, True])
 def test_two_steps_by_hand(first_order):
     """Losses w^2 / 2 and w^2 from w = 1 at rate 1/2, so each step takes (1 - c / 2) w, c = 1, 2."""
-    weights = {"weight": torch.ones(1, dtype=torch.float64, requires_grad=True)}
+    weights = {NAME: torch.ones(1, dtype=torch.float64, requires_grad=True)}
     settings = GradientAdaptation(0.5, num_inner_steps=2, first_order=first_order)
     inner_loop = settings.build(weights).double()
     curvature = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    adapted = inner_loop(weights, lambda fast: curvature * fast["weight"][:, 0] ** 2 / 2.0, 2)
-    first, second = adapted["weight"][:, 0]
+    adapted = inner_loop(weights, lambda fast: curvature * fast[NAME][:, 0] ** 2 / 2.0, 2)
+    first, second = adapted[NAME][:, 0]
     close(first, first.new_tensor(0.25), atol=1e-7)
     close(second, second.new_tensor(0.0), atol=1e-7)
-    by_weight, by_log_rate = torch.autograd.grad(first, [weights["weight"], inner_loop.log_rates])
+    by_weight, by_log_rate = torch.autograd.grad(first, [weights[NAME], inner_loop.log_rates])
     # (1 - a)^2 by a; of first order 1 - a g_0 - a g_1 with the gradients 1 and 1/2 as numbers
     assert by_weight.item() == pytest.approx(1.0 if first_order else 0.25, abs=1e-6)
     assert by_log_rate.item() == pytest.approx(-0.75 if first_order else -0.5, abs=1e-6)
@@ -288,12 +289,12 @@ def test_adam_adds_eps_before_the_bias_correction():
     settings = GradientAdaptation(
         inner_lr=0.1, inner_optimizer=Adam, optimizer_args={"eps": 0.1, "betas": [0.9, 0.99]}
     )
-    weights = {"weight": torch.tensor([1.0], dtype=torch.float64, requires_grad=True)}
+    weights = {NAME: torch.tensor([1.0], dtype=torch.float64, requires_grad=True)}
     gradient = torch.tensor([0.5, -2.0], dtype=torch.float64)
-    adapted = settings.build(weights)(weights, lambda fast: fast["weight"][:, 0] * gradient, 2)
+    adapted = settings.build(weights)(weights, lambda fast: fast[NAME][:, 0] * gradient, 2)
     eps = 0.1 / math.sqrt(1.0 - 0.99)  # = 1
     expected = 1.0 - 0.1 * gradient / (gradient.abs() + eps)
-    close(adapted["weight"][:, 0], expected, atol=1e-7)
+    close(adapted[NAME][:, 0], expected, atol=1e-7)
 
 
 def test_first_order_equals_the_loop_with_detached_gradients(setup):
