@@ -21,6 +21,7 @@ CHECKPOINT_KEY = "mermaide_pl"
 _PREFIX = "pretrained:"
 _ARCHITECTURE = "mermaide_pl.principals.Architecture"
 _HISTORIES = ("mermaide_pl.principals.Tallies", "mermaide_pl.principals.LastStep")
+_IS_FOLDER = 0x10  # attribute in a ZIP archive; torch.load leaves such a part uninitialised
 _OF_TORCH = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
 _RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "initial_state")
 _RENAMED = {
@@ -75,7 +76,8 @@ def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:  # torch.load leaves the checksums alone
-                if archive.testzip() is not None:
+                folders = any(item.external_attr & _IS_FOLDER for item in archive.infolist())
+                if folders or archive.testzip() is not None:
                     raise zipfile.BadZipFile
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception:  # a damaged file can raise any: KeyError, for one, if it is a text

@@ -270,6 +270,18 @@ def test_a_damaged_weight(read, tmp_path):
     assert "truncated, damaged, or not a checkpoint" in complaint(read, path)
 
 
+@READERS
+def test_a_weight_marked_as_a_folder(read, tmp_path):
+    """One bit of the archive's directory, which no checksum covers."""
+    path = tmp_path / "a.ckpt"
+    torch.save(checkpoint_of(tiny()), path)
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"/data/0"))
+    content[entry + 38] ^= 0x10  # its external attributes
+    path.write_bytes(content)
+    assert "truncated, damaged, or not a checkpoint" in complaint(read, path)
+
+
 def test_what_was_written_is_read(tmp_path):
     path = tmp_path / "new" / "a.ckpt"
     for number in (1.0, 2.0):
