@@ -19,9 +19,9 @@ PRETRAINED = Path(__file__).parents[1] / "principals" / "pretrained"
 CHECKPOINT_KEY = "mermaide_pl"
 """Where a checkpoint has the settings of its module."""
 _PREFIX = "pretrained:"
-_IS_FOLDER = 0x10  # attribute of an entry in a zip file
 _ARCHITECTURE = "mermaide_pl.principals.Architecture"
 _HISTORIES = ("mermaide_pl.principals.Tallies", "mermaide_pl.principals.LastStep")
+_IS_FOLDER = 0x10  # attribute in a ZIP archive; torch.load leaves such a part uninitialised
 _OF_TORCH = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
 _RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "initial_state")
 _RENAMED = {

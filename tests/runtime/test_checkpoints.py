@@ -271,12 +271,13 @@ def test_a_damaged_weight(read, tmp_path):
 
 
 @READERS
-def test_an_entry_that_is_marked_as_a_folder(read, tmp_path):
+def test_a_weight_marked_as_a_folder(read, tmp_path):
+    """One bit of the archive's directory, which no checksum covers."""
     path = tmp_path / "a.ckpt"
     torch.save(checkpoint_of(tiny()), path)
     content = bytearray(path.read_bytes())
-    entry = content.rindex(b"PK\x01\x02")  # the last one in the list of the archive's files
-    content[entry + 38] ^= 0x10  # its attributes
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"/data/0"))
+    content[entry + 38] ^= 0x10  # its external attributes
     path.write_bytes(content)
     assert "truncated, damaged, or not a checkpoint" in complaint(read, path)
 
