@@ -1,4 +1,4 @@
-"""The protocol of a learned principal, all that meta-learning needs of a module, and its outputs."""
+"""The protocol of a learned principal, all that meta-learning needs, and its outputs."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Schedule(Player):
 
     @abstractmethod
     def intervenes(self, step: int, uniforms: Tensor) -> Tensor | bool:
-        """True where the schedule intervenes in `step`; `uniforms` [M, B] are the step's numbers."""
+        """True where it intervenes in `step`; `uniforms` [M, B] are its numbers of that step."""
 
     def levels(self, game: Game, uniforms: Tensor) -> Tensor:
         """The scheduled levels of all steps, int64 [M, B, T]; `uniforms` are float [T, M, B]."""
