@@ -1,6 +1,6 @@
 """Time of a meta-step by phase, on workload W1 with the native engine.
 
-Times the calls of the kernel by name; what is left is PyTorch (losses, the inner update, Adam) and
+Times the calls of the kernel by name; the rest is PyTorch (losses, the inner update, Adam) and
 Python. Prints a table and writes it as CSV.
 
     python benchmarks/phases.py --out benchmarks/results/phases.csv

@@ -170,7 +170,7 @@ class JaxVmap:
     """A `peers.workload.Peer`; see the module.
 
     Args:
-        workload: what to compute.
+        workload: sizes and constants.
         weights: initial meta weights by name.
         seed: of all random numbers.
     """

@@ -36,7 +36,7 @@ class NumpySimulator:
     """A `peers.workload.Simulator`.
 
     Args:
-        workload: what to play.
+        workload: sizes and constants.
         weights: weights of the principal by name.
         seed: of all random numbers.
     """

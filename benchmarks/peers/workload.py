@@ -115,7 +115,7 @@ class Peer(Protocol):
     """One way to compute the meta-iteration.
 
     Args:
-        workload: what to compute.
+        workload: sizes and constants.
         weights: initial meta weights by name.
         seed: of all random numbers.
     """

@@ -41,7 +41,7 @@ class Settings(TypedDict, total=False):
 
 
 class LivePrincipal:
-    """Steers one learning agent that somebody else runs.
+    """Steers one learning agent that runs outside this package.
 
     At each step `intervene` returns a level, the agent pulls an arm and learns from its reward,
     plus ``game.bonuses[level]`` if that arm was the target, and `observe` takes the outcome. A
@@ -293,10 +293,7 @@ class LivePrincipal:
 
     @torch.inference_mode()
     def _forward(self, asked: str) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Forward pass of the next step: state [1, 1, H], logits [1, 1, L] and [1, 1, L, A].
-
-        Computed once for each step; `asked` is the public method, for the message.
-        """
+        """Forward pass of the next step: state [1, 1, H], level and arm logits [1, 1, L (, A)]."""
         state = self._state
         if len(state.steps) == self.game.num_steps:
             raise ValueError(

@@ -39,7 +39,7 @@ class Objective:
         Z = mean_t mean_u z(u | h_t)^2                     penalty of its logits z, pi = softmax z
 
     The last term of the meta-loss is the *zero-shot loss*: it trains the principal for its first
-    episode with an agent. No loss rewards a support episode for what adaptation makes of it.
+    episode with an agent. No loss rewards a support episode for its effect on adaptation.
 
     Source: in the paper the inner loss is that of the policy gradient plus the cross-entropy of the
     world model; here ``lambda_pi`` is 0 by default. Critic, entropy bonus, logit penalty and

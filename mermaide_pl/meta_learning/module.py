@@ -46,8 +46,8 @@ class MermaideModule(SelfDescribingModule):
         architecture: sizes and slots of the principal.
         adaptation: the inner loop, or `NoAdaptation`.
         objective: the losses to minimise.
-        num_query_episodes: B of the query rollouts in training. What the critic cannot know of an
-            agent is averaged over them.
+        num_query_episodes: B of the query rollouts in training. Their mean at each step is a
+            baseline for what the critic cannot know of an agent.
         num_zero_shot_episodes: B of the rollouts that the loss before adaptation is taken on in
             training; with zero it is taken on the support episodes.
         num_eval_episodes: B of the scored episodes in validation and test.

@@ -493,7 +493,7 @@ def outcome(act) -> object:
 
 
 class SavedAndMistreated(RuleBasedStateMachine):
-    """One is saved, loaded and asked for the impossible at any moment; its twin is not."""
+    """Twin principals, of which one is saved, loaded and misused at any moment."""
 
     @initialize(
         slots=st.sampled_from(list(MODULES.values())),

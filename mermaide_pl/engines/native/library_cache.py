@@ -1,8 +1,8 @@
 """A folder of compiled kernels; only files that no other user can have written are loaded.
 
-A library runs as it is loaded. So the folder, the library and the digest beside it must belong to
-this user, and nobody else may write to them. Each is opened once, and what was opened is what is
-checked and loaded, wherever its name leads by then; so the folders above do not matter.
+Loading a library runs its code. So the folder, the library and the digest beside it must belong to
+this user, and no other user may write to them. Each is opened once, and the open file is checked
+and loaded, wherever its name leads by then; so the folders above do not matter.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def test_what_was_opened_is_loaded_wherever_the_names_lead(cache, monkeypatch):
     load = library_cache.load
 
     def exchange_and_load(path):
-        """Somebody who may write to a folder above puts one of his own in place of ours."""
+        """Another user, who may write to a folder above, replaces our library by one of his own."""
         cache.path.rename(cache.aside)
         cache.path.mkdir()
         cache.library.write_bytes(cache.hostile)
