@@ -1,7 +1,7 @@
-"""How long a step of `LivePrincipal` takes: `intervene` and `observe`, one agent, one core.
+"""Time of a step of `LivePrincipal`: `intervene` and `observe`, one agent, one core.
 
-Prints microseconds of a step, before adaptation and after, and of what is done between episodes,
-and writes them as JSON.
+Prints microseconds of a step, before adaptation and after, and of the calls between episodes, and
+writes them as JSON.
 
     python benchmarks/live.py --out benchmarks/results/live.json
 """

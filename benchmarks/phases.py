@@ -1,6 +1,6 @@
-"""Where the time of a meta-step goes, on workload W1 with the native engine.
+"""Time of a meta-step by phase, on workload W1 with the native engine.
 
-Times the calls of the kernel by name; what is left is PyTorch (losses, the inner update, Adam) and
+Times the calls of the kernel by name; the rest is PyTorch (losses, the inner update, Adam) and
 Python. Prints a table and writes it as CSV.
 
     python benchmarks/phases.py --out benchmarks/results/phases.csv
@@ -27,9 +27,9 @@ from mermaide_pl.evaluation.records import write_rows
 PHASES = {
     "play": "both rollouts",
     "encode": "features of the recorded episodes",
-    "think": "network, forward",
-    "think_backward": "its gradients: inner, outer, and the loss's share of the second derivative",
-    "think_double_backward": "Hessian-vector product",
+    "forward": "network, forward",
+    "backward": "its gradients: inner, outer, and the loss's share of the second derivative",
+    "double_backward": "Hessian-vector product",
     "random numbers": "random numbers of the agents",
     "rest": "PyTorch and Python: losses, inner update, Adam",
 }

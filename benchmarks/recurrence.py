@@ -1,4 +1,4 @@
-"""What the recurrence costs: the meta-step of workload W1, and its rollouts alone.
+"""Cost of the recurrence: time of the meta-step of workload W1, and of its rollouts alone.
 
 All contestants are measured in turn, round by round, in one process on one thread, in seconds of
 processor time: they see the same machine, and other jobs on it count little. Prints a table and
@@ -27,7 +27,7 @@ from mermaide_pl.principals import MinGRU
 
 
 class OursMinGRU(OursTorch):
-    """With a recurrence that has no loop over time, and no native twin."""
+    """In PyTorch, with a recurrence without a loop over time, which the native engine lacks."""
 
     recurrence = MinGRU()
 
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def measure(workload: Workload, rounds: int) -> list[dict[str, Any]]:
-    """Medians over the rounds, a row per contestant; *rest* is what is not the rollouts."""
+    """Medians over the rounds, a row per contestant; *rest* is the time outside the rollouts."""
     weights = workload.initial_weights(0)
     ours = {name: kind(workload, weights, seed=0) for name, kind in CONTESTANTS.items()}
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in ours}

@@ -1,4 +1,4 @@
-"""How time and memory grow with the work: tasks, steps, chunks, and what `mermaide fit` adds.
+"""Growth of time and memory with tasks, steps and chunks, and the overhead of `mermaide fit`.
 
 For workload W1 (`conf/w1.yaml`), with the kernel that is chosen here:
 

@@ -1,4 +1,4 @@
-"""Does anything grow? Training and evaluation in alternation, for twenty minutes.
+"""Soak test for growing memory or open files: training and evaluation for twenty minutes.
 
 Each round trains an epoch more from the last checkpoint, with a new trainer, curves and figures,
 scores the principal on unseen agents, and plays an episode live. After each the memory and the open

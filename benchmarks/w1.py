@@ -1,4 +1,4 @@
-"""How fast is a meta-iteration? This package against the same mathematics in other libraries.
+"""Speed of a meta-iteration: this package against the same mathematics in other libraries.
 
 Runs workload W1 (`benchmarks/peers/workload.py`: 16 UCB agents x 8 episodes x 200 steps, support
 and query, one exact second-order inner step, float32) with every contestant in a process of its
@@ -153,7 +153,7 @@ def ratios(
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """Hardware and software that the numbers were measured on."""
     model = platform.processor()
     if Path("/proc/cpuinfo").exists():
         found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))

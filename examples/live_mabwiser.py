@@ -1,4 +1,4 @@
-"""Steer a learner of another library: UCB1 of MABWiser, by a principal that was trained before.
+"""Steer a learner of another library: UCB1 of MABWiser, by a pretrained principal.
 
 MABWiser (`pip install mabwiser`) knows nothing of principals: its learner sees rewards alone.
 
@@ -23,7 +23,7 @@ def play(principal: LivePrincipal, seed: int) -> tuple[float, float, float]:
     game, rng = principal.game, np.random.default_rng(seed)
     arms = list(range(game.num_arms))
     learner = MAB(arms, LearningPolicy.UCB1(alpha=0.3), seed=seed)
-    learner.fit(arms, MEANS + 0.1 * rng.standard_normal(game.num_arms))  # before the two meet
+    learner.fit(arms, MEANS + 0.1 * rng.standard_normal(game.num_arms))  # before the first episode
     aligned, bonuses = np.zeros(game.num_steps), np.zeros(game.num_steps)
     for step in range(game.num_steps):
         bonuses[step] = game.bonuses[principal.intervene()]
@@ -38,7 +38,7 @@ def play(principal: LivePrincipal, seed: int) -> tuple[float, float, float]:
 
 
 def main(num_episodes: int) -> None:
-    """Play episodes, the learner beginning anew in each, the principal adapting after each."""
+    """Play episodes with a new learner in each; the principal adapts after each."""
     principal = LivePrincipal.load("mixed-partial", target_arm=TARGET)
     idle = LivePrincipal(principal.module, target_arm=TARGET, max_interventions=0)
     print(f"{'':16} {'return':>8} {'alignment':>11} {'interventions':>15}")

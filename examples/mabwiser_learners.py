@@ -45,7 +45,7 @@ def softmax(n_arms: int, seed: int, tau: float = 0.1) -> MABWiserLearner:
 
 
 def is_good(arm: int, reward: float) -> bool:
-    """What counts as a success for Thompson sampling, which learns from binary rewards only."""
+    """Success criterion of Thompson sampling, which learns from binary rewards only."""
     return reward > 0.5
 
 

@@ -1,4 +1,4 @@
-r"""A learner that is no bandit: tabular Q-learning that takes its latest arm for a state.
+r"""A learner that is not a bandit: tabular Q-learning with its latest arm as the state.
 
 mermaide check-agent examples.q_learner.QLearner
 mermaide evaluate --ckpt_path pretrained:mixed-partial \

@@ -1,4 +1,4 @@
-"""Train PPO of Stable-Baselines3 to be the principal, and score it beside one of this package.
+"""Train PPO of Stable-Baselines3 to be the principal, and compare it with one of this package.
 
 pip install -c constraints.txt -e '.[examples]'
 python examples/stable_baselines3_ppo.py

@@ -1,4 +1,4 @@
-"""How fast could it be? The matrix products of a meta-iteration at the machine's product rate."""
+"""Lower bound on the time of a meta-iteration: its matrix products at the machine's own rate."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def flops(workload: Workload) -> dict[str, int]:
     Hessian-vector, backward  g. x^T; g x.^T; W^T g.; V^T g              full + 3 active
     ========================= ========================================== ==================
 
-    Thinking again through recorded episodes is not counted: a rollout could keep the activations.
+    Repeated forward passes on recorded episodes are not counted: a rollout could keep activations.
     Element-wise operations are not counted either.
     """
     episode_steps = workload.num_tasks * workload.num_episodes * workload.num_steps

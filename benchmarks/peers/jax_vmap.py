@@ -36,7 +36,7 @@ Recurrence: TypeAlias = Callable[[Weights, Array], Array]
 def projections(
     weights: Weights, hidden: Array, features: Array
 ) -> tuple[list[Array], list[Array]]:
-    """What features and state give to reset gate, update gate and candidate; each [..., H]."""
+    """Projections of features and state for the two gates and the candidate; each [..., H]."""
     of_features = features @ weights["recurrence.weight_ih"] + weights["recurrence.bias_ih"]
     of_state = hidden @ weights["recurrence.weight_hh"] + weights["recurrence.bias_hh"]
     return jnp.split(of_features, 3, axis=-1), jnp.split(of_state, 3, axis=-1)
@@ -157,7 +157,7 @@ def play(weights: Weights, agent: Agent, key: Array, workload: Workload) -> Epis
 
 
 class State(NamedTuple):
-    """What one meta-iteration hands to the next."""
+    """State passed from one meta-iteration to the next."""
 
     weights: Weights
     first_moments: Weights  # of Adam
@@ -170,7 +170,7 @@ class JaxVmap:
     """A `peers.workload.Peer`; see the module.
 
     Args:
-        workload: what to compute.
+        workload: sizes and constants.
         weights: initial meta weights by name.
         seed: of all random numbers.
     """
@@ -200,7 +200,7 @@ class JaxVmap:
     def value_and_grad(
         self, plays: Callable[[Any], tuple[Play, Play]], weights: Weights, tasks: Any
     ) -> tuple[Array, Weights]:
-        """Outer loss and its gradient; `plays` makes of one of the M tasks its two rollouts."""
+        """Outer loss and its gradient; `plays` maps one of the M tasks to its two rollouts."""
         loss = partial(episode_loss, workload=self.workload, recurrence=gru)
 
         def task_loss(weights: Weights, task: Any) -> Array:

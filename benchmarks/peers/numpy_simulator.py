@@ -36,7 +36,7 @@ class NumpySimulator:
     """A `peers.workload.Simulator`.
 
     Args:
-        workload: what to play.
+        workload: sizes and constants.
         weights: weights of the principal by name.
         seed: of all random numbers.
     """
@@ -80,7 +80,7 @@ class NumpySimulator:
         levels_played = np.empty((T, M, B), np.int64)
         for t in range(T):
             features[..., L] = t / T
-            logits = self._think(kernels, state)
+            logits = self._forward(kernels, state)
             levels = np.argmax(logits + gumbels[t], axis=-1)
             if t < A:
                 arms = first_arms[t]
@@ -98,7 +98,7 @@ class NumpySimulator:
         rewards = (arms == 0) - dtype_of(w.cost, dtype) * bonuses[levels]
         return Recording(arms, levels, rewards)
 
-    def _think(self, kernels: Kernels, state: np.ndarray) -> np.ndarray:
+    def _forward(self, kernels: Kernels, state: np.ndarray) -> np.ndarray:
         """Level logits [M, B, L]; moves the hidden part of `state` one step, in place."""
         w = self.workload
         H, G = w.hidden_size, w.num_global_features

@@ -149,7 +149,7 @@ class OursNative(_Ours):
 
 
 class OursTorch(_Ours):
-    """In plain PyTorch, as where there is no compiler."""
+    """In plain PyTorch, as without a compiler."""
 
     engine_name: EngineName = "torch"
 

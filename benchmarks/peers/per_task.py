@@ -99,7 +99,7 @@ class PerTaskPeer(ABC):
     """A `peers.workload.Peer` that takes the tasks one after another.
 
     Args:
-        workload: what to compute.
+        workload: sizes and constants.
         weights: initial meta weights by name.
         seed: of all random numbers.
     """

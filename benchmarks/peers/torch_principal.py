@@ -52,7 +52,7 @@ class TorchPrincipal(nn.Module):
             parameter.data.copy_(torch.from_numpy(weights[name]))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Think through recorded episodes; see `Network`."""
+        """Forward pass on recorded episodes; see `Network`."""
         projected = F.linear(features, self.weight_ih, self.bias_ih)
         hidden = features.new_zeros(features.shape[0], self._hidden_size)
         states = []

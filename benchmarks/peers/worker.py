@@ -28,7 +28,7 @@ READY = "ready"
 
 @dataclass(frozen=True)
 class Contestant:
-    """What a worker runs, and how."""
+    """Code that a worker runs, and its settings."""
 
     path: str  # "module:Class" in peers
     environment: dict[str, str] = field(default_factory=dict)

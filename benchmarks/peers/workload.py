@@ -1,4 +1,4 @@
-"""Workload W1: one meta-iteration of a recurrent principal on UCB agents, and who computes it.
+"""Workload W1, one meta-iteration of a recurrent principal on UCB agents, and its interfaces.
 
 A meta-iteration draws M agents, plays B support episodes with each by the meta weights, adapts the
 weights to each by one step of gradient descent, plays B query episodes by the adapted weights, and
@@ -115,7 +115,7 @@ class Peer(Protocol):
     """One way to compute the meta-iteration.
 
     Args:
-        workload: what to compute.
+        workload: sizes and constants.
         weights: initial meta weights by name.
         seed: of all random numbers.
     """

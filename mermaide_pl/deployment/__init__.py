@@ -1,1 +1,1 @@
-"""Deployment: a trained principal beside a learner that runs elsewhere, or in its logs."""
+"""Deployment: a trained principal with a learner that runs elsewhere, live or from its logs."""

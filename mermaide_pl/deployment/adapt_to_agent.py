@@ -1,4 +1,4 @@
-"""Adapts a principal to one agent for good: by playing with it, or from its recorded history."""
+"""Adapts a principal to one agent and saves it: by playing, or from a recorded history."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mermaide_pl.runtime.checkpoints import (
 
 @dataclass(frozen=True)
 class OneAgent(Population):
-    """Copies of one agent that differ by their luck only.
+    """Copies of one agent that differ only by their random numbers.
 
     Args:
         agent: its number in the test split.
@@ -44,7 +44,7 @@ class OneAgent(Population):
 
     @classmethod
     def of(cls, population: Population, agent: int) -> OneAgent:
-        """An agent of a population."""
+        """One agent of a population."""
         settings = {item.name: getattr(population, item.name) for item in fields(Population)}
         return cls(**settings, agent=agent)
 
@@ -66,13 +66,13 @@ def adapt_by_playing(
     num_episodes: int = 500,
     seed: int = 0,
 ) -> list[Row]:
-    """Adapt to one agent by playing with it, save the principal, and say what it gained and lost.
+    """Adapt to one agent by playing with it, save the principal, and score it before and after.
 
     Args:
         ckpt_path: checkpoint of a principal.
-        name: what to call the population.
+        name: name of the population in the rows.
         population: agents.
-        out: where the adapted principal goes, a checkpoint as any other.
+        out: path of the adapted principal, a checkpoint like any other.
         agent: number of the agent in the test split.
         shots: K, support episodes.
         num_episodes: scored episodes before and after, with the agent and with the agents of the
@@ -110,7 +110,7 @@ def adapt_by_playing(
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How well the agent's arms were forecast in episodes not adapted on."""
+    """Log-loss of the forecast in episodes not adapted on, before and after adaptation."""
 
     game: Game  # that the principal was trained for
     num_steps: int
@@ -131,18 +131,18 @@ def adapt_from_histories(
     Args:
         ckpt_path: checkpoint of a principal with a world model.
         logs: the history, see `read_histories`.
-        out: where the adapted principal goes, a checkpoint as any other.
+        out: path of the adapted principal, a checkpoint like any other.
         target_arm: the principal's target, as `logs` labels the arms.
 
     Returns:
-        What adaptation does for the forecast.
+        Log-losses of the forecast before and after adaptation.
 
     Raises:
         ValueError: one line that says which input is wrong.
     """
     checkpoint, module = _principal(ckpt_path, out, logs)
     if module.principal.world_model is None:
-        raise ValueError(f"{ckpt_path} has no world model that could learn from a history")
+        raise ValueError(f"{ckpt_path} has no world model, which adapting from a history needs")
     check_number("--target_arm", target_arm, low=0, high=module.game.num_arms - 1)
     episodes = read_histories(logs, module.game)
     supports = _supports(module, episodes, target_arm)
@@ -213,7 +213,7 @@ def _principal(
     checkpoint = read_checkpoint(ckpt_path)
     module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
     if not module.inner_loop.num_shots:
-        raise ValueError(f"{ckpt_path} does not adapt, it was trained with NoAdaptation")
+        raise ValueError(f"{ckpt_path} cannot adapt, it was trained with NoAdaptation")
     if str(out).startswith("pretrained:"):  # it would be read from the package again
         raise ValueError(f"--out {out} must be a file, not the name of a pretrained principal")
     make_place(Path(out))
@@ -225,11 +225,11 @@ def _principal(
 
 
 def _save(out: str | Path, checkpoint: dict[str, Any], weights: Weights) -> None:
-    """A checkpoint with the weights of one task, its settings and training population kept."""
+    """Save a checkpoint with one task's weights; settings and training population stay."""
     state = dict(checkpoint["state_dict"])
     for name, weight in weights.items():
         if not weight.isfinite().all():
-            raise ValueError("adaptation ended at weights that are not finite; nothing is saved")
+            raise ValueError("the adapted weights are not finite; nothing was saved")
         key = f"principal.{name}"
         state[key] = weight.reshape(state[key].shape).clone()
     kept = {key: checkpoint[key] for key in (CHECKPOINT_KEY, "TaskDataModule") if key in checkpoint}

@@ -1,12 +1,12 @@
-"""The game as environments of Gymnasium, on which other algorithms can learn to be the principal.
+"""The game as Gymnasium environments, in which other algorithms can learn to be the principal.
 
 Importing this module registers ``mermaide/Bandit-v0``; Gymnasium also imports it by itself for
 ``gymnasium.make("mermaide_pl.deployment.gym_env:mermaide/Bandit-v0")``, and so does `make_vec`.
 
-An episode is one game of T steps with one agent, and every reset meets another agent.
+An episode is one game of T steps with one agent, and every reset draws another agent.
 
-- Observation: the features of `Tallies`, float32 [F]: all that the principal may have seen, counted
-  up, so that no memory is needed. The target arm comes first.
+- Observation: the features of `Tallies`, float32 [F]: counts of all that the principal may
+  have seen, so that no memory is needed. The target arm comes first.
 - Action: the intervention level, 0 to L - 1.
 - Reward: the principal's, ``1[a_t = a*] - cost * b(u_t)``. The package's *return* is its mean over
   the T steps.
@@ -16,8 +16,8 @@ An episode is one game of T steps with one agent, and every reset meets another 
   ``population.sample([task], split=split)`` is the agent; and after each step ``arm``, the arm
   pulled, in agent labels, and ``aligned``, whether it was the target, both as they truly happened.
 
-Equal seeds meet equal agents, with the random numbers that `rollout` draws for `Stream.SCORE`.
-Nothing is drawn: ``render_mode`` is None, and `render` returns None.
+Equal seeds draw equal agents, with the random numbers that `rollout` draws for `Stream.SCORE`.
+Nothing is rendered: ``render_mode`` is None, and `render` returns None.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class BanditEnv(gymnasium.Env[np.ndarray, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Meet another agent."""
+        """Begin an episode with another agent."""
         super().reset(seed=seed)
         _refuse_options(options)
         self._encounter = Encounter(self._setting, [_draw(self.np_random)])
@@ -97,14 +97,14 @@ class BanditEnv(gymnasium.Env[np.ndarray, np.int64]):
         return encounter.features()[0], rewards.item(), encounter.is_over, False, _only(infos)
 
     def render(self) -> None:
-        """Nothing."""
+        """Do nothing: nothing is rendered."""
 
 
 class BanditVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """M agents that step together, as one batch; see the module.
 
     All episodes end at once, unless some were reset before. The step after the end ignores its
-    action and meets another agent (`AutoresetMode.NEXT_STEP`, Gymnasium's default).
+    action and begins an episode with another agent: `AutoresetMode.NEXT_STEP`, Gymnasium's default.
 
     Args:
         num_envs: M.
@@ -156,15 +156,15 @@ class BanditVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Meet other agents, whether or not the episodes have ended.
+        """Begin episodes with other agents, even if the running ones have not ended.
 
         Args:
             seed: one for all, or a list of M: an agent that has its own is the one that `BanditEnv`
-                meets with that seed. Without a seed it goes on.
-            options: ``reset_mask``, bool [M]: which agents to leave for others; all by default.
+                draws with that seed. Without a seed the sequence of agents continues.
+            options: ``reset_mask``, bool [M]: which agents to replace by others; all by default.
 
         Returns:
-            Features of all, and infos of those that were met.
+            Features of all, and infos of the new agents.
 
         Raises:
             ValueError: one line that says which input is wrong.
@@ -186,13 +186,13 @@ class BanditVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 self._own_random = {
                     row: own for row, own in self._own_random.items() if not mask[row]
                 }
-        infos = self._meet(np.flatnonzero(mask))
+        infos = self._begin(np.flatnonzero(mask))
         return self._features.copy(), infos
 
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Play one step with each agent, or meet another where the episode has ended."""
+        """Play one step with each agent, or begin with another where the episode has ended."""
         encounters = dict.fromkeys(self._encounters.tolist())
         if None in encounters:
             raise _reset_needed()
@@ -216,14 +216,14 @@ class BanditVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             over[rows], cut[rows] = encounter.is_over, encounter.num_steps == self._limit
             self._note(infos, rows, {name: values[places] for name, values in seen.items()})
         if ended.any():
-            infos = self._meet(np.flatnonzero(ended), infos)
+            infos = self._begin(np.flatnonzero(ended), infos)
         return self._features.copy(), rewards, over, cut, infos
 
     def render(self) -> None:
-        """Nothing."""
+        """Do nothing: nothing is rendered."""
 
-    def _meet(self, rows: np.ndarray, infos: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Begin episodes of some rows with other agents; what is known of them, added to infos."""
+    def _begin(self, rows: np.ndarray, infos: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Begin episodes of some rows with other agents, and add their entries to infos."""
         numbers = [_draw(self._own_random.get(row, self.np_random)) for row in rows.tolist()]
         encounter = Encounter(self._setting, numbers)
         self._encounters[rows], self._places[rows] = encounter, np.arange(len(rows))
@@ -233,7 +233,7 @@ class BanditVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _note(
         self, infos: dict[str, Any], rows: np.ndarray, seen: dict[str, np.ndarray]
     ) -> dict[str, Any]:
-        """Add entries of some rows, with Gymnasium's masks, which say who has an entry."""
+        """Add entries of some rows, with Gymnasium's masks of the rows that have an entry."""
         for name, values in seen.items():
             if name not in infos:
                 infos[name] = np.zeros(self.num_envs, dtype=values.dtype)
@@ -269,7 +269,9 @@ def _draw(randomness: np.random.Generator) -> int:
 
 def _check_render_mode(render_mode: object) -> None:
     if render_mode is not None:
-        raise ValueError(f"render_mode must be None, nothing is drawn, got {render_mode!r:.60}")
+        raise ValueError(
+            f"render_mode must be None, rendering is not supported, got {render_mode!r:.60}"
+        )
 
 
 def _refuse_options(options: dict[str, Any] | None, allowed: str = "none") -> None:

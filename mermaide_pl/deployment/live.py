@@ -1,4 +1,4 @@
-"""The trained principal beside somebody's real learner: one agent, step by step.
+"""A trained principal that steers a learner running elsewhere: one agent, step by step.
 
 ```python
 principal = LivePrincipal.load("mixed-partial", target_arm=3)
@@ -29,11 +29,11 @@ from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.principals import Past, Weights, sample_levels
 from mermaide_pl.runtime.checkpoints import read_checkpoint, upgraded_weights, write_checkpoint
 
-_KEY = "live"  # in a checkpoint: what it holds besides the trained principal
+_KEY = "live"  # in a checkpoint: its entries in addition to the trained principal
 
 
 class Settings(TypedDict, total=False):
-    """Settings of a `LivePrincipal`, see there."""
+    """Keyword arguments of a `LivePrincipal`, see there."""
 
     target_arm: int
     max_interventions: int | None
@@ -41,24 +41,24 @@ class Settings(TypedDict, total=False):
 
 
 class LivePrincipal:
-    """Steers one learning agent that somebody else runs.
+    """Steers one learning agent that runs outside this package.
 
-    At each step `intervene` answers a level, the agent pulls an arm and learns from its reward,
-    plus ``game.bonuses[level]`` if that arm was the target, and `observe` takes what came of it.
-    A mistake is answered by a ValueError of one line and changes nothing.
+    At each step `intervene` returns a level, the agent pulls an arm and learns from its reward,
+    plus ``game.bonuses[level]`` if that arm was the target, and `observe` takes the outcome. A
+    wrong call raises a ValueError of one line and changes nothing.
 
     Args:
         module: the trained principal, whose number of arms and steps are those of the agent's game.
         target_arm: the arm that the principal prefers, labelled 0 to A - 1 as the user labels arms.
         max_interventions: most interventions (levels above 0) of an episode, or None for any
-            number. When they are spent, every further level is 0.
+            number. When they are used up, every further level is 0.
         sampling_seed: levels are sampled from the policy, as in training, with random numbers that
             depend on this seed, the episode and the step alone; None plays the most probable level,
             as the principal is scored.
     """
 
     _state: LiveState
-    _thought: tuple[Tensor, Tensor, Tensor | None] | None  # of the step to come, or not yet
+    _output: tuple[Tensor, Tensor, Tensor | None] | None  # of the next step; None before its pass
     _uniforms: Tensor | None  # [T] float, to sample the levels of this episode with
 
     def __init__(
@@ -86,13 +86,13 @@ class LivePrincipal:
         self._begin(module.principal.weights(), [])
 
     def __repr__(self) -> str:
-        """The game that it is for, and its settings."""
+        """The settings and the game."""
         settings = ", ".join(f"{name}={getattr(self, name)}" for name in Settings.__annotations__)
         return f"LivePrincipal({settings}), for games of {self.game}"
 
     @classmethod
     def load(cls, path: str | Path, **settings: Unpack[Settings]) -> Self:
-        """Load a trained principal, or go on with a live one exactly where it was saved.
+        """Load a trained principal, or resume a live one exactly where it was saved.
 
         Args:
             path: a checkpoint, ``pretrained:NAME`` or NAME alone, or a file written by `save`.
@@ -119,17 +119,21 @@ class LivePrincipal:
             *(RuntimeError, TypeError, ValueError),
         ) as error:
             reason = one_line(error)
-            raise ValueError(f"{path} is no live principal that can go on here: {reason}") from None
+            raise ValueError(
+                f"{path} is not a live principal that can resume here: {reason}"
+            ) from None
         for name, given in settings.items():
             if given != (own := getattr(live, name)):
-                raise ValueError(f"{path} was saved with {name} = {own}, it cannot become {given}")
+                raise ValueError(
+                    f"{path} was saved with {name} = {own}, got {given}; it cannot change"
+                )
         return live
 
     def save(self, path: str | Path) -> None:
-        """Write all it takes to go on, at any moment; the file is replaced whole or not at all.
+        """Write all that `load` needs to resume; the file is replaced whole or not at all.
 
-        It is a checkpoint too: plain data and tensors, no code. What else reads checkpoints finds
-        the principal before adaptation in it.
+        It may be called at any moment. The file is a checkpoint too: plain data and tensors, no
+        code. Other readers of checkpoints find the principal before adaptation in it.
 
         Raises:
             ValueError: one line that says why it cannot be written.
@@ -144,15 +148,15 @@ class LivePrincipal:
         write_checkpoint(checkpoint, path)
 
     def intervene(self) -> int:
-        """The level for the step to come, 0 for "do not intervene".
+        """The level for the next step, 0 for "do not intervene".
 
-        Asked again before `observe`, it gives the same answer.
+        Called again before `observe`, it returns the same level.
 
         Raises:
-            ValueError: if the episode has had all its steps.
+            ValueError: if all steps of the episode were played.
         """
         if self._state.level is None:
-            self._state.level = self._choose(self._think("intervene")[1])
+            self._state.level = self._choose(self._forward("intervene")[1])
         return self._state.level
 
     def _choose(self, level_logits: Tensor) -> int:
@@ -166,27 +170,26 @@ class LivePrincipal:
 
     @torch.inference_mode()
     def observe(self, arm: int, agent_reward: float | None = None) -> None:
-        """Take what came of the step.
+        """Record the outcome of the step.
 
         Args:
             arm: the arm that the agent pulled, in the user's labels.
-            agent_reward: what the agent received, bonus included, in reward units. Needed by a
-                principal with full information; one with partial information has no use for it, and
-                refuses it.
+            agent_reward: reward the agent received, bonus included, in reward units. Required by a
+                principal with full information, refused by one with partial information.
 
         Raises:
-            ValueError: before `intervene`, or for what cannot be observed.
+            ValueError: before `intervene`, or for an impossible observation.
         """
         state = self._state
         if state.level is None:
-            raise ValueError("observe: call intervene first, whose level the agent then meets")
+            raise ValueError("observe: call intervene first, it chooses the level of the step")
         arm = whole_number("observe: arm", arm, low=0, high=self.game.num_arms - 1)
         reward, level = self._seen(agent_reward), state.level
-        hidden, _, _ = self._think("observe")
+        hidden, _, _ = self._forward("observe")
         seen, levels = torch.tensor([[[self._labels[arm]]], [[level]]], device=hidden.device)
         state.past.add(seen, levels, hidden.new_full((1, 1), reward), self.game)
         state.steps.add(arm, level, reward)
-        state.hidden, state.level, self._thought = hidden, None, None
+        state.hidden, state.level, self._output = hidden, None, None
 
     def _seen(self, agent_reward: float | None) -> float:
         if not self.game.observation.sees_agent_rewards:
@@ -209,21 +212,21 @@ class LivePrincipal:
         return reward
 
     def forecast(self) -> Tensor:
-        """What the agent would do in the step to come, whatever the level.
+        """Forecast of the agent's next arm at every level.
 
         Returns:
             ``p(a_t | history, u)``, float [L, A], arms in the user's labels.
 
         Raises:
-            ValueError: without a world model, or if the episode has had all its steps.
+            ValueError: without a world model, or if all steps of the episode were played.
         """
-        arm_logits = self._think("forecast")[2]
+        arm_logits = self._forward("forecast")[2]
         if arm_logits is None:
             raise ValueError("forecast: this principal has no world model (NoWorldModel)")
         return arm_logits[0, 0].softmax(-1)[:, self._labels]
 
     def end_episode(self) -> None:
-        """End the episode, early or not; an `intervene` whose outcome nobody observed is dropped.
+        """End the episode, early or not; an `intervene` without an observed outcome is dropped.
 
         Raises:
             ValueError: if no step was observed.
@@ -234,13 +237,13 @@ class LivePrincipal:
         self._begin(state.weights, [*state.ended, state.steps])
 
     def adapt(self) -> int:
-        """Adapt to this agent, for the episodes to come.
+        """Adapt to this agent, for the following episodes.
 
-        The step is that of `evaluate`, but for two things. The episodes were played within the
-        budget, and by the principal as it was adapted then. And levels that were not sampled say
-        little of the policy: unless `sampling_seed` is given, a principal with a world model learns
-        from the arms alone, as from a history without propensities; one without takes the levels
-        for sampled, since it has nothing else to learn from.
+        The step is that of `evaluate`, with two differences. The episodes were played within the
+        budget, and by the principal as it was adapted then. And levels that were not sampled give
+        little information on the policy: unless `sampling_seed` is given, a principal with a world
+        model learns from the arms alone, as from a history without propensities; one without a
+        world model treats the levels as sampled, since it has nothing else to learn from.
 
         The inner loop was trained to start from the meta weights, so it does so every time, on all
         episodes since the principal was new: adapting after every episode is 1, 2, 3, ... shots.
@@ -256,7 +259,7 @@ class LivePrincipal:
             raise ValueError("adapt: this principal was trained without adaptation (NoAdaptation)")
         state = self._state
         if len(state.steps) or state.level is not None:
-            raise ValueError("adapt: an episode has begun, observe its steps and end it first")
+            raise ValueError("adapt: an episode is running, call end_episode first")
         if not state.ended:
             raise ValueError("adapt: no episode has ended yet")
         module, in_order = self.module, self.module.inner_loop.chain_length > 1
@@ -269,7 +272,7 @@ class LivePrincipal:
         with torch.inference_mode(False), torch.no_grad():
             weights, _ = adapt_to_groups(principal, inner_loop, objective, support, module.engine)
         if not all(bool(weight.isfinite().all()) for weight in weights.values()):
-            raise ValueError("adapt: the weights would not be finite, they stay as they are")
+            raise ValueError("adapt: the adapted weights are not finite; the weights are unchanged")
         self._begin(weights, state.ended)
         return len(state.ended)
 
@@ -281,22 +284,23 @@ class LivePrincipal:
         self._be_in(LiveState(weights, ended, Episode([], [], [], None), past, hidden, None))
 
     def _be_in(self, state: LiveState) -> None:
-        """Go on from here; the rest follows from it."""
-        self._state, self._thought, self._uniforms = state, None, None
+        """Continue from a state, from which everything else follows."""
+        self._state, self._output, self._uniforms = state, None, None
         if self.sampling_seed is not None:
             shape, number = (1, self.game.num_steps), len(state.ended)
             numbers = uniforms([self.sampling_seed], Stream.LIVE, Part.PRINCIPAL, shape, number)
             self._uniforms = numbers[0, 0].to(state.hidden)
 
     @torch.inference_mode()
-    def _think(self, asked: str) -> tuple[Tensor, Tensor, Tensor | None]:
-        """New state [1, 1, H], level logits [1, 1, L] and arm logits [1, 1, L, A]."""
+    def _forward(self, asked: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Forward pass of the next step: state [1, 1, H], level and arm logits [1, 1, L (, A)]."""
         state = self._state
         if len(state.steps) == self.game.num_steps:
             raise ValueError(
-                f"{asked}: the episode has had its {self.game.num_steps} steps, call end_episode"
+                f"{asked}: all {self.game.num_steps} steps of the episode were played,"
+                " call end_episode"
             )
-        if self._thought is None:
+        if self._output is None:
             step = self.module.principal.step
-            self._thought = step(state.weights, state.hidden, state.past)
-        return self._thought
+            self._output = step(state.weights, state.hidden, state.past)
+        return self._output

@@ -1,4 +1,4 @@
-"""What a live principal needs to go on exactly where it was saved."""
+"""State of a live principal, complete enough to resume exactly where it was saved."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class LiveState:
 
     weights: dict[str, Tensor]  # meta weights, or adapted ones [1, ...]
     ended: list[Episode]  # since the principal was new
-    steps: Episode  # of the episode that goes on
+    steps: Episode  # of the running episode
     past: Past  # the same, as the principal sees it, axes [1, 1]
     hidden: Tensor  # [1, 1, H]
-    level: int | None  # answered, and not yet observed
+    level: int | None  # chosen, outcome not yet observed
 
     def describe(self) -> dict[str, Any]:
-        """Plain data and tensors."""
+        """The state as plain data and tensors."""
         return {
             "weights": self.weights,
             "episodes": [vars(episode) for episode in self.ended],
@@ -37,11 +37,11 @@ class LiveState:
         }
 
     def like_this(self, saved: Mapping[str, Any], game: Game) -> LiveState:
-        """The state that was described, if it can be one of this principal.
+        """The state that was described, checked to fit this principal.
 
         Raises:
-            ValueError: if it cannot; of data that no `describe` made, IndexError, KeyError,
-                OverflowError, RuntimeError or TypeError too.
+            ValueError: if it does not fit; for data that no `describe` made also IndexError,
+                KeyError, OverflowError, RuntimeError or TypeError.
         """
         level, last = saved["level"], game.num_levels - 1
         return LiveState(
@@ -58,12 +58,14 @@ def _episode(saved: Mapping[str, Any], game: Game) -> Episode:
     """The episode that was described.
 
     Raises:
-        ValueError: if it cannot have happened.
+        ValueError: if it is impossible in this game.
     """
     episode = Episode(**saved)
     rewards = episode.agent_rewards or []
     if not len(episode.arms) == len(episode.levels) == len(rewards) <= game.num_steps:
-        raise ValueError("an episode is not of one length")
+        raise ValueError(
+            "arms, levels and agent_rewards of an episode must have one length, at most T"
+        )
     for arm, level, reward in zip(episode.arms, episode.levels, rewards, strict=True):
         whole_number("arm", arm, low=0, high=game.num_arms - 1)
         whole_number("level", level, low=0, high=game.num_levels - 1)
@@ -72,10 +74,10 @@ def _episode(saved: Mapping[str, Any], game: Game) -> Episode:
 
 
 def _alike(what: str, own: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved values of those names.
+    """The saved values of the same names.
 
     Raises:
-        ValueError: if one is no finite tensor of that shape, or no number, as the own is.
+        ValueError: if one differs from ours in type, shape or dtype, or is not finite.
     """
     for name, value in own.items():
         same = type(saved[name]) is type(value)
@@ -85,5 +87,7 @@ def _alike(what: str, own: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[
             same = other.shape in (value.shape, (1, *value.shape)) and other.dtype == value.dtype
             same = same and bool(other.isfinite().all())
         if not same:
-            raise ValueError(f"{what}: {name} is not what was saved")
+            raise ValueError(
+                f"{what}: {name} must be finite and as in this principal in type, shape and dtype"
+            )
     return {name: saved[name] for name in own}

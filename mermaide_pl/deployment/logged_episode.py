@@ -1,4 +1,4 @@
-"""Episodes with one agent that somebody else runs, as the support that a principal adapts on."""
+"""Recorded episodes with one agent that runs elsewhere, as support episodes to adapt on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mermaide_pl.meta_learning.support import Support
 
 @dataclass(frozen=True)
 class Episode:
-    """What was observed of one episode, of at most T steps."""
+    """Observations of one episode, of at most T steps."""
 
     arms: list[int]  # arm pulled, agent labels
     levels: list[int]  # intervention level chosen
@@ -59,8 +59,8 @@ def support_of(
         target_arm: the principal's target, as the agent labels its arms.
         game: the rules.
         like: gives device and floating-point type.
-        in_order: whether the order of the episodes counts, as for a principal that carries its
-            state; then only neighbours are together.
+        in_order: True if the order of the episodes counts, as for a principal that carries its
+            state; then only neighbours are grouped.
 
     Returns:
         Groups with M = 1. Without propensities, the levels count as

@@ -45,7 +45,7 @@ def read_histories(path: str | Path, game: Game) -> list[Episode]:
 
     Args:
         path: a file that ends in ``.csv`` (UTF-8, with commas and a header) or ``.parquet``.
-        game: the rules that the agent was met under.
+        game: the rules under which the history was recorded.
 
     Returns:
         The episodes in the order of the file.
@@ -55,7 +55,7 @@ def read_histories(path: str | Path, game: Game) -> list[Episode]:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _TABLES or "\0" in str(path):  # which no file can be named by
+    if suffix not in _TABLES or "\0" in str(path):  # not allowed in file names
         raise ValueError(one_line(f"history {path} must end in {' or '.join(_TABLES)}"))
     try:
         table = _TABLES[suffix](path)
@@ -110,7 +110,7 @@ class _History:
             cells, column = _Cells(read), values[place][:end]
             try:
                 numbers[name] = [cells[value] for value in column]
-            except ValueError as error:  # whatever is wrong in rows before comes first
+            except ValueError as error:  # an error in an earlier row comes first
                 end = next(row for row, value in enumerate(column) if value not in cells)
                 numbers[name] = [cells[value] for value in column[:end]]
                 refusal = self._refusal(name, end, column[end], str(error))
@@ -161,7 +161,7 @@ class _History:
 
 
 class _Cells(dict[Any, float]):
-    """The values of a column to the numbers that they stand for, each worked out once."""
+    """Maps the values of a column to their numbers, each parsed once."""
 
     def __init__(self, read: Callable[[str], float]) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ def _is_no_text(cell: str) -> bool:
 
 
 def _whole_number(high: int | None = None) -> Callable[[str], int]:
-    """What reads the integers from 0 to `high`, or all of them."""
+    """A parser of the integers from 0 to `high`, or of all integers."""
     allowed = "must be an integer" if high is None else f"must be an integer from 0 to {high}"
 
     def read(text: str) -> int:

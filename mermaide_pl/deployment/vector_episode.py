@@ -1,4 +1,4 @@
-"""Agents that are met one episode after another: all that the environments of Gymnasium share."""
+"""Episodes of several agents at once, the shared core of the Gymnasium environments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENCODING = Tallies()
 
 @dataclass(frozen=True)
 class Setting:
-    """Which agents are met, and under which rules."""
+    """Agents to play with, and the rules of the game."""
 
     population: Population
     game: Game
@@ -33,7 +33,7 @@ class Setting:
     def of(
         cls, population: Population | str | Path | None, game: Game | None, split: Split
     ) -> Setting:
-        """The setting that is asked for.
+        """The setting, with defaults filled in and checked.
 
         Args:
             population: agents, the path of their YAML file, or the name of a population of the
@@ -91,12 +91,12 @@ class Encounter:
 
     @property
     def is_over(self) -> bool:
-        """Whether all steps of the game were played."""
+        """True if all steps of the game were played."""
         return self.num_steps == self._game.num_steps
 
     @torch.inference_mode()
     def features(self) -> np.ndarray:
-        """What the principal sees, float32 [M, F]."""
+        """The principal's features, float32 [M, F]."""
         return _ENCODING.features(self._past, self._game)[:, 0].numpy()
 
     def infos(self) -> dict[str, np.ndarray]:

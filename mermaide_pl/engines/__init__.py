@@ -1,4 +1,4 @@
-"""Engines: what computes rollouts and the principal's forward pass."""
+"""Engines, which compute the rollouts and the principal's forward passes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = [
 ]
 
 EngineName: TypeAlias = Literal["auto", "torch", "native"]
-"""``native`` C++, ``torch``, or ``auto``, native where it can be."""
+"""``native`` (C++), ``torch``, or ``auto``: native where it is possible, else torch."""
 
 AUTO: Engine = NativeEngine(TorchEngine())
-"""C++ where it can be, else PyTorch."""
+"""C++ where it is possible, else PyTorch."""
 
 
 def choose_engine(name: EngineName) -> Engine:
     """The engine of that name.
 
     Raises:
-        ValueError: one line, if there is none, or for ``native`` no library here.
+        ValueError: one line, if the name is unknown, or for ``native`` without a library here.
     """
     if name not in get_args(EngineName):
         raise ValueError(f"engine must be one of {', '.join(get_args(EngineName))}, got {name!r}")

@@ -1,4 +1,4 @@
-"""Rollouts as CUDA graphs: a step is some ninety small kernels, launched all at once."""
+"""Rollouts as CUDA graphs, which launch the some ninety small kernels of a step all at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mermaide_pl.principals import LearnedPlayer, Player, Principal
 def capture_cuda_graph(inputs: RolloutInputs) -> tuple[Trajectory, Callable[[], None]]:
     """Record the kernels of `play` as a CUDA graph: the trajectory it fills, and its replay.
 
-    Launching the kernels one by one takes longer than they do.
+    Launching the kernels one by one takes longer than running them.
     """
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
@@ -34,9 +34,9 @@ def capture_cuda_graph(inputs: RolloutInputs) -> tuple[Trajectory, Callable[[], 
 
 
 class CudaGraphCache:
-    """Captured rollouts by signature; a replay first takes the tensors of the rollout asked for.
+    """Captured rollouts by signature; a replay first copies in the tensors of the new rollout.
 
-    A copy, or one in another process, begins empty.
+    A copy of the cache, or one in another process, begins empty.
 
     Args:
         capture: how to capture.
@@ -61,7 +61,7 @@ class CudaGraphCache:
 
     @staticmethod
     def suits(tasks: TaskBatch, player: Player, game: Game) -> bool:
-        """Whether every rollout like this one is known to run the same kernels."""
+        """True if every rollout like this one is known to run the same kernels."""
         if not isinstance(player, LearnedPlayer) or len(tasks.families) > 1:
             return False
         if not tasks.families[0].rule.is_tensors:

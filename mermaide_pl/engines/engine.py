@@ -1,4 +1,4 @@
-"""What computes rollouts and the principal's forward pass: the interface, and the reference."""
+"""The interface of engines, and the reference engine in PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mermaide_pl.principals import (
 
 
 class Engine(ABC):
-    """Computes; all engines give the same numbers, to rounding."""
+    """Computes rollouts and forward passes; all engines give the same numbers, to rounding."""
 
     @abstractmethod
     def play(self, tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajectory:
@@ -34,7 +34,7 @@ class Engine(ABC):
             noise: all random numbers.
 
         Returns:
-            What happened, axes [M, B, T].
+            The episodes, axes [M, B, T].
         """
 
     @abstractmethod
@@ -53,12 +53,12 @@ class Engine(ABC):
         """
 
     def threads(self, principal: LearnedPrincipal, num_rows: int) -> AbstractContextManager[None]:
-        """How to share the cores while learning from `num_rows` steps of episodes."""
+        """Shares the cores while the principal learns from `num_rows` steps of episodes."""
         return nullcontext()
 
     @abstractmethod
     def describe(self, principal: LearnedPrincipal) -> str:
-        """What computes this principal's forward pass, for a log line."""
+        """Name and device of the computation of this principal's forward pass, for a log line."""
 
 
 class TorchEngine(Engine):

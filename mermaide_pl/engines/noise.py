@@ -1,9 +1,9 @@
 """All random numbers of a rollout: one record, drawn in one place.
 
-Each task has a seed of its own. What is played for one `Stream` and read by one `Part` is a
-sequence of numbers that seed, stream and part alone determine. So two methods that are scored meet
-the same agents, whose rewards, choices and observations have the same random numbers in the same
-episode and step: what differs between them is what the methods do (common random numbers).
+Each task has a seed of its own. The numbers drawn for one
+`Stream` and read by one `Part` are determined by seed, stream and part alone. So all scored methods
+play with the same agents, whose rewards, choices and observations use the same random numbers in
+the same episode and step: results differ only by the methods (common random numbers).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mermaide_pl.principals import Player
 
 
 class Stream(Enum):
-    """What episodes are played for. Each stream has random numbers of its own."""
+    """Purpose of the episodes played; each stream has its own random numbers."""
 
     SUPPORT = "support"  # the principal adapts on them
     ZERO_SHOT = "zero_shot"  # training: the loss before adaptation
@@ -32,13 +32,13 @@ class Stream(Enum):
 
     @property
     def salt(self) -> str:
-        """What tells its numbers from those of other streams with the same seed."""
+        """Key that separates its numbers from those of other streams with the same seed."""
         # no agent is both trained on and scored, so these two may share theirs
         return Stream.QUERY.value if self is Stream.SCORE else self.value
 
 
 class Part(Enum):
-    """Who reads the numbers."""
+    """Reader of the random numbers."""
 
     AGENT = "agent"  # the learning rule: ties, exploration
     REWARD = "reward"  # the agent's own reward
@@ -51,7 +51,7 @@ class Noise:
     """Uniform numbers in (0, 1) for B episodes with each of M tasks.
 
     With common random numbers the first two have 1 in place of B: an agent draws the same in all
-    its episodes, which then differ by what the principal does only.
+    its episodes, which then differ only by what the principal does.
     """
 
     agents: tuple[Tensor, ...]  # per family, float [m, B, T, numbers its rule reads]
@@ -72,8 +72,8 @@ def uniforms(
 
     Args:
         seeds: one per task, M of them.
-        stream: what they are for.
-        part: who reads them.
+        stream: their purpose.
+        part: their reader.
         shape: of one task's numbers, such as [B, T].
         number: of the episode, where episodes are played one by one.
 
@@ -100,10 +100,10 @@ def draw_noise(
         tasks: M tasks.
         player: the principal; None if levels come from outside.
         game: the rules.
-        stream: what the episodes are for.
+        stream: purpose of the episodes.
         num_episodes: B.
         number: of the episode, where episodes are played one by one.
-        common_random_numbers: whether an agent draws the same numbers in all its episodes.
+        common_random_numbers: if True, an agent draws the same numbers in all its episodes.
 
     Returns:
         Numbers with the device and dtype of ``tasks.base_rewards``.

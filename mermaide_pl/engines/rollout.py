@@ -26,16 +26,16 @@ def rollout(
         tasks: M tasks.
         player: the principal.
         game: the rules.
-        stream: what the episodes are for; equal streams of equal tasks give the agents, the noise
+        stream: purpose of the episodes; equal streams of equal tasks give the agents, the noise
             and the principal the same random numbers.
         num_episodes: B, episodes with each task.
         number: of the episode, where episodes are played one by one.
-        common_random_numbers: whether an agent draws the same random numbers in all its episodes,
-            so that they differ by what the principal does only; else they are independent.
-        engine: what computes.
+        common_random_numbers: if True, an agent draws the same random numbers in all its episodes,
+            which then differ only by what the principal does; else episodes are independent.
+        engine: computes the rollouts and forward passes.
 
     Returns:
-        What happened, axes [M, B, T].
+        The episodes, axes [M, B, T].
 
     Raises:
         ValueError: if the tasks have another number of arms than the game.

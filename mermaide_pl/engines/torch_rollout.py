@@ -26,7 +26,7 @@ class Step:
 
 
 class VectorGame:
-    """Episodes with M agents that are played step by step, side by side, by whomever.
+    """Episodes with M agents, played step by step in parallel; the caller chooses the levels.
 
     Args:
         tasks: M tasks.
@@ -78,14 +78,14 @@ class RolloutInputs(VectorGame):
         )
 
     def tensors(self) -> list[Tensor]:
-        """All that differs between rollouts of one `signature`."""
+        """All tensors that differ between rollouts of one `signature`."""
         assert isinstance(self.player, LearnedPlayer)
         weights = list(self.player.weights.values())
         own = [self.tasks.target_arm, self.observation_uniforms, self.context.uniforms]
         return [*own, *self.agents.tensors(), *weights]
 
     def signature(self) -> tuple[object, ...]:
-        """What two rollouts must have in common to be one sequence of kernels."""
+        """Everything two rollouts must have in common to run the same sequence of kernels."""
         assert isinstance(self.player, LearnedPlayer)
         rules = tuple(type(rule) for rule in self.agents.rules)
         shapes = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in self.tensors())
@@ -105,7 +105,7 @@ def play(inputs: RolloutInputs) -> Trajectory:
             step = inputs.play_step(number, player.act(number))
             player.observe(step.levels, step.observed_arms, step.observed_agent_rewards)
             steps.append(step)
-    # stacked outside inference mode: what is recorded here is learned from
+    # stacked outside inference mode: these episodes are learned from
     recorded = {
         item.name: torch.stack([getattr(step, item.name) for step in steps], dim=2)
         for item in fields(Step)

@@ -61,7 +61,7 @@ def adapt(
         inner_loop: how to adapt, by at least one step.
         objective: the inner loss.
         support: episodes that the unadapted principal played with M tasks, as `play_support` does.
-        engine: what computes.
+        engine: computes the rollouts and forward passes.
 
     Returns:
         Fast weights [M, ...], and the outputs of the unadapted principal in the support episodes
@@ -79,7 +79,7 @@ def adapt_to_groups(
     groups: Sequence[Support],
     engine: Engine = AUTO,
 ) -> tuple[dict[str, Tensor], list[PrincipalOutput]]:
-    """`adapt` on episodes of several lengths, and on those that another policy played.
+    """`adapt` on episodes of several lengths, or played by another policy.
 
     Equation:
         L_in(phi) = sum_g n_g L_in^g(phi) / sum_g n_g
@@ -98,7 +98,7 @@ def adapt_to_groups(
         inner_loop: how to adapt, by at least one step.
         objective: the inner loss.
         groups: support episodes with the same M tasks, in the order in which they were played.
-        engine: what computes.
+        engine: computes the rollouts and forward passes.
 
     Returns:
         As `adapt`, with the outputs in each group, or in each episode if there are chains.
@@ -155,7 +155,7 @@ def adapted_weights(
         objective: the inner loss.
         tasks: M tasks, on the device of the principal.
         shots: support episodes; 0 gives the meta weights, as an inner loop of no shots does.
-        engine: what computes.
+        engine: computes the rollouts and forward passes.
     """
     if shots == 0 or inner_loop.num_shots == 0:
         return principal.weights()
@@ -165,10 +165,10 @@ def adapted_weights(
 
 
 class _Unadapted(NamedTuple):
-    """What the inner loss takes from a group of episodes before adaptation, axes [M, B, T]."""
+    """Quantities of a group of episodes before adaptation, for the inner loss; axes [M, B, T]."""
 
     output: PrincipalOutput  # of theta
-    behaviour: Tensor  # float, log mu(u_t | h_t), so raised that w_t is truncated
+    behaviour: Tensor  # float, log mu(u_t | h_t), raised so that w_t is truncated
     advantages: Tensor  # float, A_t
 
 

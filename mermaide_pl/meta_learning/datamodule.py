@@ -17,7 +17,7 @@ class TaskNumbers(Dataset[int]):
     """The numbers 0, 1, 2, ... of the tasks of an epoch.
 
     Args:
-        size: how many tasks an epoch has.
+        size: tasks in an epoch.
     """
 
     def __init__(self, size: int) -> None:
@@ -38,7 +38,7 @@ class TaskSampler(DistributedSampler[int]):
 
     Args:
         size: tasks in an epoch, over all processes.
-        new_every_epoch: whether epoch e continues where epoch e - 1 ended (training) or every
+        new_every_epoch: if True, epoch e continues where epoch e - 1 ended (training), else every
             epoch has the same tasks (validation).
         num_replicas: W.
         rank: r.
@@ -48,7 +48,7 @@ class TaskSampler(DistributedSampler[int]):
         super().__init__(TaskNumbers(size), num_replicas=num_replicas, rank=rank, shuffle=False)
         self._size = size
         self._new_every_epoch = new_every_epoch
-        self._skipped = (-1, 0)  # epoch, and how many of its numbers are left out
+        self._skipped = (-1, 0)  # epoch, and the count of its numbers left out
 
     def __len__(self) -> int:
         return len(range(self.rank, self._size, self.num_replicas))
@@ -124,7 +124,7 @@ class TaskDataModule(pl.LightningDataModule):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a training depends on, as plain data."""
+        """Settings that determine a training run, as plain data."""
         return {
             "train_population": describe(self.train_population),
             "val_population": describe(self.val_population),
@@ -135,7 +135,7 @@ class TaskDataModule(pl.LightningDataModule):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must know to tune schedules on the training population."""
+        """Training population, kept in checkpoints to tune schedules on it."""
         return {"train_population": describe(self.train_population)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

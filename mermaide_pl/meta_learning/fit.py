@@ -1,4 +1,4 @@
-"""One training run of an experiment: kept, resumed where it stopped, never repeated."""
+"""One training run of an experiment: kept on disk, resumed if interrupted, never repeated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def train(
     callbacks: Sequence[pl.Callback] = (),
     validates: bool = True,
 ) -> Path:
-    """Train a principal on one processor, unless `train_once` finds it trained.
+    """Train a principal on one processor, unless `train_once` finds a finished training.
 
     Args:
         module: as built after its random numbers were seeded.
@@ -43,9 +43,10 @@ def train(
         folder: see `train_once`.
         num_epochs: of ``data.steps_per_epoch`` training steps.
         seed: of the run.
-        callbacks: further ones; of a finished training they get the state that they had in the end.
-        validates: whether the principal is validated, with curves for TensorBoard and a progress
-            bar; without, a training of seconds says nothing, and keeps its last principal alone.
+        callbacks: further ones; after a finished training they get the state of its end.
+        validates: if True, the principal is validated, with curves for TensorBoard and a progress
+            bar; else, for a training of seconds, nothing is logged and only the last checkpoint
+            is kept.
 
     Returns:
         The checkpoint with the best ``val/return``, or the last one without validation.
@@ -85,11 +86,11 @@ def train_once(
     seed: int,
     say: Callable[[str], object] = _LOGGER.warning,
 ) -> None:
-    """Train in a folder what is not trained there already.
+    """Train in a folder, unless it holds a finished training with the same settings.
 
-    A finished training of the same settings is not repeated, an interrupted one goes on after its
-    last whole epoch, and one of other settings is set aside: its folder is renamed, to ``NAME.1``
-    and so on.
+    A finished training with the same settings is not repeated, an interrupted one resumes after its
+    last complete epoch, and one with other settings is set aside: its folder is renamed to
+    ``NAME.1`` and so on.
 
     Args:
         trainer: with both callbacks of `best_and_last`, or the second alone.
@@ -98,7 +99,7 @@ def train_once(
         folder: has ``checkpoints``, ``settings.json``, and in the end ``training.json`` with the
             seed, the agent steps and the seconds it took.
         seed: of the run.
-        say: is told what was found in the folder, if it is not used.
+        say: called with a message if training in the folder is set aside or damaged.
 
     Raises:
         ValueError: one line, if another run is training there.
@@ -112,7 +113,7 @@ def train_once(
     }
     best, last = _files(folder)
     if earlier := _set_aside_another(folder, settings):
-        say(f"{folder}: a training of other settings is kept as {earlier}")
+        say(f"{folder}: a training with other settings was moved to {earlier}")
     with occupied(folder):
         if (folder / _DONE).is_file() and (best.is_file() or last.is_file()):
             _restore(trainer, last)
@@ -129,12 +130,12 @@ def train_once(
 
 
 def _files(folder: Path) -> tuple[Path, Path]:
-    """Where `best_and_last` keep the best and the last checkpoint of a run."""
+    """Paths of the best and the last checkpoint of a run, as `best_and_last` writes them."""
     return folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt"
 
 
 def _set_aside_another(folder: Path, settings: Mapping[str, Any]) -> Path | None:
-    """Where a training of other settings is now, if there was one in the folder."""
+    """Rename the folder if it holds a training with other settings; its new path, or None."""
     with occupied(folder):
         is_there = any(file.is_file() for file in (folder / _DONE, *_files(folder)))
         if not is_there or _kept_settings(folder, settings) == settings:
@@ -165,12 +166,12 @@ def _kept_settings(folder: Path, ours: Mapping[str, Any]) -> Any:
 
 
 def _sound(last: Path, say: Callable[[str], object]) -> Path | None:
-    """The checkpoint to go on from, or None to begin again."""
+    """The checkpoint to resume from, or None to start from the beginning."""
     try:
         read_checkpoint(last)
     except ValueError as error:
         if last.is_file():
-            say(f"{error}; the training begins again")
+            say(f"{error}; training starts from the beginning")
         return None
     return last
 
@@ -185,7 +186,7 @@ def _restore(trainer: pl.Trainer, last: Path) -> None:
 
 @contextmanager
 def hushed(level: int) -> Iterator[None]:
-    """Of what the package says, let only what is of this level or above be said."""
+    """Restrict the package's log messages to this level and above."""
     speaker = logging.getLogger("mermaide_pl")
     before = speaker.level
     speaker.setLevel(level)
@@ -198,7 +199,7 @@ def hushed(level: int) -> Iterator[None]:
 def best_and_last(
     folder: Path, *, monitor: str = "val/return", mode: Literal["max", "min"] = "max"
 ) -> list[ModelCheckpoint]:
-    """What keeps the best checkpoint in ``best.ckpt`` of a folder, and that of the last epoch."""
+    """Callbacks that keep the best and the last checkpoint, ``best.ckpt`` and ``last.ckpt``."""
     return [
         ModelCheckpoint(folder, "best", monitor, mode=mode, enable_version_counter=False),
         # Lightning's `save_last` would only follow the best one

@@ -31,7 +31,7 @@ Part: TypeAlias = Literal["initial_state", "recurrence", "world_model", "policy"
 
 
 class Adaptation(ABC):
-    """Slot for how a principal adapts to one agent."""
+    """Slot for the method by which a principal adapts to one agent."""
 
     @abstractmethod
     def build(self, weights: Weights) -> InnerLoop:
@@ -69,7 +69,7 @@ class InnerLoop(nn.Module, ABC):
     """Parts that take gradient steps."""
 
     carries_state: bool = False
-    """Whether episodes begin in the recurrent state in which the support episodes ended."""
+    """True if episodes begin in the recurrent state in which the support episodes ended."""
 
     @property
     def chain_length(self) -> int:
@@ -118,8 +118,8 @@ class RecurrentAdaptation(Adaptation):
 
     The recurrence itself learns to adapt. The K support episodes of training are played one after
     the other, each from the state in which the one before ended; of more at test, see
-    `InnerLoop.chain_length`. Unlike in the source, what an episode finds out for the next is not
-    credited to it: each is played for its own return.
+    `InnerLoop.chain_length`. Unlike in the source, an episode is not rewarded for
+    information that helps the next one: each is played for its own return.
 
     Source: Duan et al., "RL^2: fast reinforcement learning via slow reinforcement learning", 2016;
     Wang et al., "Learning to reinforcement learn", 2016.
@@ -172,7 +172,7 @@ class GradientAdaptation(Adaptation):
             of `higher` adds eps before the bias correction: in step t it acts as torch's does with
             ``eps / sqrt(1 - beta_2^t)``.
         optimizer_args: further arguments of the inner optimizer, e.g. ``{momentum: 0.9}``.
-        carries_state: whether, in addition, the next episodes begin in the recurrent state in which
+        carries_state: if True, the next episodes also begin in the recurrent state in which
             the support episodes ended, as in `RecurrentAdaptation`. The paper's method does not.
     """
 
@@ -200,8 +200,8 @@ class GradientAdaptation(Adaptation):
             )
         if self.carries_state and "initial_state" in self.adapted:
             raise ValueError(
-                "GradientAdaptation.adapted: initial_state would be adapted in vain, for with"
-                " carries_state the next episodes begin in the state carried"
+                "GradientAdaptation.adapted: adapting initial_state has no effect with"
+                " carries_state=True: episodes start from the carried state"
             )
         check_differentiable(self.inner_optimizer, self.optimizer_args)
 
@@ -210,7 +210,8 @@ class GradientAdaptation(Adaptation):
         names = [name for name in weights if part_of(name) in self.adapted]
         if not names:
             raise ValueError(
-                f"GradientAdaptation.adapted = {', '.join(self.adapted)}: no such part here,"
+                f"GradientAdaptation.adapted = {', '.join(self.adapted)}:"
+                " the principal has no such part,"
                 f" allowed: {', '.join(sorted({part_of(name) for name in weights}))}"
             )
         return GradientInnerLoop(self, names)
@@ -219,8 +220,8 @@ class GradientAdaptation(Adaptation):
 def part_of(name: str) -> str:
     """The part of the principal that a parameter belongs to, of any module: by its prefix.
 
-    What is neither the initial state nor of the ``policy`` or ``world_model`` reads the history,
-    and counts as the ``recurrence``.
+    Every parameter other than the initial state and those of ``policy`` and ``world_model`` counts
+    as ``recurrence``.
     """
     if name == INITIAL_STATE:
         return "initial_state"
@@ -244,8 +245,8 @@ class GradientInnerLoop(InnerLoop):
         self._settings = settings
         self._names = list(names)
         log_rates = torch.full((len(self._names),), settings.inner_lr).log()
-        # log rates keep the rates positive; a fixed rate is a buffer, for DDP wants every
-        # parameter to get a gradient
+        # log rates keep the rates positive; a fixed rate is a buffer, since DDP requires a
+        # gradient for every parameter
         if settings.learn_inner_lr:
             self.log_rates: Tensor = nn.Parameter(log_rates)
         else:

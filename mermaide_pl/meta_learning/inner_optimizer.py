@@ -1,4 +1,4 @@
-"""The optimizers that the inner loop can take its steps with: those `higher` differentiates."""
+"""The optimizers allowed in the inner loop: those that `higher` can differentiate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mermaide_pl.config.validation import check_number
 
 
 def check_differentiable(optimizer: type[torch.optim.Optimizer], args: dict[str, Any]) -> None:
-    """Refuse what `higher` cannot differentiate, or would silently compute as something else.
+    """Refuse optimizers that `higher` cannot differentiate, or would silently compute otherwise.
 
     Raises:
         ValueError: naming what is allowed.

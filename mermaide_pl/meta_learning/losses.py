@@ -39,7 +39,7 @@ class Objective:
         Z = mean_t mean_u z(u | h_t)^2                     penalty of its logits z, pi = softmax z
 
     The last term of the meta-loss is the *zero-shot loss*: it trains the principal for its first
-    episode with an agent. No loss rewards a support episode for what adaptation makes of it.
+    episode with an agent. No loss rewards a support episode for its effect on adaptation.
 
     Source: in the paper the inner loss is that of the policy gradient plus the cross-entropy of the
     world model; here ``lambda_pi`` is 0 by default. Critic, entropy bonus, logit penalty and
@@ -81,7 +81,7 @@ class Objective:
         return replace(self, inner_policy_weight=0.0)
 
     def inner_loss(self, output: PrincipalOutput, behaviour: Tensor, advantages: Tensor) -> Tensor:
-        """Loss of each task on its support episodes, from what the principal observed.
+        """Loss of each task on its support episodes, from the principal's observations.
 
         Equation:
             L_in(phi) = lambda_pi S + lambda_p F
@@ -126,7 +126,7 @@ class Objective:
             beta = entropy_start + progress (entropy_end - entropy_start)
 
         with ``mu = pi_phi``: every ``w_t`` is 1, and its gradient that of ``log pi_phi``. Rewards,
-        and so ``A_t`` and ``R_t``, are those that truly came, whatever the principal observed.
+        and so ``A_t`` and ``R_t``, are the true ones, whatever the principal observed.
 
         Args:
             output: of the weights phi that played them.
@@ -198,7 +198,9 @@ def outcome_of(
 
 
 def check_reached(inner_loop: InnerLoop, objective: Objective, has_forecast: bool) -> None:
-    """Refuse gradient steps on nothing: the forecast's loss says nothing about the policy.
+    """Refuse an inner loss without gradient for the parts that adapt.
+
+    The forecast's loss has none for the policy.
 
     Raises:
         ValueError: if the inner loss reaches no part that adapts.
@@ -207,8 +209,8 @@ def check_reached(inner_loop: InnerLoop, objective: Objective, has_forecast: boo
         return
     if objective.forecast_weight == 0.0 or inner_loop.adapted == ("policy",):
         raise ValueError(
-            f"nothing would adapt: with Objective.inner_policy_weight 0 and forecast_weight"
-            f" {objective.forecast_weight:g} the inner loss reaches no part of"
+            f"nothing adapts: with Objective.inner_policy_weight 0 and forecast_weight"
+            f" {objective.forecast_weight:g} the inner loss has no gradient for"
             f" GradientAdaptation.adapted = {', '.join(inner_loop.adapted)}; one of the weights"
-            " must be above 0, that of the policy where it adapts alone"
+            " must be above 0, inner_policy_weight if the policy adapts alone"
         )

@@ -71,7 +71,7 @@ def meta_step(
         num_zero_shot_episodes: B of the rollout that the zero-shot loss is taken on; with zero it
             is taken on the support episodes.
         progress: share of training gone by, for schedules.
-        engine: what computes.
+        engine: computes the rollouts and forward passes.
 
     Returns:
         The loss, differentiable to the meta weights and the inner rates, and the episodes.

@@ -45,16 +45,16 @@ class MermaideModule(SelfDescribingModule):
         game: rules of the game.
         architecture: sizes and slots of the principal.
         adaptation: the inner loop, or `NoAdaptation`.
-        objective: what is minimised.
-        num_query_episodes: B of the query rollouts in training. What the critic cannot know of an
-            agent is averaged over them.
+        objective: the losses to minimise.
+        num_query_episodes: B of the query rollouts in training. Their mean at each step is a
+            baseline for what the critic cannot know of an agent.
         num_zero_shot_episodes: B of the rollouts that the loss before adaptation is taken on in
             training; with zero it is taken on the support episodes.
         num_eval_episodes: B of the scored episodes in validation and test.
         meta_lr: rate of the outer Adam in the beginning; falls linearly to zero over the run.
         inner_rates_lr: rate of the outer Adam for the logarithms of the inner rates.
-        engine: what computes the rollouts and the network: ``native`` C++, ``torch`` (the
-            reference, on any device), or ``auto``, native where it can be.
+        engine: computes the rollouts and forward passes: ``native`` (C++), ``torch`` (the
+            reference, on any device), or ``auto``: native where it is possible, else torch.
         init_from: checkpoint, or ``pretrained:NAME``, whose weights and inner rates training
             begins with, for fine-tuning; of the same game, architecture and adaptation.
         max_skipped_steps: training steps that may be skipped, because their loss or gradient is not
@@ -113,7 +113,7 @@ class MermaideModule(SelfDescribingModule):
             self.begin_with(init_from)
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """What every run needs, whoever made its trainer."""
+        """Callbacks that every run needs, whoever made its trainer."""
         return [self._non_finite_steps, Resumption()]
 
     def prepare_data(self) -> None:
@@ -142,23 +142,23 @@ class MermaideModule(SelfDescribingModule):
 
     @property
     def progress(self) -> float:
-        """Share of the training steps gone by; 0 if their number is not known."""
+        """Share of the training steps completed; 0 if their number is not known."""
         total = self.trainer.estimated_stepping_batches
         return min(1.0, self.global_step / total) if 0 < total < float("inf") else 0.0
 
     def setup(self, stage: str) -> None:
-        """Refuse what cannot work, and forget the yardsticks of other tasks."""
+        """Check the precision, and clear the yardsticks of other tasks."""
         check_precision(self.trainer.precision)
         self._yardsticks.clear()
         self._micro_batches = -1, []
 
     def on_fit_start(self) -> None:
-        """Say what computes."""
+        """Log which engine computes."""
         if self.trainer.is_global_zero:
             _LOGGER.info("engine: %s", self.engine.describe(self.principal))
 
     def take_step(self, tasks: TaskBatch, progress: float) -> MetaStep:
-        """Play a meta-step and compute its loss; `progress` is the share of training gone by."""
+        """Play a meta-step and compute its loss; `progress` is the completed share of training."""
         return meta_step(
             self.principal,
             self.inner_loop,
@@ -190,7 +190,7 @@ class MermaideModule(SelfDescribingModule):
         return step.loss
 
     def _of_the_meta_batch(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Means over all processes, and over the batches since the last outer step, float []."""
+        """Means over all processes and over the batches since the last outer step, float []."""
         if self._micro_batches[0] != self.global_step:
             self._micro_batches = self.global_step, []
         self._micro_batches[1].append(torch.stack(list(values.values())).detach())
@@ -199,7 +199,7 @@ class MermaideModule(SelfDescribingModule):
         return dict(zip(values, means, strict=True))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Back through the meta-step, sharing the cores as it did."""
+        """Backward pass through the meta-step, with the same sharing of the cores."""
         with self.engine.threads(self.principal, self._num_rows):
             super().backward(loss, *args, **kwargs)
 
@@ -247,13 +247,13 @@ class MermaideModule(SelfDescribingModule):
         )
 
     def _on_device(self, tasks: TaskBatch) -> TaskBatch:
-        """The game is played in the precision of the weights."""
+        """The tasks on the device and in the precision of the weights."""
         return tasks.to(self.principal.device, self.principal.dtype)
 
     def _yardstick(self, stage: str, tasks: TaskBatch, batch_index: int) -> tuple[Tensor, Tensor]:
         """Returns of no intervention [M, B] and of each oracle [O, M, B] in the same episodes.
 
-        They never change, so they are kept.
+        They never change, so they are cached.
         """
         key = (stage, batch_index)
         if key not in self._yardsticks:
@@ -282,7 +282,7 @@ class MermaideModule(SelfDescribingModule):
         self.log(f"{stage}/return", torch.stack(returns).mean(), prog_bar=True)
 
     def _say_undefined(self, stage: str) -> None:
-        """Say once why curves of the normalised return have no points."""
+        """Log once why curves of the normalised return have no points."""
         reason = self.metrics.undefined
         says = self.trainer.is_global_zero and not self.trainer.sanity_checking
         if reason and says and not self._said_undefined:

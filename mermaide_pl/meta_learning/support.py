@@ -1,4 +1,4 @@
-"""Support episodes: what a principal plays with a task before it adapts, or is given of it."""
+"""Support episodes, from which a principal adapts: played by itself or given from records."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def play_support(
 
     Args:
         principal: holds the meta weights.
-        inner_loop: says how long the chains of episodes are.
+        inner_loop: determines the length of the chains of episodes.
         tasks: M tasks.
         num_shots: K, at least 1.
-        engine: what computes.
+        engine: computes the rollouts and forward passes.
 
     Returns:
         Axes [M, K, T].
@@ -92,9 +92,9 @@ def play_support(
 
 
 def carry_state(weights: Weights, output: PrincipalOutput) -> Weights:
-    """The weights, with episodes to begin in the state in which that of `output` [M, 1, T] ended.
+    """The weights with another initial state: that at the end of the episode of `output` [M, 1, T].
 
-    `play_support` and `adapt_to_groups` form chains by it.
+    Used by `play_support` and `adapt_to_groups` to form chains.
     """
     return {**weights, INITIAL_STATE: last_state(output)[:, 0]}
 
@@ -107,7 +107,7 @@ def last_state(output: PrincipalOutput) -> Tensor:
     """
     if output.last_state is None:
         raise ValueError(
-            "the adaptation carries the state of the support episodes, and the principal's output"
-            " has no last_state; allowed: carries_state=False"
+            "carries_state=True needs a last_state in the principal's output, and it has none;"
+            " allowed: carries_state=False"
         )
     return output.last_state

@@ -58,7 +58,7 @@ class TrajectoryMean(_Mean):
 
 
 class NormalisedReturn(Metric):
-    """Where the return lies between no intervention (0) and the best of several oracles (1).
+    """Return on a scale from no intervention (0) to the best of several oracles (1).
 
     See `normalised_return`. Which oracle is the best is known when all agents have been seen, so it
     depends neither on batches nor on devices.
@@ -120,7 +120,7 @@ class EvaluationMetrics(nn.Module):
     Args:
         shots: the numbers of support episodes that are evaluated.
         num_arms: A.
-        has_forecast: whether there is a world model to score.
+        has_forecast: True if there is a world model to score.
         num_oracles: O, candidates for the oracle.
     """
 
@@ -173,7 +173,7 @@ class EvaluationMetrics(nn.Module):
 
     @property
     def names(self) -> list[str]:
-        """What `compute` gives."""
+        """Names of the metrics that `compute` returns."""
         return [
             f"{name}_{number}shot"
             for group in (self._behaviour, self._forecast)
@@ -188,7 +188,7 @@ class EvaluationMetrics(nn.Module):
 
     @property
     def undefined(self) -> str | None:
-        """Why there was no normalised return, as last computed; None if there was."""
+        """Reason for an undefined normalised return, as last computed; None if it was defined."""
         return self._normalised_return.undefined
 
     @property
@@ -198,7 +198,7 @@ class EvaluationMetrics(nn.Module):
 
 
 def behaviour_metrics(num_oracles: int) -> MetricCollection:
-    """How the principal does; `update` takes ``trajectory``, ``none`` and ``oracles``."""
+    """Metrics of the principal's play; `update` takes ``trajectory``, ``none`` and ``oracles``."""
     return MetricCollection(
         {
             "return": TrajectoryMean("returns"),
@@ -211,7 +211,7 @@ def behaviour_metrics(num_oracles: int) -> MetricCollection:
 
 
 def forecast_metrics(num_arms: int) -> MetricCollection:
-    """How the world model does; `update` takes what `forecast_inputs` gives."""
+    """Metrics of the world model; `update` takes the two results of `forecast_inputs`."""
     return MetricCollection(
         {
             "forecast_accuracy": MulticlassAccuracy(num_arms, average="micro"),

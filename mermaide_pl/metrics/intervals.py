@@ -30,7 +30,7 @@ class Estimate(NamedTuple, Generic[_Value]):
 
     @staticmethod
     def of_row(row: Mapping[str, Any], quantity: str, middle: str = "mean") -> Estimate[Any]:
-        """What `columns` wrote into a row."""
+        """The estimate that `columns` wrote into a row."""
         return Estimate(*(row[column] for column in _columns(quantity, middle)))
 
 
@@ -49,7 +49,7 @@ def bootstrap_mean(values: np.ndarray, seed: int = 0) -> Estimate[float]:
 
 
 def percentile_interval(value: float, resampled: np.ndarray) -> Estimate[float]:
-    """A statistic with the middle 95% of what it is on resamples, [resamples]."""
+    """A statistic with the middle 95% of its values on resamples, [resamples]."""
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
 
@@ -61,7 +61,7 @@ def mean_and_interval(happened: Tensor) -> Estimate[np.ndarray]:
         mean_t = mean_m p_mt,  half width = 1.96 * sd_m(p_mt) / sqrt(M),  p_mt = mean_b x_mbt
 
     Episodes with one agent are alike, so agents are the sample. The interval is the normal
-    approximation, cut to [0, 1]; of a single agent nothing can be said, its interval is nan.
+    approximation, cut to [0, 1]; with a single agent it is nan.
 
     Args:
         happened: bool [M, B, T].

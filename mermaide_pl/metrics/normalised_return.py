@@ -1,9 +1,9 @@
-"""Normalised return: 0 for no intervention, 1 for the oracle, undefined where that says nothing.
+"""Normalised return: 0 for no intervention, 1 for the oracle, undefined if they barely differ.
 
 Equation:
     (mean return - mean return of no intervention) / (mean return of the oracle - the same)
 
-all on the same agents with the same random numbers. The oracle is a strong yardstick, not an upper
+all on the same agents with the same random numbers. The oracle is a strong baseline, not an upper
 bound: a principal may have more than 1.
 """
 
@@ -27,7 +27,7 @@ LEAST_GAIN = 0.05
 
 
 def undefined_because(gain: float, half: float = 0.0) -> str | None:
-    """Why the normalised return is undefined, or None if it is not.
+    """Reason why the normalised return is undefined, or None if it is defined.
 
     Args:
         gain: mean return of the oracle minus that of no intervention, reward units per step.

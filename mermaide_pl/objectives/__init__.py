@@ -1,4 +1,4 @@
-"""What is learned from episodes: returns, advantages, meta-gradients, and likelihoods."""
+"""Learning objectives: returns, advantages, meta-gradient surrogates and likelihoods."""
 
 from mermaide_pl.objectives.advantages import (
     Advantages,

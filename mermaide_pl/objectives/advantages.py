@@ -1,4 +1,4 @@
-"""How much better than expected the levels played turned out: a slot of the objective."""
+"""Estimators of the advantages of the levels played: a slot of the objective."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mermaide_pl.objectives.returns import (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of the levels played, without gradient."""
+    """Pulls, costs and values of the levels played, without gradient."""
 
     pulls: Tensor  # [M, B, T] float, 1 where the target arm was pulled, else 0
     costs: Tensor  # [M, B, T] float, of the levels played
@@ -69,10 +69,10 @@ class GeneralisedAdvantages(Advantages):
 
 @dataclass(frozen=True)
 class HindsightAdvantages(Advantages):
-    r"""Advantages that use, of agents that cannot see the bonus, which arm they went on to pull.
+    r"""Advantages that condition on the arm pulled, for agents that cannot see the bonus.
 
     The arm of such an agent does not depend on the level of the same step, so a baseline may depend
-    on the arm without bias. Where the target was not pulled the bonus went to nobody and the agent
+    on the arm without bias. Where the target was not pulled no bonus was paid and the agent
     learned nothing from it: the advantage is taken to be the cost alone, without noise, though the
     principal remembers the level and may choose later ones by it. Where it was pulled, the
     generalised advantage is compared with those of the task's other episodes that pulled it at the
@@ -81,7 +81,7 @@ class HindsightAdvantages(Advantages):
     An agent that may see the bonus pulls the target *because of* the level, so its arm says nothing
     about what the level was worth. There the generalised advantage is compared with those of all
     other episodes. Which agents may see the bonus is known in training, where the agents are ours.
-    The inner loop meets unknown agents, and takes none of them for blind.
+    The inner loop plays with unknown agents, and treats none of them as blind.
 
     Equation:
         A_t = mean_costs_t - costs_t                          if blind and not pulled,

@@ -40,7 +40,7 @@ def generalised_advantages(rewards: Tensor, values: Tensor, gae_lambda: float) -
 
 
 def advantage_noise_scale(advantages: Tensor, gae_lambda: float) -> Tensor:
-    """How the noise of generalised advantages falls towards the end of the episode.
+    """Noise scale of generalised advantages at each step, which falls towards the episode's end.
 
     Equation:
         s_t = sqrt(sum_{k < T - t} lambda^{2k}),

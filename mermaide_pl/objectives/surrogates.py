@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Surrogate(ABC):
-    """How the sampling distribution enters the meta-gradient."""
+    """Slot for the estimator of the meta-gradient: how it accounts for the sampling of levels."""
 
     @abstractmethod
     def __call__(self, log_probs: Tensor, behaviour: Tensor, advantages: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Principals: the learned one, fixed schedules, and the oracle, a yardstick."""
+"""Principals: the learned principal, fixed schedules, and the oracle baseline."""
 
 from mermaide_pl.principals.features import History, LastStep, Past, Tallies
 from mermaide_pl.principals.layers import Weights, call_module

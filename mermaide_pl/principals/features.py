@@ -1,6 +1,6 @@
-"""What the principal remembers of an episode, as the features of one step's input.
+"""Feature encodings of the history, the principal's input at each step.
 
-A running game updates the memory step by step; recorded episodes are encoded at once. Both give
+A running game updates the history step by step; recorded episodes are encoded at once. Both give
 the same numbers.
 """
 
@@ -21,7 +21,7 @@ from mermaide_pl.game import Game
 
 @dataclass
 class Past:
-    """What was seen before a step, with any leading axes."""
+    """Everything the principal observed before a step, with any leading axes."""
 
     step: float | Tensor  # index of the step, from 0; a number, or [..., 1]
     last_arm: Tensor  # [..., A] float, one-hot, zeros before the first step
@@ -35,7 +35,7 @@ class Past:
 
     @classmethod
     def empty(cls, like: Tensor, game: Game, *lead: int) -> Past:
-        """Before the first step, with leading axes `lead` and the type of `like`."""
+        """The empty history, with leading axes `lead` and the dtype and device of `like`."""
 
         def zeros(size: int) -> Tensor:
             return like.new_zeros(*lead, size)
@@ -75,7 +75,7 @@ class Past:
 
     @classmethod
     def of_sequence(cls, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game) -> Past:
-        """Before every step of recorded episodes; inputs [M, B, T], fields [M, B, T, ...]."""
+        """The history before every recorded step; inputs [M, B, T], fields [M, B, T, ...]."""
         arm, level, reward, offered = (
             F.pad(part, (0, 0, 1, 0))[:, :, :-1]
             for part in _encode(arms, levels, agent_rewards, game)
@@ -112,11 +112,11 @@ def _identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class History(ABC):
-    """Slot for how the past becomes features.
+    """Slot for the encoding of the history as features.
 
     Features come in two groups, ``[G global ones, A * P ones of the arms]``: a forecast may treat
-    all arms alike. Bonuses and rewards of the agent are measured in `unit`, so that a principal
-    does not care in which units a game is told.
+    all arms alike. Bonuses and rewards of the agent are measured in `unit`, so that a principal is
+    independent of the units in which a game states its rewards.
 
     Args:
         reward_unit: reward units that count as one; None for the largest bonus of the game.
@@ -143,7 +143,7 @@ class History(ABC):
 
 @dataclass(frozen=True)
 class LastStep(History):
-    """The last step and the share of the episode gone by; memory is left to the recurrence.
+    """The last step and the elapsed share of the episode; memory is left to the recurrence.
 
     Global: one-hot last level, t/T, and with full information the last agent reward.
     Per arm: whether it was the last.
@@ -165,9 +165,9 @@ class LastStep(History):
 class Tallies(History):
     """`LastStep` plus running tallies: counting to T is not left to the recurrence.
 
-    Global, besides: log steps left, bonus paid and offered so far per T, mean bonus of a target
-    pull.
-    Per arm, besides: whether it is the target, log pulls, their share ``pulls / (t + 1)``,
+    Global, in addition: log steps left, bonus paid and offered so far per T, mean bonus of a
+    target pull.
+    Per arm, in addition: whether it is the target, log pulls, their share ``pulls / (t + 1)``,
     uncertainty ``pulls^-1/2``, log steps since its latest pull, a quarter of those steps relative
     to its mean interval between pulls, at most 1, and with full information its mean reward.
     """

@@ -30,7 +30,7 @@ def random_grid(game: Game) -> list[Player]:
 
 
 def schedule_grids(game: Game) -> dict[str, list[Player]]:
-    """The grids by the name of the schedule that is chosen from each."""
+    """The grids by the name of the schedule chosen from each."""
     return {
         "periodic": periodic_grid(game),
         "burst": burst_grid(game),
@@ -41,7 +41,7 @@ def schedule_grids(game: Game) -> dict[str, list[Player]]:
 def oracle_grid(game: Game) -> list[Player]:
     """Multiples of ``delta * T``, with head starts of up to a third of an episode.
 
-    The best of them on a population is its oracle: a strong yardstick, not an upper bound.
+    The best of them on a population is its oracle: a strong baseline, not an upper bound.
     """
     head_starts = [part * game.num_steps * game.bonuses[-1] for part in (0.025, 0.075, 0.15, 0.3)]
     multiples = (0.0, 0.5, 0.75, 1.0, 1.5, 3.0, 5.0)

@@ -1,4 +1,4 @@
-"""A recurrence without a loop over time: all steps of recorded episodes by one parallel scan."""
+"""minGRU, a recurrence without a loop over time: one parallel scan over recorded episodes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class MinGRU(Recurrence):
     Equations:
         z = sigmoid(W_z x + b_z);  n = W_n x + b_n;  h' = (1 - z) * h + z * n
 
-    It has no native twin: PyTorch computes it.
+    The native engine does not support it: PyTorch computes it.
 
     Source: Feng et al., "Were RNNs all we needed?", 2024, section 3.1; by `scan` in place of their
     sum of logarithms, so that states may have any sign.
     """
 
     def build(self, num_features: int, hidden_size: int) -> RecurrentLayer:
-        """The unit."""
+        """A minGRU layer."""
         return _MinGRU(num_features, hidden_size)
 
 
@@ -60,9 +60,9 @@ def scan(kept: Tensor, added: Tensor, state: Tensor) -> Tensor:
     Equation:
         h_t = kept_t * h_{t-1} + added_t
 
-    Two steps in a row are one step of the same kind, so every other state comes of a scan half as
-    long, and those between follow from their predecessors. For shares kept of 0 to 1 nothing grows,
-    and nothing is divided: a product that underflows is a step long forgotten.
+    Two consecutive steps are one step of the same form, so every other state comes from a scan half
+    as long, and those between follow from their predecessors. For `kept` in 0 to 1 no product
+    grows and nothing is divided: a product that underflows is a negligible contribution.
 
     Source: Blelloch, "Prefix sums and their applications", 1990, section 1.4.
 

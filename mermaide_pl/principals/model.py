@@ -75,7 +75,7 @@ class Principal(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device that holds the weights."""
         return next(self.parameters()).device
 
     @property
@@ -126,7 +126,7 @@ class Principal(nn.Module):
         Args:
             weights: meta weights, or fast weights of the M tasks.
             hidden: float [M, B, H], `first_state` before the first step.
-            past: what was seen before this step, axes [M, B].
+            past: everything observed before this step, axes [M, B].
 
         Returns:
             The new hidden state, float [M, B, H], the level logits, float [M, B, L], and the arm

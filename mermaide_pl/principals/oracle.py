@@ -1,4 +1,4 @@
-"""A strong yardstick: a principal that knows the agent's rewards, rule and next arm."""
+"""The oracle, a strong baseline: a principal that knows the agent's rewards, rule and next arm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mermaide_pl.principals.players import Player, RolloutContext
 class Oracle(Player):
     """Pays only for pulls of the target, and only as many as it takes.
 
-    A strong yardstick, not an upper bound: `kappa` and `n0` are the same for all agents of a
+    A strong baseline, not an upper bound: `kappa` and `n0` are the same for all agents of a
     population, and other pairs are better for some of them.
 
     Against agents that see the bonus it plays the Stackelberg equilibrium. Against all others it
@@ -40,7 +40,7 @@ class Oracle(Player):
         check_number("Oracle.n0", self.n0, low=0.0)
 
     def plan(self, tasks: TaskBatch, game: Game) -> tuple[Tensor, Tensor]:
-        """What it makes of each agent.
+        """Budget and fixed level for each agent.
 
         Returns:
             Bonuses to grant in an episode, float [M], reward units, and the level to play all the
@@ -51,7 +51,7 @@ class Oracle(Player):
         return self.kappa * delta * game.num_steps + self.n0, fixed_level
 
     def start(self, context: RolloutContext) -> None:
-        """Look at the agents."""
+        """Plan budget and fixed level from the agents."""
         self._context = context
         budget, fixed_level = self.plan(context.tasks, context.game)
         self._remaining = budget.unsqueeze(1).expand(context.uniforms.shape[1:]).clone()
@@ -66,5 +66,5 @@ class Oracle(Player):
         return torch.where(self._fixed_level < 0, level, self._fixed_level)
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
-        """Take what was paid from the budget."""
+        """Subtract the bonus of the level played from the budget."""
         self._remaining = self._remaining - self._context.game.bonus_of(levels, self._remaining)

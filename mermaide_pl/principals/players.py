@@ -32,10 +32,10 @@ class RolloutContext:
 
 
 class Player(ABC):
-    """A principal during a rollout: chooses levels, then sees what it may see."""
+    """A principal during a rollout: chooses levels, then observes the outcome."""
 
     is_random: ClassVar[bool] = True
-    """Whether it reads its random numbers; they need not be drawn if it does not."""
+    """True if the player reads its random numbers; else they need not be drawn."""
 
     @abstractmethod
     def start(self, context: RolloutContext) -> None:
@@ -57,11 +57,11 @@ class Player(ABC):
 
 
 class LearnedPlayer(Player):
-    """Plays a learned principal by sampling from its policy, as it must to learn.
+    """Plays a learned principal by sampling from its policy, as training requires.
 
     Args:
         principal: the module.
-        weights: meta weights, or fast weights of the tasks it will meet.
+        weights: meta weights, or fast weights of the tasks it will play with.
     """
 
     def __init__(self, principal: LearnedPrincipal, weights: Weights) -> None:
@@ -69,7 +69,7 @@ class LearnedPlayer(Player):
         self.weights = {name: weight.detach() for name, weight in weights.items()}
 
     def start(self, context: RolloutContext) -> None:
-        """Forget the past."""
+        """Reset the history."""
         self._uniforms = context.uniforms
         shape = context.uniforms.shape[1:]
         self._hidden = self.principal.first_state(self.weights, *shape)
@@ -103,7 +103,7 @@ def sample_levels(logits: Tensor, uniforms: Tensor) -> Tensor:
 
 
 class GreedyPlayer(LearnedPlayer):
-    """Plays a learned principal by its most probable level, as it is scored."""
+    """Plays the most probable level of a learned principal, as in scored episodes."""
 
     is_random = False
 
@@ -112,9 +112,9 @@ class GreedyPlayer(LearnedPlayer):
 
 
 class FunctionPlayer(Player):
-    """Plays any function of the features of `Tallies`: a principal that was learned elsewhere.
+    """Plays any function of the features of `Tallies`: a principal trained with another library.
 
-    The features are those that `mermaide_pl.deployment.gym_env` shows.
+    The features are the observations of `mermaide_pl.deployment.gym_env`.
 
     Args:
         function: features of N episodes, float32 [N, F], to their levels, integers [N].
@@ -126,15 +126,15 @@ class FunctionPlayer(Player):
         self.function = function
 
     def start(self, context: RolloutContext) -> None:
-        """Forget the past."""
+        """Reset the history."""
         self._game = context.game
         self._past = Past.empty(context.uniforms, context.game, *context.uniforms.shape[1:])
 
     def act(self, step: int) -> Tensor:
-        """What the function says.
+        """Levels returned by the function.
 
         Raises:
-            ValueError: if it does not say one level for each episode.
+            ValueError: if it does not return one level for each episode.
         """
         features = Tallies().features(self._past, self._game)
         num_tasks, num_episodes, _ = features.shape

@@ -28,7 +28,7 @@ class StateValue(Critic):
 
 @dataclass(frozen=True)
 class NoCritic(Critic):
-    """Ablation: every value is zero, so that advantages are made of rewards alone."""
+    """Ablation: every value is zero, so advantages consist of rewards alone."""
 
     exists = False
 
@@ -40,7 +40,7 @@ class PolicyAndCritic(nn.Module):
         input_size: numbers in the input: state, features of the step, forecast.
         hidden_size: units of each hidden layer.
         game: gives L.
-        critic: whether there is a critic.
+        critic: `StateValue`, or `NoCritic` for none.
     """
 
     def __init__(

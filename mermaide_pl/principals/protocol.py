@@ -1,4 +1,4 @@
-"""The protocol of a learned principal, and its outputs: all that meta-learning asks of a module."""
+"""The protocol of a learned principal, all that meta-learning needs, and its outputs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PrincipalOutput:
         arm_logits: Tensor | None = None,
         last_state: Tensor | None = None,
     ) -> PrincipalOutput:
-        """The outputs on recorded episodes, of what a principal computes there.
+        """The outputs on recorded episodes, with the log-likelihoods derived from the logits.
 
         Args:
             trajectory: the episodes, axes [M, B, T].
@@ -76,7 +76,7 @@ class LearnedPrincipal(Protocol):
     def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
         """Outputs of every step of recorded episodes, differentiable.
 
-        Only levels, observed arms and observed rewards of earlier steps may be looked at.
+        Each step may depend only on levels, observed arms and observed rewards of earlier steps.
 
         Args:
             weights: meta weights [...], or fast weights [M, ...] of the tasks, by name.
@@ -97,7 +97,7 @@ class LearnedPrincipal(Protocol):
         Args:
             weights: as in `forward`.
             state: as returned by the step before, or by `first_state`.
-            past: what was seen before this step, axes [M, B].
+            past: everything observed before this step, axes [M, B].
 
         Returns:
             The new state, the level logits, float [M, B, L], and the arm logits of every level,

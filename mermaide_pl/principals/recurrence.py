@@ -1,4 +1,4 @@
-"""The recurrence of the principal: what it keeps in mind from step to step."""
+"""The recurrence of the principal, its hidden state from step to step: interface and GRU."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class GRU(Recurrence):
     """
 
     def build(self, num_features: int, hidden_size: int) -> RecurrentLayer:
-        """The unit."""
+        """A GRU layer."""
         return _GRU(num_features, hidden_size)
 
 

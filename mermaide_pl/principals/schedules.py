@@ -1,4 +1,4 @@
-"""Fixed principals: their levels are known before the first step."""
+"""Fixed schedules: principals whose levels are known before the first step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Schedule(Player):
 
     @abstractmethod
     def intervenes(self, step: int, uniforms: Tensor) -> Tensor | bool:
-        """Whether it intervenes in `step`; `uniforms` [M, B] are its random numbers of the step."""
+        """True where it intervenes in `step`; `uniforms` [M, B] are its numbers of that step."""
 
     def levels(self, game: Game, uniforms: Tensor) -> Tensor:
         """The scheduled levels of all steps, int64 [M, B, T]; `uniforms` are float [T, M, B]."""
@@ -37,7 +37,7 @@ class Schedule(Player):
         return self._levels[..., step]
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
-        """A fixed schedule does not look."""
+        """Ignored: a fixed schedule does not depend on the outcome."""
 
 
 @dataclass
@@ -104,5 +104,5 @@ class RandomlyIntervene(Schedule):
         check_probability("RandomlyIntervene.rate", self.rate)
 
     def intervenes(self, step: int, uniforms: Tensor) -> Tensor:
-        """By a coin toss."""
+        """With probability `rate`."""
         return uniforms < self.rate

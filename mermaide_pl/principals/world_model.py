@@ -1,4 +1,4 @@
-"""The head of the recurrent world model: what will the agent do at each intervention level?"""
+"""The head of the recurrent world model: the agent's next arm, given each intervention level."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class WorldModel(ABC):
 
 @dataclass(frozen=True)
 class NoWorldModel(WorldModel):
-    """Ablation: the policy sees what it sees otherwise but for a forecast, and none is learned."""
+    """Ablation: no forecast is learned, and the policy's other inputs stay the same."""
 
     def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> None:
-        """Nothing."""
+        """None."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LinearForecast(WorldModel):
     """One linear map from state and features to all logits."""
 
     def build(self, hidden_size: int, sizes: tuple[int, int], game: Game) -> nn.Module:
-        """The map."""
+        """The linear map."""
         return _Linear(hidden_size + sizes[0] + game.num_arms * sizes[1], game)
 
 
@@ -57,13 +57,13 @@ class _Linear(nn.Module):
 
 @dataclass(frozen=True)
 class SharedForecast(WorldModel):
-    """One small network for every arm: arms differ by their features only.
+    """One small network shared by all arms, which differ by their features only.
 
     Equation:
         logit_{u,a} = v_u . tanh(W_g [h, global features] + W_a [features of arm a])
 
-    What was learned of one arm holds for all, so a forecast is learned from fewer episodes and
-    carries over to agents never met.
+    Weights learned on one arm serve all arms, so a forecast needs fewer episodes and transfers to
+    unseen agents.
 
     Args:
         size: hidden units per arm.

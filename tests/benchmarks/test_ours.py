@@ -1,4 +1,4 @@
-"""What the benchmark runs is what its configuration says."""
+"""The benchmark runs exactly its configuration."""
 
 from pathlib import Path
 

@@ -112,7 +112,7 @@ def test_levels_are_sampled_from_the_policy(play, num_tasks):
 
 
 @pytest.mark.parametrize(("play", "num_tasks"), SIMULATORS)
-def test_principal_plays_as_it_thinks_of_a_recording(play, num_tasks):
+def test_principal_plays_by_its_forward_pass_on_the_recording(play, num_tasks):
     workload = Workload(num_tasks=4, num_episodes=2, num_steps=15)
     weights = workload.initial_weights(0)
     weights["policy.policy_out_weight"] *= 1e8  # the most probable level is certain

@@ -104,7 +104,7 @@ def assert_holds(path: Path, weights: dict, before: Path, **tolerance) -> None:
     assert [other.name for other in path.parent.iterdir() if other.suffix == ".tmp"] == []
 
 
-def test_copies_of_an_agent_are_that_agent_with_other_luck():
+def test_copies_of_an_agent_differ_by_their_random_numbers_alone():
     agent = OTHERS.sample([5], split="test", seed=3)
     copies = OneAgent.of(OTHERS, 5).sample(range(4, 7), split="test", seed=3)
     assert torch.equal(copies.base_rewards, agent.base_rewards.expand(3, -1))
@@ -230,7 +230,7 @@ PLAIN = {"architecture": Architecture(8, 8, world_model=NoWorldModel())}
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"adaptation": NoAdaptation()}, r"before\.ckpt does not adapt"),
+        ({"adaptation": NoAdaptation()}, r"before\.ckpt cannot adapt"),
         (PLAIN, r"before\.ckpt has no world model"),
         ({"objective": Objective(surrogate=DiCE())}, r"column propensity: the surrogate DiCE"),
     ],

@@ -55,7 +55,7 @@ def levels_for(num: int, game: Game = GAME) -> np.ndarray:
 
 
 def played_in_vector(environment: BanditVectorEnv, levels: np.ndarray, **reset) -> dict:
-    """One episode with each agent: what came back, stacked over time, [M, T, ...]."""
+    """One episode with each agent: returned values, stacked over time, [M, T, ...]."""
     features, infos = environment.reset(**reset)
     steps = [environment.step(actions) for actions in levels.T]
     shown, rewards, over, cut, later = zip(*steps, strict=True)
@@ -139,11 +139,11 @@ def test_agents_behave_the_same_alone_and_side_by_side():
 def test_every_reset_meets_other_agents_and_equal_seeds_meet_equal_ones():
     vector = BanditVectorEnv(4, POPULATION, game=GAME)
 
-    def met(**reset) -> list[int]:
+    def drawn(**reset) -> list[int]:
         return vector.reset(**reset)[1]["task"].tolist()
 
-    first, second, other, again = met(seed=1), met(), met(seed=2), met(seed=1)
-    assert first == again and met() == second
+    first, second, other, again = drawn(seed=1), drawn(), drawn(seed=2), drawn(seed=1)
+    assert first == again and drawn() == second
     assert len({*first, *second, *other}) == 12
 
 
@@ -154,18 +154,18 @@ def test_the_step_after_the_end_ignores_its_actions_and_meets_others():
     ended = played_in_vector(vector, levels, seed=1)
     features, rewards, over, cut, infos = vector.step(levels[:, 0])
     twin.reset(seed=1)
-    expected, met = twin.reset()
+    expected, begun = twin.reset()
     np.testing.assert_array_equal(features, expected)
-    assert infos["task"].tolist() == met["task"].tolist() != ended["task"].tolist()
+    assert infos["task"].tolist() == begun["task"].tolist() != ended["task"].tolist()
     assert not (rewards.any() or over.any() or cut.any())
-    assert vector.step(levels[:, 0])[4]["task"].tolist() == met["task"].tolist()
+    assert vector.step(levels[:, 0])[4]["task"].tolist() == begun["task"].tolist()
 
 
 def test_an_explicit_reset_after_the_end_takes_the_place_of_the_automatic_one():
     vector = BanditVectorEnv(4, POPULATION, game=GAME)
     played_in_vector(vector, levels_for(4), seed=1)
-    _, met = vector.reset()
-    assert vector.step(levels_for(4)[:, 0])[4]["task"].tolist() == met["task"].tolist()
+    _, begun = vector.reset()
+    assert vector.step(levels_for(4)[:, 0])[4]["task"].tolist() == begun["task"].tolist()
 
 
 # what Gymnasium says
@@ -205,7 +205,7 @@ def test_the_vector_environment_is_as_gymnasiums_own():
 
 
 def same(mine: tuple, other: tuple) -> None:
-    """Whether two vector environments answered the same, types included."""
+    """True if two vector environments returned the same, types included."""
     for found, expected in zip(mine[:-1], other[:-1], strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)

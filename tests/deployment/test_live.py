@@ -82,7 +82,7 @@ def live_for(module: MermaideModule, task: TaskBatch, **settings) -> LivePrincip
 
 
 def drive(live: LivePrincipal, task: TaskBatch, recorded: Trajectory, episode: int = 0) -> list:
-    """The levels that it plays if all else goes as recorded; ends the episode."""
+    """The levels that it plays if all else happens as recorded; ends the episode."""
     arms = relabel_target_first(recorded.observed_arms, task.target_arm)[0, episode].tolist()
     rewards = recorded.observed_agent_rewards[0, episode].tolist()
     levels = []
@@ -118,7 +118,7 @@ def test_it_plays_and_adapts_as_in_evaluation(slots, monkeypatch):
                     assert levels == support.levels[0, episode].tolist()
                     played.update(levels)
                     if loop.chain_length > 1:
-                        live.adapt()  # goes on from here
+                        live.adapt()  # continues from here
                 assert live.adapt() == shots
             weights = reference.adapted_weights(task, shots)
             assert_same_weights(live._state.weights, weights)
@@ -195,7 +195,7 @@ def test_levels_that_were_not_sampled_say_nothing_of_the_policy():
 
 @pytest.mark.parametrize("observation", [PARTIAL, FULL], ids=["partial", "full"])
 @pytest.mark.parametrize("shots", [0, 1])
-def test_forecasts_are_those_of_looking_back(observation, shots):
+def test_forecasts_are_those_of_the_forward_pass(observation, shots):
     module, task = build(observation).double(), sample(1).to("cpu", torch.float64)
     live, weights = live_for(module, task), module.principal.weights()
     if shots:
@@ -299,12 +299,12 @@ MISTAKES = {
     "reward not seen": (lambda live: begun(live).observe(1, 0.5), "leave agent_reward out"),
     "too many steps": (
         lambda live: finished(live).intervene(),
-        "intervene: the episode has had its 6 steps, call end_episode",
+        "intervene: all 6 steps of the episode were played, call end_episode",
     ),
     "forecast too late": (lambda live: finished(live).forecast(), "forecast: .* its 6 steps"),
     "empty episode": (lambda live: begun(live).end_episode(), "end_episode: no step"),
     "nothing to adapt on": (lambda live: live.adapt(), "adapt: no episode has ended yet"),
-    "adapt within": (lambda live: begun(ended(live)).adapt(), "adapt: an episode has begun"),
+    "adapt within": (lambda live: begun(ended(live)).adapt(), "adapt: an episode is running"),
 }
 FULL_MISTAKES = {
     "no reward": (None, "full information, give agent_reward too"),
@@ -359,7 +359,7 @@ def test_weights_that_are_not_finite_are_not_taken():
     begun(live).observe(1, 0.5)
     live.end_episode()
     before = live.forecast()
-    with pytest.raises(ValueError, match="adapt: the weights would not be finite"):
+    with pytest.raises(ValueError, match="adapt: the adapted weights are not finite"):
         live.adapt()
     assert torch.equal(live.forecast(), before)
 
@@ -399,7 +399,7 @@ def test_a_saved_one_keeps_its_settings(tmp_path):
         assert (live.target_arm, live.max_interventions, live.sampling_seed) == (2, 1, None)
     with pytest.raises(ValueError, match=r"agent.live was saved with target_arm = 2, .* become 0"):
         LivePrincipal.load(path, target_arm=0)
-    with pytest.raises(ValueError, match="with max_interventions = 1, it cannot become None"):
+    with pytest.raises(ValueError, match="with max_interventions = 1, got None"):
         LivePrincipal.load(path, max_interventions=None)
     with pytest.raises(TypeError, match="colour"):
         LivePrincipal.load(path, colour="red")
@@ -443,7 +443,7 @@ def test_files_of_another_version_are_refused(part, tmp_path):
     checkpoint = read_checkpoint(path)
     del checkpoint["live"][part]
     torch.save(checkpoint, path)
-    message = rf"agent\.live is no live principal that can go on here: '{part}'"
+    message = rf"agent\.live is not a live principal that can resume here: '{part}'"
     with pytest.raises(ValueError, match=message):
         LivePrincipal.load(path)
 
@@ -483,7 +483,7 @@ def test_one_of_a_version_without_recurrences_goes_on(without_slot, tmp_path):
 
 
 def outcome(act) -> object:
-    """What a call answers, or how it is refused."""
+    """Result of a call, or the message of its error."""
     try:
         answer = act()
     except ValueError as error:
@@ -493,7 +493,7 @@ def outcome(act) -> object:
 
 
 class SavedAndMistreated(RuleBasedStateMachine):
-    """One is saved, loaded and asked for the impossible at any moment; its twin is not."""
+    """Twin principals, of which one is saved, loaded and misused at any moment."""
 
     @initialize(
         slots=st.sampled_from(list(MODULES.values())),

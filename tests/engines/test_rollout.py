@@ -128,7 +128,7 @@ def test_agents_that_do_not_see_the_bonus_react_a_step_later():
 
 
 class Watcher(Player):
-    """Plays level 1 and keeps what it is told."""
+    """Plays level 1 and records its observations."""
 
     def start(self, table) -> None:
         self.table, self.steps, self.seen = table, [], []
@@ -209,14 +209,14 @@ def test_common_random_numbers_leaves_only_what_the_principal_does():
     )
     game = Game(num_arms=4, num_steps=30)
 
-    def play(player, **luck):
-        return rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=3, **luck)
+    def play(player, **options):
+        return rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=3, **options)
 
     # a fixed schedule does nothing different, so all episodes are the first one
-    lucky, independent = play(Periodic(3), common_random_numbers=True), play(Periodic(3))
-    assert torch.equal(lucky.arms, lucky.arms[:, :1].expand_as(lucky.arms))
-    assert torch.equal(lucky.arms[:, 0], independent.arms[:, 0])
-    assert not torch.equal(independent.arms, lucky.arms)
-    # the principal's own coin tosses stay independent
+    common, independent = play(Periodic(3), common_random_numbers=True), play(Periodic(3))
+    assert torch.equal(common.arms, common.arms[:, :1].expand_as(common.arms))
+    assert torch.equal(common.arms[:, 0], independent.arms[:, 0])
+    assert not torch.equal(independent.arms, common.arms)
+    # the principal's own random numbers stay independent
     levels = play(RandomlyIntervene(0.5), common_random_numbers=True).levels
     assert not torch.equal(levels[:, 0], levels[:, 1])

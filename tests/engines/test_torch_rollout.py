@@ -20,7 +20,7 @@ OPTIONS = {"num_episodes": 3, "common_random_numbers": False}
 
 
 class OwnObservation(FullInformation):
-    """Might do anything."""
+    """An observation of a user, of which nothing is known."""
 
 
 class Captured:

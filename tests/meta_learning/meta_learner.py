@@ -1,4 +1,4 @@
-"""A small principal with an inner loop, and agents to meet."""
+"""A small principal with an inner loop, and agents to play with."""
 
 import torch
 

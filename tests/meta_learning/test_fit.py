@@ -95,7 +95,7 @@ def test_a_training_of_other_settings_is_set_aside(tmp_path, change, lost, caplo
         caplog.clear()
         kept = train_shortly(folder, **change)
         assert contents(earlier) == before
-        said = f"{folder}: a training of other settings is kept as {earlier}"
+        said = f"{folder}: a training with other settings was moved to {earlier}"
         assert caplog.messages.count(said) == 1
         before, change = contents(folder), {}
     assert kept.is_file()
@@ -146,7 +146,7 @@ def test_a_training_whose_checkpoint_is_damaged_begins_again(tmp_path, monkeypat
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     last.write_bytes(b"damaged")
     kept = train_shortly(tmp_path / "run")
-    (said,) = [line for line in caplog.messages if "begins again" in line]
+    (said,) = [line for line in caplog.messages if "starts from the beginning" in line]
     assert said.startswith(f"checkpoint {last} cannot be read")
     assert last.with_name("last.ckpt.1").read_bytes() == b"damaged"
     assert weights(kept) == weights(train_shortly(tmp_path / "other"))

@@ -416,7 +416,7 @@ def test_unknown_parts_and_no_part_are_refused(adapted, got):
 
 
 def test_a_state_that_would_be_overwritten_is_not_adapted():
-    with pytest.raises(ValueError, match="initial_state would be adapted in vain") as caught:
+    with pytest.raises(ValueError, match="adapting initial_state has no effect") as caught:
         GradientAdaptation(adapted=("initial_state", "policy"), carries_state=True)
     assert "\n" not in str(caught.value)
 
@@ -489,7 +489,7 @@ def test_recurrent_adaptation_carries_the_state_of_the_support_episodes(setup):
     """Query losses and gradients are those of episodes begun where the last one ended, by hand."""
     inner_loop = RecurrentAdaptation(num_shots=B).build(setup.weights)
     assert (inner_loop.num_shots, list(inner_loop.parameters())) == (B, [])
-    weights, thought = adapt(setup.principal, inner_loop, Objective(), setup.support)
+    weights, output = adapt(setup.principal, inner_loop, Objective(), setup.support)
     assert weights[STATE].shape == (M, 4)
     assert all(weights[name] is weight for name, weight in setup.weights.items() if name != STATE)
 
@@ -507,4 +507,4 @@ def test_recurrent_adaptation_carries_the_state_of_the_support_episodes(setup):
     assert all(gradient.abs().max() > 1e-6 for gradient in gradients[0])
     for gradient, expected in zip(*gradients, strict=True):
         close(gradient, expected)
-    assert thought.last_state.requires_grad
+    assert output.last_state.requires_grad

@@ -142,9 +142,9 @@ def test_objective_is_checked(name):
 
 def test_a_gradient_step_on_nothing_is_refused():
     heads = GradientAdaptation(adapted=("policy",))
-    says = r"^nothing would adapt: with Objective\.inner_policy_weight 0 and forecast_weight"
+    says = r"^nothing adapts: with Objective\.inner_policy_weight 0 and forecast_weight"
     with pytest.raises(
-        ValueError, match=says + r" 1 the inner loss reaches no part of .* = policy;"
+        ValueError, match=says + r" 1 the inner loss has no gradient for .* = policy;"
     ):
         MermaideModule(GAME, Architecture(4, 4), heads)
     with pytest.raises(ValueError, match=says + r" 0 .* = recurrence, world_model, policy;"):

@@ -107,11 +107,11 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
             assert torch.equal(getattr(played, item.name), getattr(expected, item.name))
     assert not torch.equal(query.levels, unadapted_query.levels)  # adaptation acts in the game
     first = support.episodes(slice(1 if learner.inner_loop.chain_length > 1 else shots))
-    thoughts = principal(weights, first)
+    outputs = principal(weights, first)
     for item in fields(PrincipalOutput):
-        expected, same = getattr(thoughts, item.name), getattr(unadapted, item.name)
+        expected, same = getattr(outputs, item.name), getattr(unadapted, item.name)
         torch.testing.assert_close(same, expected, rtol=0.0, atol=1e-12)
-    zero_shot = objective.outer_loss(thoughts, first, GAME, BLIND, 0.3).mean()
+    zero_shot = objective.outer_loss(outputs, first, GAME, BLIND, 0.3).mean()
     adapted = objective.outer_loss(principal(fast, query), query, GAME, BLIND, 0.3).mean()
     loss = 0.25 * zero_shot + adapted
     torch.testing.assert_close(step.loss, loss, rtol=0.0, atol=1e-12)

@@ -51,7 +51,7 @@ STRONG = GradientAdaptation(inner_lr=5.0)
 
 @dataclass
 class Setting:
-    """What to train, and on whom."""
+    """Principal and agents of a training."""
 
     population: Population = UCB_AGENTS
     settings: dict[str, Any] = field(default_factory=dict)
@@ -123,7 +123,7 @@ def assert_same_weights(actual: pl.LightningModule, expected: pl.LightningModule
 
 
 def scores(run: Callable, module: MermaideModule, data: TaskDataModule) -> dict[str, float]:
-    """What `trainer.validate` or `trainer.test` logs."""
+    """Metrics logged by `trainer.validate` or `trainer.test`."""
     (logged,) = run(module, data, verbose=False)
     return dict(logged)
 
@@ -585,7 +585,7 @@ def test_agents_of_another_game_are_refused(tmp_path):
 
 @dataclass(frozen=True)
 class OwnForecast(SharedForecast):
-    """A world model that the native engine does not know."""
+    """A world model that the native engine does not support."""
 
 
 @pytest.mark.parametrize(
@@ -593,7 +593,11 @@ class OwnForecast(SharedForecast):
     [
         ("auto", SharedForecast(), r"engine: native, \d+ threads?"),
         ("torch", SharedForecast(), "engine: torch, on cpu"),
-        ("auto", OwnForecast(), "engine: torch, on cpu, for this principal has parts .* not know"),
+        (
+            "auto",
+            OwnForecast(),
+            "engine: torch, on cpu: the native engine does not support all parts",
+        ),
     ],
 )
 def test_fit_says_what_computes(engine, world_model, line, caplog, tmp_path):

@@ -67,6 +67,8 @@ def test_a_principal_of_another_class_takes_meta_steps(name):
 def test_a_principal_without_memory_cannot_carry_it(name):
     principal = ConstantPolicy(GAME)
     inner_loop = ADAPTATIONS[name].build(principal.weights()).double()
-    with pytest.raises(ValueError, match="has no last_state; allowed: carries_state=False") as said:
+    with pytest.raises(
+        ValueError, match=r"needs a last_state .*; allowed: carries_state=False"
+    ) as said:
         meta_step(principal, inner_loop, Objective(), sample(range(3)), num_query_episodes=2)
     assert "\n" not in str(said.value)

@@ -227,7 +227,7 @@ def test_behaviour_metrics_by_hand():
 
 
 def evaluation_inputs(seed: int) -> tuple[Trajectory, Tensor, Tensor, Tensor]:
-    """What one batch adds: the principal's episodes, its forecasts, and both yardsticks."""
+    """One batch of updates: the principal's episodes, its forecasts, and both yardsticks."""
     played, none, *oracles = (
         random_trajectory(5 * seed + player) for player in range(2 + NUM_ORACLES)
     )
@@ -313,7 +313,7 @@ def test_two_shards_make_one(name):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_reset_forgets(name):
+def test_reset_clears_the_state(name):
     metric, fresh = METRICS[name](), METRICS[name]()
     metric.update(*updates_of(metric, 0))
     metric.reset()

@@ -98,7 +98,7 @@ class TinyGame:
         return torch.einsum("nst,nsi,ntj->stij", weights, scores, scores)
 
     def left_out(self, surrogate: Surrogate) -> Tensor:
-        """What the docstring of the surrogate says its Hessian of the return lacks, [P, P]."""
+        """Terms that the surrogate's Hessian of the return omits, by its docstring, [P, P]."""
         products = self.outer_products()
         if isinstance(surrogate, DiCE):
             return torch.zeros_like(products[0, 0])

@@ -96,7 +96,7 @@ def test_the_native_engine_hands_it_on():
         for engine in (AUTO, TorchEngine())
     ]
     assert torch.equal(*logits)
-    assert "parts that the native engine does not know" in AUTO.describe(principal)
+    assert "the native engine does not support all parts" in AUTO.describe(principal)
 
 
 def test_its_rollouts_can_be_captured():

@@ -47,7 +47,7 @@ def sample_tasks():
 
 
 def per_task(principal: Principal) -> dict[str, torch.Tensor]:
-    """Fast weights, other ones for every task."""
+    """Fast weights, different for every task."""
     return {
         name: weight + 0.2 * torch.randn(M, *weight.shape, dtype=weight.dtype)
         for name, weight in principal.weights().items()
@@ -56,14 +56,14 @@ def per_task(principal: Principal) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("fast", [False, True], ids=["meta weights", "fast weights"])
 @pytest.mark.parametrize(("architecture", "observation"), ARCHITECTURES)
-def test_playing_thinks_the_same_as_looking_back(architecture, observation, fast, monkeypatch):
+def test_playing_gives_the_logits_of_the_forward_pass(architecture, observation, fast, monkeypatch):
     principal, game = build(architecture, observation)
     weights = per_task(principal) if fast else principal.weights()
-    thoughts, forecasts, step = [], [], principal.step
+    logits, forecasts, step = [], [], principal.step
 
     def recorded(*args):
         hidden, level_logits, arm_logits = step(*args)
-        thoughts.append(level_logits)
+        logits.append(level_logits)
         forecasts.append(arm_logits)
         return hidden, level_logits, arm_logits
 
@@ -73,10 +73,10 @@ def test_playing_thinks_the_same_as_looking_back(architecture, observation, fast
         sample_tasks(), player, game, stream=Stream.SCORE, num_episodes=B, engine=TorchEngine()
     )
     assert len(played.levels.unique()) == len(BONUSES)
-    looking_back = principal(weights, played)
-    level_logits, arm_logits = looking_back.level_logits, looking_back.arm_logits
+    output = principal(weights, played)
+    level_logits, arm_logits = output.level_logits, output.arm_logits
     assert level_logits.std() > 0.1
-    torch.testing.assert_close(torch.stack(thoughts, dim=2), level_logits, rtol=0.0, atol=1e-12)
+    torch.testing.assert_close(torch.stack(logits, dim=2), level_logits, rtol=0.0, atol=1e-12)
     if arm_logits is None:
         assert set(forecasts) == {None}
     else:

@@ -415,7 +415,8 @@ def test_another_sweep_is_not_mixed_in(place, capsys):
     main([*RUN_IT.split(), "--trials", "1"])
     said = capsys.readouterr().out
     assert (
-        "logs/search/trial0: a training of other settings is kept as logs/search/trial0.1" in said
+        "logs/search/trial0: a training with other settings was moved to logs/search/trial0.1"
+        in said
     )
     for name in ("trial0", "trial0.1"):
         assert Path("logs/search", name, "checkpoints", "best.ckpt").is_file()

@@ -40,10 +40,10 @@ class Recorded:
     arms: Tensor  # [M, B, T] int64, arms observed, principal labels
 
     def check(self, shape: NetworkShape) -> None:
-        """Refuse what the kernel would read wrongly: it sees addresses only.
+        """Check shapes and types, since the kernel sees addresses only.
 
         Raises:
-            ValueError: naming what is wrong.
+            ValueError: naming the tensor that is wrong.
         """
         check_record(shape, self.levels, self.arms)
         axes = *self.levels.shape, shape.num_features
@@ -51,7 +51,7 @@ class Recorded:
             raise ValueError(f"features must be {axes}, got {tuple(self.features.shape)}")
 
     def enter(self, call: NetworkCall) -> None:
-        """Point to them."""
+        """Enter the pointers to the episodes into a call."""
         call.features, call.levels, call.arms = map(
             pointer, (self.features, self.levels, self.arms)
         )
@@ -79,10 +79,10 @@ def forward(
 
 
 def check_record(shape: NetworkShape, levels: Tensor, arms: Tensor) -> None:
-    """Refuse levels and arms that are not int64 [M, B, T] in their ranges.
+    """Check that levels and arms are int64 [M, B, T] in their ranges.
 
     Raises:
-        ValueError: naming what is wrong.
+        ValueError: naming the record that is wrong.
     """
     for name, record, number in (
         ("levels", levels, shape.num_levels),
@@ -113,7 +113,7 @@ def encode(
         history: one of `HistoryKind`.
         bonuses: bonus of each level, reward units.
         unit: reward units that count as one.
-        sees_rewards: whether the principal sees the agent's rewards.
+        sees_rewards: True if the principal sees the agent's rewards.
         arms: observed arms, principal labels, int64 [M, B, T].
         levels: int64 [M, B, T].
         rewards: observed agent rewards, float [M, B, T].
@@ -142,7 +142,7 @@ def encode(
 def _outputs(
     shape: NetworkShape, recorded: Recorded, wanted: Sequence[bool] = (True,) * len(Output)
 ) -> list[Tensor | None]:
-    """Room for the outputs of `forward`."""
+    """Uninitialised tensors for the outputs of `forward`."""
     every, levels, arms = recorded.levels.shape, shape.num_levels, shape.num_arms
     sizes: dict[Output, tuple[int, ...]] = {
         Output.LEVEL_LOGITS: (*every, levels),
@@ -162,7 +162,7 @@ def _outputs(
 def _gradients(
     weights: Sequence[Tensor | None], wanted: Sequence[bool], num_tasks: int, call: NetworkCall
 ) -> list[Tensor | None]:
-    """Room for the gradients of each task, [M, ...]."""
+    """Uninitialised tensors for the gradients of each task, [M, ...], entered into the call."""
     room: list[Tensor | None] = []
     for slot, (weight, wants) in enumerate(zip(weights, wanted, strict=True)):
         if weight is None or not wants:
@@ -198,7 +198,7 @@ class _Forward(torch.autograd.Function):
         recorded.enter(call)
         outputs = _outputs(shape, recorded)
         call.out = OUTPUTS(*map(pointer, outputs))
-        run("think", recorded.features.dtype, call)
+        run("forward", recorded.features.dtype, call)
         ctx.shape, ctx.recorded = shape, recorded
         ctx.save_for_backward(*weights)
         ctx.set_materialize_grads(False)
@@ -224,7 +224,7 @@ class _ForwardBackward(torch.autograd.Function):
         recorded.enter(call)
         call.cotangent = OUTPUTS(*map(pointer, cotangents))
         gradients = _gradients(weights, wanted, len(recorded.levels), call)
-        run("think_backward", recorded.features.dtype, call)
+        run("backward", recorded.features.dtype, call)
         ctx.shape, ctx.recorded = shape, recorded
         ctx.save_for_backward(*cotangents, *weights)
         ctx.set_materialize_grads(False)
@@ -248,5 +248,5 @@ class _ForwardBackward(torch.autograd.Function):
         call.cotangent = OUTPUTS(*map(pointer, cotangents))
         wanted = _both(of_weights, ctx.shape.reached(cotangents))
         gradients = _gradients(weights, wanted, len(ctx.recorded.levels), call)
-        run("think_double_backward", ctx.recorded.features.dtype, call)
+        run("double_backward", ctx.recorded.features.dtype, call)
         return None, None, None, *tangents, *_of_shared(weights, gradients)

@@ -1,7 +1,7 @@
-"""Python's side of what it and the kernel have to agree on; the other is `binary_interface.h`.
+"""Python's side of the binary interface to the kernel; the other side is `binary_interface.h`.
 
-Run as ``python -P binary_interface.py KERNEL`` it tries a kernel out: only that process dies of a
-bad one. It imports nothing of the package, to be quick.
+Run as ``python -P binary_interface.py KERNEL`` it tries out a kernel: a bad one crashes only that
+process. It imports nothing of the package, to be quick.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENUMERATIONS: tuple[type[IntEnum], ...] = (
 
 
 class Rule(NamedTuple):
-    """What the kernel needs of a learning rule."""
+    """Hyper-parameters and random numbers of a learning rule, as the kernel needs them."""
 
     hyper_parameters: tuple[str, ...] = ()
     numbers: Literal["uniform", "normal"] = "uniform"  # distribution of those that it draws
@@ -90,7 +90,7 @@ class NetworkCall(_Structure):
 
 
 class HistoryCall(_Structure):
-    """How a principal encodes the past."""
+    """A principal's encoding of the history."""
 
     __slots__ = ()
     _fields_ = [
@@ -153,15 +153,15 @@ FUNCTIONS = tuple(
     f"{name}_{dtype}"
     for name in (
         "describe",
-        "think",
-        "think_backward",
-        "think_double_backward",
+        "forward",
+        "backward",
+        "double_backward",
         "encode",
         "play",
     )
     for dtype in DTYPES
 )
-"""What the kernel exports."""
+"""Functions that the kernel exports."""
 
 
 def _type_name(kind: Any) -> str:
@@ -189,7 +189,7 @@ def load(path: str) -> ctypes.CDLL:
     """The kernel in a file.
 
     Raises:
-        OSError: if it cannot be loaded, or is not ours, naming the first thing that does not fit.
+        OSError: if it cannot be loaded or does not match this interface, naming the first mismatch.
     """
     kernel = ctypes.CDLL(path)
     lacking = [name for name in FUNCTIONS if not hasattr(kernel, name)]
@@ -205,7 +205,7 @@ def load(path: str) -> ctypes.CDLL:
 
 
 def seen_at_step_1(kernel: ctypes.CDLL) -> list[float]:
-    """What is seen after level 1 of 2 and arm 0 of 2: levels, time of 2 steps, arms."""
+    """Features at step 1 of 2, after level 1 of 2 and arm 0 of 2: level, elapsed time, arm."""
     arms, levels = (ctypes.c_int64 * 2)(0, 0), (ctypes.c_int64 * 2)(1, 1)
     rewards, features = (ctypes.c_double * 2)(), (ctypes.c_double * 10)()
     call = FeatureCall(

@@ -26,7 +26,7 @@ from mermaide_pl.engines.native.library_cache import LibraryCache
 
 _SOURCE = Path(__file__).parent / "csrc" / "kernel.cpp"
 _LOGGER = logging.getLogger(__name__)
-_LONGEST = 600.0  # s, for a command: none holds us up for ever
+_LONGEST = 600.0  # s, time-out of a command
 
 # The vector width that torch chose for this processor, and what the compiler needs for it;
 # `ATEN_CPU_CAPABILITY` changes both. Nothing here relaxes IEEE arithmetic: NaN stays NaN.
@@ -38,15 +38,15 @@ _FLAGS = {
 
 @cache
 def library() -> ctypes.CDLL | str:
-    """The kernel, built if it is not in the cache; or, in one line, why there is none.
+    """The kernel, built if it is not in the cache; or, in one line, the reason why there is none.
 
     The cache is ``$XDG_CACHE_HOME/mermaide_pl`` (by default ``~/.cache/mermaide_pl``).
     """
     try:
         return _library()
-    except Exception as error:  # whatever a compiler or a file system may come up with
+    except Exception as error:  # any failure of a compiler or a file system
         reason = one_line(error)[:200] or type(error).__name__
-        _LOGGER.warning("no native kernel, PyTorch runs instead: %s", reason)
+        _LOGGER.warning("native kernel not available, using PyTorch instead: %s", reason)
         return reason
 
 
@@ -61,8 +61,8 @@ def _library() -> ctypes.CDLL:
     except OSError as error:
         reason = one_line(f"{home}: {error}")
     _LOGGER.warning(
-        "the kernel is built for this process alone, XDG_CACHE_HOME may name another folder"
-        " to keep it in: %s",
+        "the kernel is built for this process only and not cached, set XDG_CACHE_HOME to another"
+        " folder to cache it: %s",
         reason,
     )
     # some file systems do not remove what is loaded
@@ -74,7 +74,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _name_and_flags() -> tuple[str, list[str]]:
-    """The kernel's file, which tells it from all others, and options of the compiler."""
+    """The kernel's file name, unique to its source and options, and the compiler's options."""
     capability = torch.backends.cpu.get_cpu_capability()
     flags = ["-O3", *_FLAGS.get(capability, [])]
     flags += [f"-DCPU_CAPABILITY={capability}", f"-DCPU_CAPABILITY_{capability}"]
@@ -85,13 +85,13 @@ def _name_and_flags() -> tuple[str, list[str]]:
 
 
 def _build(flags: list[str]) -> bytes:
-    """A fresh kernel."""
+    """Compile the kernel; the content of its file."""
     from torch.utils import cpp_extension  # slow to import, needed once
 
     compiler = shlex.split(os.environ.get("CXX") or "c++") or ["c++"]
     if shutil.which(compiler[0]) is None:
-        raise RuntimeError(f"no C++ compiler '{compiler[0]}', set CXX to one")
-    _LOGGER.info("building the native kernel, once, in about 15 seconds ...")
+        raise RuntimeError(f"C++ compiler '{compiler[0]}' not found, set CXX to one")
+    _LOGGER.info("building the native kernel, once, takes about 15 seconds ...")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "kernel.so"
@@ -107,19 +107,19 @@ def _build(flags: list[str]) -> bytes:
 
 
 def _try_out(path: str, file: int) -> None:
-    """Refuse a kernel that does not load or compute, in a process of its own.
+    """Raise for a kernel that does not load or compute, tried out in a process of its own.
 
     Args:
         path: leads to it.
-        file: the open file that the path may be of.
+        file: the open file that the path may refer to.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-P", binary_interface.__file__, path]
-    _run(command, "the library that was built does not work", env=environment, pass_fds=(file,))
+    _run(command, "the compiled library does not work", env=environment, pass_fds=(file,))
 
 
 def _run(command: list[str], complaint: str, **options: Any) -> None:
-    """Run a command, and if it fails say why in one line."""
+    """Run a command; if it fails, raise with the reason in one line."""
     try:
         done = subprocess.run(
             command,
@@ -131,7 +131,7 @@ def _run(command: list[str], complaint: str, **options: Any) -> None:
             **options,
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"{complaint}: no end after {_LONGEST:.0f} s") from None
+        raise RuntimeError(f"{complaint}: timed out after {_LONGEST:.0f} s") from None
     except OSError as error:
         raise RuntimeError(f"{complaint}: {error}") from None
     if done.returncode:

@@ -46,7 +46,7 @@ _CRITIC: dict[LayerName, _Names] = {
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """Sizes of a principal, as the kernel wants them."""
+    """Sizes of a principal, in the form the kernel reads."""
 
     num_arms: int  # A
     num_levels: int  # L
@@ -98,7 +98,7 @@ class NetworkShape:
         return [size for layer in LayerName for size in (layers[layer], layers[layer][:1])]
 
     def reached(self, by: Sequence[object]) -> list[bool]:
-        """Which weights the cotangents of the outputs reach, those that are not None."""
+        """True for each weight that a cotangent in `by`, where not None, can reach."""
         given = {output: one is not None for output, one in zip(Output, by, strict=True)}
         policy = given[Output.LEVEL_LOGITS] or given[Output.LOG_LEVELS]
         critic = given[Output.VALUES]
@@ -113,7 +113,7 @@ class NetworkShape:
 
 
 def sizes_of(shape: NetworkShape, num_tasks: int, num_episodes: int, num_steps: int) -> Sizes:
-    """The shape with the axes M, B and T, as the kernel wants them."""
+    """The shape with the axes M, B and T, in the form the kernel reads."""
     return Sizes(
         M=num_tasks,
         B=num_episodes,
@@ -169,7 +169,7 @@ def weights_of(
 def network_call(
     shape: NetworkShape, weights: Sequence[Tensor | None], axes: Sequence[int], keep: list[Tensor]
 ) -> NetworkCall:
-    """The part of a call that names the weights; `keep` holds what it points to."""
+    """A call with the sizes and weights entered; `keep` keeps alive the tensors it points to."""
     call = NetworkCall(sizes=sizes_of(shape, *axes))
     point_to(call.weight, call.weight_stride, weights, keep)
     return call

@@ -1,4 +1,4 @@
-"""What the native library covers: tables of exact types, for a subclass may compute otherwise."""
+"""Coverage of the native library: tables of exact types, as a subclass may compute otherwise."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FORECASTS: dict[type[WorldModel], Forecast] = {
 
 
 def network_shape(principal: LearnedPrincipal) -> NetworkShape | None:
-    """The principal's network, as the library wants it; None if the library does not know it."""
+    """The principal's sizes, as the library reads them; None for an unsupported principal."""
     if not isinstance(principal, Principal):
         return None
     architecture, game = principal.architecture, principal.game
@@ -77,7 +77,7 @@ def network_shape(principal: LearnedPrincipal) -> NetworkShape | None:
 
 
 def covers_rollout(tasks: TaskBatch, player: Player, game: Game) -> bool:
-    """Whether the library knows every part of a rollout."""
+    """True if the library supports every part of a rollout."""
     return (
         type(tasks.reward_model) in REWARDS
         and type(game.observation) in OBSERVATIONS

@@ -1,4 +1,4 @@
-"""The engine in C++: what the library covers it computes, the rest it hands on."""
+"""The engine in C++, which hands on to another engine whatever the library does not cover."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mermaide_pl.principals import LearnedPrincipal, Player, Principal, Principa
 
 
 class NativeEngine(Engine):
-    """C++ on the CPU, in float32 and float64; `coverage` says for what.
+    """C++ on the CPU, in float32 and float64, for the parts listed in `coverage`.
 
     Args:
         fallback: computes the rest.
@@ -66,7 +66,7 @@ class NativeEngine(Engine):
             return f"native, {number} thread{'s' * (number > 1)}"
         told = self._fallback.describe(principal)
         if network_shape(principal) is None:
-            told += ", for this principal has parts that the native engine does not know"
+            told += ": the native engine does not support all parts of this principal"
         return told
 
     @staticmethod
@@ -78,7 +78,7 @@ class NativeEngine(Engine):
 
 
 def features_of(principal: Principal, shape: NetworkShape, trajectory: Trajectory) -> Tensor:
-    """As `Principal.encode`; of whole episodes by the library."""
+    """Features as of `Principal.encode`, computed by the library for whole episodes."""
     game, history = principal.game, principal.history
     if trajectory.levels.shape[2] != game.num_steps:
         return principal.encode(trajectory)
@@ -95,6 +95,6 @@ def features_of(principal: Principal, shape: NetworkShape, trajectory: Trajector
 
 
 def _computes_on(like: Tensor) -> bool:
-    """Whether there is a library for tensors like this one; builds it if need be."""
+    """True if there is a library for tensors like this one; builds it if necessary."""
     computable = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
     return computable and not isinstance(library(), str)

@@ -1,8 +1,8 @@
-"""A folder of kernels, of which only those are loaded that nobody else can have written.
+"""A folder of compiled kernels; only files that no other user can have written are loaded.
 
-A library runs as it is loaded. So the folder, the library and the digest beside it must belong to
-this user, and nobody else may write to them. Each is opened once, and what was opened is what is
-checked and loaded, wherever its name leads by then; so the folders above do not matter.
+Loading a library runs its code. So the folder, the library and the digest beside it must belong to
+this user, and no other user may write to them. Each is opened once, and the open file is checked
+and loaded, wherever its name leads by then; so the folders above do not matter.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ class LibraryCache:
     def kernel(
         self, name: str, build: Callable[[], bytes], try_out: Callable[[str, int], None]
     ) -> ctypes.CDLL:
-        """The kernel in the file `name`, built if there is none that holds.
+        """The kernel in the file `name`, built if there is no valid one.
 
         Args:
             name: of the file.
             build: makes the library.
-            try_out: refuses a library that does not work, given a path that leads to it, and the
-                number of the open file, which a process needs that is to follow the path.
+            try_out: raises for a library that does not work, given a path that leads to it, and the
+                number of the open file, which a child process needs to follow the path.
 
         Raises:
-            OSError: if the folder does not do.
+            OSError: if the folder cannot be used.
         """
         with suppress(OSError):
             return self._load(name)
@@ -74,7 +74,7 @@ class LibraryCache:
             except FileNotFoundError:
                 pass
             except OSError as error:
-                _LOGGER.warning("%s is not loaded but built again: %s", self._path / name, error)
+                _LOGGER.warning("%s is rebuilt instead of loaded: %s", self._path / name, error)
             self._store(name, build(), try_out)
             return self._load(name)
 
@@ -86,14 +86,14 @@ class LibraryCache:
             return load(self._leads_to(os.dup(library.fileno()), name))
 
     def _store(self, name: str, content: bytes, try_out: Callable[[str, int], None]) -> None:
-        """Put a library in the place of the one there is, if it works."""
+        """Replace the library by another, if that works."""
         fresh = f"{name}.new"
         try:
             self._write(fresh, content)
             with self._open(fresh) as library:
                 try_out(self._leads_to(library.fileno(), fresh), library.fileno())
                 self._write(f"{fresh}.sha256", _digest(content, name))
-            for end in _ENDS:  # whoever is killed in between leaves what does not hold
+            for end in _ENDS:  # a process killed in between leaves a pair that is not valid
                 os.replace(
                     fresh + end, name + end, src_dir_fd=self._folder, dst_dir_fd=self._folder
                 )
@@ -112,13 +112,15 @@ class LibraryCache:
                     break
                 except BlockingIOError:
                     if time.monotonic() > until:
-                        raise TimeoutError("another process does not stop building") from None
+                        raise TimeoutError(
+                            "timed out waiting for another process that builds the kernel"
+                        ) from None
                     time.sleep(0.1)
             yield
 
     @contextmanager
     def _open(self, name: str, mode: str = "rb") -> Iterator[IO[bytes]]:
-        """Open a plain file that is this user's alone."""
+        """Open a regular file that is this user's alone."""
 
         def in_the_folder(name: str, flags: int) -> int:
             flags |= os.O_NOFOLLOW | os.O_NONBLOCK  # no waiting for a pipe in its place
@@ -127,7 +129,7 @@ class LibraryCache:
         with open(name, mode, opener=in_the_folder) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(f"{name} is no plain file")
+                raise OSError(f"{name} is not a regular file")
             _check_own(status, name)
             yield file
 
@@ -147,13 +149,13 @@ class LibraryCache:
 
 
 def _check_own(status: os.stat_result, name: str) -> None:
-    """Refuse what belongs to somebody else, or may be written by others."""
+    """Refuse a file that belongs to another user, or that others may write."""
     if status.st_uid != os.geteuid():
         raise PermissionError(f"{name} belongs to user {status.st_uid}, not to {os.geteuid()}")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(f"others may write to {name} (chmod -R go-w ends that)")
+        raise PermissionError(f"{name} is writable by others, run chmod -R go-w on it")
 
 
 def _digest(content: bytes, name: str) -> bytes:
-    """The line that `sha256sum` writes of a library."""
+    """The line that `sha256sum` prints for a library."""
     return f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()

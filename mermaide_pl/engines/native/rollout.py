@@ -27,7 +27,7 @@ _QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def play(tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajectory:
-    """Play; arguments as of `Engine.play`, for which `covers_rollout` holds."""
+    """Play the episodes; arguments as of `Engine.play`, for which `covers_rollout` must hold."""
     like, axes = tasks.base_rewards, (len(tasks), noise.num_episodes, game.num_steps)
     keep: list[Tensor] = []
 
@@ -107,7 +107,7 @@ def _enter_noise(
     noise: Noise,
     at: Callable[[Tensor], int],
 ) -> None:
-    """Random numbers of the rewards and of what the principal sees."""
+    """Random numbers of the rewards and of the principal's observations."""
     model, observation, draws = tasks.reward_model, game.observation, noise.rewards
     call.bernoulli = isinstance(model, BernoulliReward)
     if not call.bernoulli:

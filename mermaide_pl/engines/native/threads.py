@@ -1,4 +1,4 @@
-"""Who gets the cores: the kernel all of them, PyTorch's small operations one.
+"""Sharing of the cores: all for the kernel, one for PyTorch's small operations.
 
 Around the kernel PyTorch runs some hundred operations of a fraction of a millisecond. Splitting
 each over threads gains little on a quiet machine, and beside a busy neighbour every one of them

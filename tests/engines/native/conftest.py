@@ -9,7 +9,7 @@ from mermaide_pl.engines.native.build import library
 
 @pytest.fixture(autouse=True)
 def package_logger():
-    """Leave out what a command of an earlier test has set."""
+    """Undo the logging set-up of a command in an earlier test."""
     ours = logging.getLogger("mermaide_pl")
     before = ours.level
     ours.setLevel(logging.NOTSET)
@@ -19,7 +19,7 @@ def package_logger():
 
 @pytest.fixture(scope="session")
 def good():
-    """What a kernel's file holds."""
+    """Content of a kernel's file."""
     kernel = library()
     assert not isinstance(kernel, str), kernel
     return Path(kernel._name).read_bytes()
@@ -27,7 +27,7 @@ def good():
 
 @pytest.fixture(scope="session")
 def shared_library(tmp_path_factory):
-    """Compile a few lines of C++, and have what the file holds."""
+    """Compile a few lines of C++; the content of the file."""
 
     def compiled(source):
         folder = tmp_path_factory.mktemp("compiled")

@@ -19,7 +19,7 @@ from mermaide_pl.engines.native.engine import _computes_on
 
 @pytest.fixture
 def fresh(monkeypatch, tmp_path):
-    """An empty cache, and a library that nobody has asked for yet."""
+    """An empty cache, and a library that was not requested yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     library.cache_clear()
     yield tmp_path / "mermaide_pl"
@@ -47,14 +47,16 @@ def files_in(folder):
 
 def test_without_a_compiler_pytorch_runs(fresh, monkeypatch, caplog):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert library() == "no C++ compiler 'no-such-compiler', set CXX to one"
+    assert library() == "C++ compiler 'no-such-compiler' not found, set CXX to one"
     assert not _computes_on(torch.zeros(1))
     with pytest.raises(ValueError, match=r"^engine: native is not available here \(no C\+\+ comp"):
         MermaideModule(engine="native")
     MermaideModule(engine="auto")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith("no native kernel, PyTorch runs instead: no C++ compiler")
+    assert record.getMessage().startswith(
+        "native kernel not available, using PyTorch instead: C++ compiler"
+    )
 
 
 def test_a_compiler_that_fails_is_quoted(fresh, monkeypatch, tmp_path):
@@ -100,7 +102,7 @@ def test_what_a_compiler_leaves_is_tried_before_it_is_kept(fresh, compiler, capl
     compiler(lines)
     assert reason in str(library())
     (record,) = caplog.records
-    assert record.getMessage() == f"no native kernel, PyTorch runs instead: {library()}"
+    assert record.getMessage() == f"native kernel not available, using PyTorch instead: {library()}"
     assert "\n" not in record.getMessage()
     assert files_in(fresh) == ["lock"]
 
@@ -144,7 +146,7 @@ def test_a_library_that_is_no_kernel_is_not_kept(
 ):
     (tmp_path / "other.so").write_bytes(shared_library(source))
     compiler(f'cp {tmp_path}/other.so "$result"')
-    assert library() == f"the library that was built does not work: {reason}"
+    assert library() == f"the compiled library does not work: {reason}"
     assert files_in(fresh) == ["lock"]
 
 
@@ -160,7 +162,7 @@ def test_any_compiler_ends_in_a_line(fresh, compiler, monkeypatch, command):
 def test_a_compiler_does_not_hang_for_ever(fresh, compiler, monkeypatch):
     compiler("sleep 30")
     monkeypatch.setattr(build, "_LONGEST", 0.3)
-    assert library() == "sh failed: no end after 0 s"
+    assert library() == "sh failed: timed out after 0 s"
 
 
 def open_to_all(folder):
@@ -178,7 +180,7 @@ def taken(folder):
 @pytest.mark.parametrize(
     ("spoil", "reason", "left"),
     [
-        (open_to_all, "others may write to the folder (chmod -R go-w ends that)", []),
+        (open_to_all, "the folder is writable by others, run chmod -R go-w on it", []),
         (Path.touch, "[Errno 17] File exists: '{}'", None),
         (taken, "[Errno 21] Is a directory: ", ["K.so", "lock"]),
     ],
@@ -192,8 +194,8 @@ def test_a_cache_that_does_not_do_is_done_without(
     assert binary_interface.seen_at_step_1(library()) == [0, 1, 0.5, 1, 0]
     message = caplog.records[-1].getMessage()
     assert message.startswith(
-        "the kernel is built for this process alone, XDG_CACHE_HOME may name another folder to keep"
-        f" it in: {fresh}: {reason.format(fresh)}"
+        "the kernel is built for this process only and not cached, set XDG_CACHE_HOME to another"
+        f" folder to cache it: {fresh}: {reason.format(fresh)}"
     )
     assert (fresh.parent / "runs").read_text() == "x\n"
     assert left is None or files_in(fresh) == left

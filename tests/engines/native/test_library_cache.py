@@ -41,7 +41,7 @@ class Cache:
             kernel = cache.kernel(NAME, self.build, lambda path, file: self.tried.append(path))
         assert not self.mark.exists()
         assert isinstance(kernel, ctypes.CDLL)
-        assert kernel.think_float32
+        assert kernel.forward_float32
         return kernel
 
     def plant(self, content, file=None):
@@ -110,13 +110,13 @@ def exchanged(cache):
 
 SPOILT = {
     "library is a link": (linked, "symbolic link"),
-    "library of mode 777": (writable(0o777), "others may write to kernel-1.so"),
-    "library of mode 620": (writable(0o620), "others may write to kernel-1.so"),
-    "library of mode 602": (writable(0o602), "others may write to kernel-1.so"),
-    "library is a pipe": (pipe, "no plain file"),
+    "library of mode 777": (writable(0o777), "kernel-1.so is writable by others"),
+    "library of mode 620": (writable(0o620), "kernel-1.so is writable by others"),
+    "library of mode 602": (writable(0o602), "kernel-1.so is writable by others"),
+    "library is a pipe": (pipe, "not a regular file"),
     "another library": (exchanged, "digest of another file"),
     "digest is a link": (digest_linked, "symbolic link"),
-    "digest of mode 666": (lambda cache: cache.digest.chmod(0o666), "others may write to"),
+    "digest of mode 666": (lambda cache: cache.digest.chmod(0o666), "is writable by others"),
     "no digest": (lambda cache: cache.digest.unlink(), None),
     "no library": (lambda cache: cache.library.unlink(), None),
     "empty digest": (lambda cache: cache.digest.write_bytes(b""), "digest of another file"),
@@ -146,7 +146,7 @@ def test_what_does_not_hold_is_not_loaded_but_built_again(cache, caplog, spoil, 
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == (reason is not None)
     for message in messages:
-        assert message.startswith(f"{cache.library} is not loaded but built again: ")
+        assert message.startswith(f"{cache.library} is rebuilt instead of loaded: ")
         assert reason in message
 
 
@@ -169,7 +169,9 @@ def test_a_library_without_our_functions_is_built_again(cache, shared_library, c
 def test_a_folder_that_others_may_write_to_is_refused(cache, mode):
     cache.plant(cache.hostile)
     cache.path.chmod(mode)
-    with pytest.raises(PermissionError, match=r"^others may write to the folder \(chmod -R go-w"):
+    with pytest.raises(
+        PermissionError, match=r"^the folder is writable by others, run chmod -R go-w"
+    ):
         cache.kernel()
     assert not cache.mark.exists()
     cache.path.chmod(0o755)  # readers do no harm
@@ -198,7 +200,7 @@ def test_what_was_opened_is_loaded_wherever_the_names_lead(cache, monkeypatch):
     load = library_cache.load
 
     def exchange_and_load(path):
-        """Somebody who may write to a folder above puts one of his own in place of ours."""
+        """Another user, who may write to a folder above, replaces our library by one of his own."""
         cache.path.rename(cache.aside)
         cache.path.mkdir()
         cache.library.write_bytes(cache.hostile)
@@ -271,7 +273,7 @@ def test_only_building_needs_the_lock_which_is_a_plain_file(cache, put_in_place)
 def test_nobody_waits_for_ever(cache, monkeypatch):
     monkeypatch.setattr(library_cache, "_LONGEST_WAIT", 0.2)
     cache.digest.unlink()
-    stuck = pytest.raises(TimeoutError, match="another process does not stop building")
+    stuck = pytest.raises(TimeoutError, match="timed out waiting for another process")
     with LibraryCache(cache.path) as other, other._locked(), stuck:
         cache.kernel()
     cache.kernel()

@@ -1,4 +1,4 @@
-"""The fused rollout plays the very episodes of the loop in PyTorch."""
+"""The fused rollout plays exactly the episodes of the loop in PyTorch."""
 
 import shutil
 from dataclasses import dataclass, fields

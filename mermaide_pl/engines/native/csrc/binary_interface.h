@@ -1,4 +1,4 @@
-// What Python and the library have to agree on: structures, enumerations and learning rules.
+// The interface shared by Python and the library: structures, enumerations and learning rules.
 //
 // Each is written once, as a list from which both the code and its description are made. Python
 // compares the description with its own side, binary_interface.py, when it loads the library.
@@ -109,7 +109,7 @@ using Slots = X[2 * LAYERS];  // layers as (weight, bias) pairs, null where abse
 template <class X>
 using Outputs = X[NUM_Output];
 
-// What one call is about.
+// Inputs and outputs of a call that runs the network.
 #define NETWORK_CALL(FIELD)                                                                   \
   FIELD(Sizes, sizes)                                                                         \
   FIELD(Slots<const T*>, weight)                                                              \
@@ -118,7 +118,7 @@ using Outputs = X[NUM_Output];
   FIELD(Slots<i64>, tangent_stride)                                                           \
   FIELD(Slots<T*>, grad)               /* [M, ...], null where not wanted */                  \
   FIELD(const T*, features)            /* [M, B, T, F] */                                     \
-  FIELD(const i64*, levels)            /* [M, B, T], what was recorded; */                    \
+  FIELD(const i64*, levels)            /* [M, B, T], the recorded levels; */                  \
   FIELD(const i64*, arms)              /* its likelihood is an output */                      \
   FIELD(Outputs<const T*>, cotangent)  /* null for zero */                                    \
   FIELD(Outputs<T*>, out)  /* values, or with a tangent their tangents; null where not wanted */
@@ -166,7 +166,7 @@ RULES(INDEX_HYPER_PARAMETERS)
   return lines;
 }
 
-// What turns the past into features: features.py.
+// The encoding of the history as features: features.py.
 #define HISTORY_CALL(FIELD)                                                                   \
   FIELD(i64, kind)          /* HistoryKind */                                                 \
   FIELD(i64, sees_rewards)                                                                    \
@@ -180,8 +180,8 @@ struct HistoryCall {
 #define FEATURE_CALL(FIELD)                                                                   \
   FIELD(Sizes, sizes)                                                                         \
   FIELD(HistoryCall<T>, history)                                                              \
-  FIELD(const i64*, arms)    /* [M, B, T], what the principal saw ... */                      \
-  FIELD(const i64*, levels)  /* ... and did */                                                \
+  FIELD(const i64*, arms)    /* [M, B, T], arms the principal saw ... */                      \
+  FIELD(const i64*, levels)  /* ... and levels it chose */                                      \
   FIELD(const T*, rewards)   /* [M, B, T] */                                                  \
   FIELD(T*, out)             /* [M, B, T, F] */
 template <class T>

@@ -178,7 +178,7 @@ inline void strip(i64 rows, const T* a, i64 a_row, i64 a_col, const T* b, i64 ld
 template <class T>
 void add_product(i64 rows, i64 cols, i64 depth, const T* a, i64 a_row, i64 a_col, const T* b, i64 ldb,
                  T* c, i64 ldc) {
-  constexpr i64 DEPTH = 128;  // what of b stays in the first cache
+  constexpr i64 DEPTH = 128;  // rows of b that stay in the first cache
   for (i64 k = 0; k < depth; k += DEPTH) {
     const i64 part = depth - k < DEPTH ? depth - k : DEPTH;
     const T *left = a + k * a_col, *right = b + k * ldb;
@@ -292,7 +292,7 @@ void for_each_task(i64 num_tasks, i64 num_threads, Work work) {
   std::vector<std::thread> others;
   try {
     for (i64 i = 1; i < num_threads && i < num_tasks; ++i) others.emplace_back(run);
-  } catch (const std::system_error&) {  // no more threads to be had: go on with those there are
+  } catch (const std::system_error&) {  // no more threads available: continue with those there are
   }
   run();
   for (auto& thread : others) thread.join();

@@ -6,7 +6,7 @@
 
 namespace mermaide {
 
-// Functions of whole numbers up to the horizon, divided as the features want them.
+// Functions of whole numbers up to the horizon, divided as in the features.
 template <class T>
 struct Tables {
   std::vector<T> log_pulls, log_waiting, log_left, uncertainty;
@@ -232,19 +232,19 @@ template <class T>
 void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) {
   const Sizes& s = call.sizes;
   const Tables<T> tables(s.T);
-  const bool thinks = game.principal == SAMPLING || game.principal == GREEDY;
+  const bool learned = game.principal == SAMPLING || game.principal == GREEDY;
   for_each_task(s.M, num_threads, [&](i64 task, Arena& arena) {
     const i64 most = std::min(s.B, MAX_EPISODES), target = game.target[task];
     std::unique_ptr<Network<T, false>> network;
-    if (thinks) network = std::make_unique<Network<T, false>>(call, arena, task, 1, most);
+    if (learned) network = std::make_unique<Network<T, false>>(call, arena, task, 1, most);
     for (i64 first = 0; first < s.B; first += most) {
       const i64 R = std::min(most, s.B - first);
-      std::vector<Past<T>> pasts(thinks ? R : 0, Past<T>(s, game.history, tables));
+      std::vector<Past<T>> pasts(learned ? R : 0, Past<T>(s, game.history, tables));
       std::vector<Agent<T>> agents(R, Agent<T>(game, task, s.A));
       std::vector<T> budget(R, game.budget ? game.budget[task] : 0);
-      if (thinks) network->begin(R);
+      if (learned) network->begin(R);
       for (i64 t = 0; t < s.T; ++t) {
-        if (thinks) {
+        if (learned) {
           for (i64 r = 0; r < R; ++r) pasts[r].write(network->features(r));
           network->project(0, R), network->recur(0), network->heads(0, R, false);
           network->keep_last_state();
@@ -255,7 +255,7 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           const i64 own = (game.shared_draws ? 0 : first + r) * s.T + t, K = game.num_draws[task];
           const T* draws = game.agent_draws[task] + own * K;
           i64 level = 0;
-          if (thinks) {
+          if (learned) {
             const T uniform = game.principal == SAMPLING ? game.principal_draws[at] : T(0);
             level = choose(game, network->level_logits(r), s.L, uniform);
           } else if (game.principal == GIVEN) {
@@ -267,8 +267,8 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           }
           const T bonus = game.history.bonuses[level];
           const i64 arm = agents[r].act(bonus, draws);
-          const T mean = game.base_rewards[task * s.A + arm], luck = game.reward_draws[draw];
-          T reward = game.bernoulli ? T(luck < mean) : mean + luck;
+          const T mean = game.base_rewards[task * s.A + arm], drawn = game.reward_draws[draw];
+          T reward = game.bernoulli ? T(drawn < mean) : mean + drawn;
           if (arm == target) reward += bonus;
           agents[r].learn(arm, reward);
           i64 seen = arm;
@@ -279,7 +279,7 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           seen = seen == target ? 0 : seen == 0 ? target : seen;  // principal labels
           T seen_reward = game.history.sees_rewards ? reward : T(0);
           if (game.seen_noise) seen_reward += game.seen_noise[at];
-          if (thinks) pasts[r].add(seen, level, seen_reward);
+          if (learned) pasts[r].add(seen, level, seen_reward);
           game.arms[at] = arm, game.levels[at] = level, game.observed_arms[at] = seen;
           game.agent_rewards[at] = reward, game.observed_agent_rewards[at] = seen_reward;
         }

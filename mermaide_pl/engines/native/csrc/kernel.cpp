@@ -9,8 +9,9 @@
 //
 // Axes as in trajectory.py: M tasks, B episodes, T steps, A arms, L levels, H hidden units, F features.
 // A "row" is one step of one episode. Widths marked `_p` are padded to whole vectors.
-// Files: binary_interface.h (what Python has to agree on), dual.h (numbers, matrices, threads),
-// network.h (the principal), game.h (features, agents, rollouts), and here what Python calls.
+// Files: binary_interface.h (the interface shared with Python), dual.h (numbers, matrices, threads),
+// network.h (the principal), game.h (features, agents, rollouts), and here the functions that Python
+// calls.
 
 #include "game.h"
 
@@ -21,14 +22,14 @@ using namespace mermaide;
     static const std::string lines = describe<TYPE>();                                           \
     return lines.c_str();                                                                        \
   }                                                                                              \
-  extern "C" void think_##SUFFIX(const NetworkCall<TYPE>* call, i64 threads) {                   \
-    think<TYPE, false>(*call, threads, false);                                                   \
+  extern "C" void forward_##SUFFIX(const NetworkCall<TYPE>* call, i64 threads) {                 \
+    run_network<TYPE, false>(*call, threads, false);                                             \
   }                                                                                              \
-  extern "C" void think_backward_##SUFFIX(const NetworkCall<TYPE>* call, i64 threads) {          \
-    think<TYPE, false>(*call, threads, true);                                                    \
+  extern "C" void backward_##SUFFIX(const NetworkCall<TYPE>* call, i64 threads) {                \
+    run_network<TYPE, false>(*call, threads, true);                                              \
   }                                                                                              \
-  extern "C" void think_double_backward_##SUFFIX(const NetworkCall<TYPE>* call, i64 threads) {   \
-    think<TYPE, true>(*call, threads, true);                                                     \
+  extern "C" void double_backward_##SUFFIX(const NetworkCall<TYPE>* call, i64 threads) {         \
+    run_network<TYPE, true>(*call, threads, true);                                               \
   }                                                                                              \
   extern "C" void encode_##SUFFIX(const FeatureCall<TYPE>* call, i64 threads) {                  \
     encode<TYPE>(*call, threads);                                                                \

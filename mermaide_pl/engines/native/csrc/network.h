@@ -6,7 +6,7 @@
 
 namespace mermaide {
 
-// Weights of one task, padded, as the products want them.
+// Weights of one task, padded and laid out for the products.
 template <class T>
 struct Layer {
   i64 out = 0, in = 0, rows = 0, out_p = 0, in_p = 0;
@@ -62,7 +62,7 @@ class Network {
       : call_(call), s_(call.sizes), steps_(steps), arena_(arena) {
     Hp_ = pad<T>(s_.H);
     Lp_ = pad<T>(s_.L), Sp_ = pad<T>(s_.S), Pp_ = pad<T>(s_.P), LAp_ = pad<T>(s_.L * s_.A);
-    seen_ = Hp_ + s_.G + s_.per_arm;  // what policy and critic see of a row of z_
+    seen_ = Hp_ + s_.G + s_.per_arm;  // columns of z_ that policy and critic read
     const i64 zs = pad<T>(Hp_ + s_.F()) + W<T>, rows = steps * max_rows;
     shape_layers();
     for (i64 k = 0; k < START; ++k) load_layer(k, task);
@@ -134,7 +134,7 @@ class Network {
       }
     }
   }
-  void keep_last_state() {  // for playing on: a network of one step
+  void keep_last_state() {  // for the next step: a network of one step
     for (i64 r = 0; r < R_; ++r) std::copy_n(row(r, 0).v, Hp_, row(r - R_, 0).v);
   }
   // Forecast, policy and critic of the rows [q0, q1).
@@ -293,7 +293,7 @@ class Network {
     fill(output, n, layers_[k].bias, layers_[k].out_p);
     add_product<D>(n, layers_[k].out_p, depth, input, layers_[k].by_in, output);
   }
-  // tanh(W [h, what it sees of the features, the forecasts of the target] + b)
+  // tanh(W [h, the features it reads, the forecasts of the target] + b)
   void dense_tanh(i64 k, i64 q0, i64 n, Mat<T> target, Mat<T> output) {
     const Mat<T> to = output.at(q0, 0);
     affine(k, n, row(q0, 0), seen_, to);
@@ -336,7 +336,7 @@ class Network {
     const T* l = logits.v + at;
     T *p = probs.v + at, top = *std::max_element(l, l + count), total = 0;
     for (i64 i = 0; i < count; ++i) p[i] = l[i] - top;
-    // whole vectors: what lies behind is padding, or comes later
+    // whole vectors: the numbers behind are padding, or computed later
     for (i64 i = 0; i < count; i += W<T>) exponential(Vec<T>::loadu(p + i)).store(p + i);
     for (i64 i = 0; i < count; ++i) total += p[i];
     for (i64 i = 0; i < count; ++i) p[i] /= total;
@@ -500,7 +500,7 @@ class Network {
 constexpr i64 MAX_EPISODES = 16;  // played side by side; bounds a thread's workspace
 
 template <class T, bool D>
-void think(const NetworkCall<T>& call, i64 num_threads, bool gradients) {
+void run_network(const NetworkCall<T>& call, i64 num_threads, bool gradients) {
   for_each_task(call.sizes.M, num_threads, [&](i64 task, Arena& arena) {
     const i64 most = std::min(call.sizes.B, MAX_EPISODES);
     Network<T, D> network(call, arena, task, call.sizes.T, most);
