@@ -1,4 +1,4 @@
-"""Evaluation: principals against the same unseen agents, with the same random numbers."""
+"""Evaluation: principals play the same unseen agents on common random numbers."""
 
 from mermaide_pl.evaluation.protocol import evaluate
 

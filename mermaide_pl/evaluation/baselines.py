@@ -1,4 +1,4 @@
-"""Baselines: the best of several players on agents that are not scored."""
+"""Baselines: pick the best of several players on tuning agents, which are not scored."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def best_of(
         tasks: agents to tune on.
         game: the rules.
         num_episodes: episodes with each agent.
-        engine: what computes.
+        engine: computes the rollouts and forward passes.
         on_step: called after each candidate that this process plays, for progress bars.
-        share: which candidates this process plays; all choose the same.
+        share: candidates that this process plays; all processes return the same player.
     """
     scores = torch.zeros(len(players), dtype=torch.float64)
     for number in share.of(len(players)):

@@ -1,4 +1,4 @@
-"""What fine-tuning gained on new agents, and lost on old ones."""
+"""Fine-tuning report: the gain on new agents and the forgetting on old ones."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ REPORT = "finetuning.json"
 
 
 def check_start(init_from: str | Path, trainer: pl.Trainer) -> None:
-    """Refuse to begin with a checkpoint of the same run, whose place the new ones take.
+    """Refuse an initial checkpoint that the checkpoints of this run would overwrite.
 
     Raises:
-        ValueError: one line that says what to do.
+        ValueError: one line that names another folder as the remedy.
     """
     folder = checkpoint_path(init_from).resolve().parent
     if folder in [place.resolve() for place in checkpoint_folders(trainer)]:
         raise ValueError(
-            f"--model.init_from {init_from} lies where this run writes its checkpoints: give it"
+            f"--model.init_from {init_from} lies where this run writes its checkpoints; choose"
             " another folder with --trainer.logger.name"
         )
 
 
 def populations_to_report(module: MermaideModule, data: TaskDataModule) -> dict[str, Population]:
-    """The agents that show gain and forgetting, by name.
+    """Populations on which gain and forgetting are measured, by name.
 
     Args:
-        module: with its `init_from`.
-        data: the new agents.
+        module: the module that is fine-tuned; its `init_from` is the initial checkpoint.
+        data: holds the new agents.
 
     Returns:
-        "new agents", of the training population; "test agents" where those are of another one; and
-        "old agents", of the training population of the checkpoint that training began with, where
-        that is another one. All are drawn from the test split.
+        "new agents", the training population; "test agents", the test population if it is another
+        one; and "old agents", the training population of the initial checkpoint if it is another
+        one. All are drawn from the test split.
 
     Raises:
-        ValueError: one line, if that checkpoint does not name its training population.
+        ValueError: one line, if the initial checkpoint does not name its training population.
     """
     assert module.init_from is not None
     old = training_population(read_checkpoint(module.init_from), module.init_from)
@@ -64,24 +64,24 @@ def populations_to_report(module: MermaideModule, data: TaskDataModule) -> dict[
 def report_fine_tuning(
     module: MermaideModule, trainer: pl.Trainer, populations: dict[str, Population]
 ) -> None:
-    """Compare the best checkpoint of a fit with the one it began with.
+    """Compare the best checkpoint of a fit with its initial checkpoint.
 
-    Called in all processes, of which the first plays. Prints one table per population and writes
+    To be called in all processes; only the first plays. Prints one table per population and writes
     the rows of `evaluate` to `REPORT` in the folder of the run. The methods are called "before" and
     "after"; schedules are tuned on the new training population.
 
     Args:
-        module: as trained, with its `init_from`.
-        trainer: what trained it.
-        populations: from `populations_to_report`.
+        module: the trained module; its `init_from` is the initial checkpoint.
+        trainer: the trainer that fitted it.
+        populations: as `populations_to_report` returns them.
     """
-    folder = Path(trainer.log_dir or trainer.default_root_dir)  # asked of all processes together
+    folder = Path(trainer.log_dir or trainer.default_root_dir)  # all processes must ask
     if not trainer.is_global_zero:
         return
     kept = trainer.checkpoint_callback
     best = getattr(kept, "best_model_path", "")
     if not best:
-        _LOGGER.info("no checkpoint was kept, so there is nothing to compare")
+        _LOGGER.info("no checkpoint was kept, so fine-tuning is not compared")
         return
     assert module.init_from is not None
     with occupied(folder):

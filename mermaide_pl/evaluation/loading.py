@@ -1,4 +1,4 @@
-"""Trained principals, as they are met again: with their game and the agents they trained on."""
+"""Load trained principals with their game and training population."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LOGGER = logging.getLogger(__name__)
 def read_principals(
     paths: Mapping[str, str | Path], engine: EngineName
 ) -> tuple[dict[str, MermaideModule], Population]:
-    """Principals that play by the rules of the last, and its training population.
+    """Load principals for the game of the last one, and the training population of the last one.
 
     Args:
-        paths: name to checkpoint, or ``pretrained:NAME``.
-        engine: what computes.
+        paths: name to checkpoint file, or to ``pretrained:NAME``.
+        engine: computes the rollouts and forward passes.
 
     Raises:
-        ValueError: one line that says what is wrong with which file.
+        ValueError: one line that names the file and the problem.
     """
     checkpoints = {name: read_checkpoint(path) for name, path in paths.items()}
 
@@ -41,13 +41,13 @@ def read_principals(
         module = MermaideModule.from_checkpoint(
             checkpoints[name], paths[name], engine=engine, **other
         )
-        # agents are drawn in float32, whatever a principal was trained in
+        # agents are drawn in float32, whatever the precision of the training
         return module.float().eval()
 
     *earlier, last = paths
     modules, ours = {last: load(last)}, checkpoints[last][CHECKPOINT_KEY]
     for name in earlier:
-        load(name)  # refuses what is no checkpoint
+        load(name)  # raises if the file is not a checkpoint
         theirs = checkpoints[name][CHECKPOINT_KEY]
         check_same_shape({"game": theirs["game"]}, {"game": ours["game"]})
         if difference := prices_differ(theirs, ours):
@@ -61,10 +61,10 @@ def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Popu
     """The training population of a checkpoint that `read_checkpoint` has read from `path`.
 
     Raises:
-        ValueError: one line, if the checkpoint does not say.
+        ValueError: one line, if the checkpoint does not name it.
     """
     try:
-        # under the name of its data module, which may be of a class derived from ours
+        # stored under the class name of the data module, which may be a subclass of ours
         kept = [part for part in checkpoint.values() if isinstance(part, dict)]
         named = [part["train_population"] for part in kept if "train_population" in part]
         population = rebuild(named[0]) if named else None
@@ -79,7 +79,7 @@ def check_arms(name: str, population: Population, game: Game) -> None:
     """Refuse agents with another number of arms than the game has.
 
     Raises:
-        ValueError: naming the population, and how to train a principal for it.
+        ValueError: naming the population, and the command that trains a principal for it.
     """
     if population.num_arms != game.num_arms:
         raise ValueError(
@@ -90,7 +90,7 @@ def check_arms(name: str, population: Population, game: Game) -> None:
 
 
 def training_command(num_arms: int) -> str:
-    """The command that trains a principal for agents with so many arms."""
+    """The command that trains a principal for agents with `num_arms` arms."""
     populations = (f"--data.{split}_population.num_arms {num_arms}" for split in ("train", "val"))
     options = f"--model.game.num_arms {num_arms} {' '.join(populations)}"
     return f"mermaide fit --config conf/quickstart.yaml {options}"

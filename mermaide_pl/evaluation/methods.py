@@ -1,4 +1,4 @@
-"""Methods by their names in files and rows, and by their labels, which people read."""
+"""Methods: their names in files and rows, and their labels in tables and figures."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ RL2, RL2_WITH_MODEL = "rl2", "rl2_with_model"
 MERMAIDE = "mermaide"
 """Adapts by gradient alone, as in the paper (arXiv 2304.04668)."""
 MERMAIDE_MEMORY = "mermaide_memory"
-"""Also carries its recurrent state over from the support episodes."""
+"""As `MERMAIDE`, and carries its recurrent state over from the support episodes."""
 PRINCIPAL = "principal"
-"""Any trained principal, where nothing is known of how."""
+"""Any trained principal, whatever its method."""
 ORACLE = "oracle"
 
 LABELS = {
@@ -36,20 +36,20 @@ LABELS = {
 }
 """Label of each method, by its name."""
 _EARLIER = {"no intervention": NO_INTERVENTION, "mermaide": PRINCIPAL}
-"""Names in the rows of an evaluation by an earlier version."""
+"""Names that earlier versions wrote, to names of now."""
 
 
 def label_of(method: str) -> str:
-    """The label of a method; one with a name of its own goes by that."""
+    """The label of a method; a name that is not in `LABELS` is its own label."""
     return LABELS.get(method, method)
 
 
 def with_current_names(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of an evaluation, also by an earlier version, with the names of now.
+    """Rows of an evaluation with current method names, also if an earlier version wrote them.
 
     Args:
-        rows: as `evaluate` returned them. Those of earlier versions are known by a method "no
-            intervention"; any principal was called "mermaide" there.
+        rows: as `evaluate` returned them. Rows of earlier versions contain a method "no
+            intervention", and call every trained principal "mermaide".
     """
     is_earlier = any(row["method"] == "no intervention" for row in rows)
     names = _EARLIER if is_earlier else {}

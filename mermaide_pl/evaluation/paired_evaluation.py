@@ -1,4 +1,4 @@
-"""Principals against the same unseen agents with the same random numbers."""
+"""Paired evaluation: all principals play the same unseen agents on common random numbers."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from mermaide_pl.principals.grids import oracle_grid, schedule_grids
 from mermaide_pl.runtime.distributed import Share
 
 NUM_TUNING_AGENTS = 300
-_CHUNK = 250  # agents played at once, bounds the memory
+_CHUNK = 250  # agents played at once; bounds memory
 UNTUNED: dict[str, Player] = {NO_INTERVENTION: NoIntervention(), ALWAYS: AlwaysIntervene()}
 """Fixed schedules that need no tuning."""
 PlayerFor = Callable[[TaskBatch], Player]
-"""The principal for some agents."""
+"""Maps agents to the player that is scored on them."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What one principal did with each of N agents, mean over the agent's episodes."""
+    """Scores of one principal on each of N agents, means over the episodes of an agent."""
 
     returns: np.ndarray  # [N] float64
     alignment: np.ndarray  # [N] float64
@@ -42,22 +42,22 @@ class Scores:
 
 
 PopulationScores = dict[tuple[str, int], Scores]
-"""Scores by method and shots."""
+"""Scores by method and number of shots."""
 
 
 @dataclass(frozen=True)
 class PairedEvaluation:
-    """Tunes baselines and scores principals; of what is played, this process plays its share.
+    """Tunes baselines and scores principals; the rollouts are shared among processes.
 
     Args:
-        game: the rules.
+        game: rules of the game.
         num_agents: N, agents of each population.
         num_tuning_agents: agents that schedules and oracles are tuned on.
         num_episodes: scored episodes with each agent.
-        seed: which agents are drawn.
-        engine: what computes.
-        share: of this process.
-        progress: where to show how far it is.
+        seed: seed of the agents.
+        engine: computes the rollouts and forward passes.
+        share: rollouts that this process plays.
+        progress: displays the progress bars.
     """
 
     game: Game
@@ -70,13 +70,13 @@ class PairedEvaluation:
     progress: Progress = field(default_factory=lambda: Progress(disable=True))
 
     def schedules(self, train: Population) -> dict[str, Player]:
-        """The fixed schedules by name; those with a setting as they are best on `train`."""
+        """The fixed schedules by name; those with a parameter are tuned on `train`."""
         grids = schedule_grids(self.game)
         tuned = {name: self._best(name, grid, train) for name, grid in grids.items()}
         return {**UNTUNED, **tuned}
 
     def oracle(self, population: Population) -> Player:
-        """The oracle that is best on `population`."""
+        """The oracle, tuned on `population`."""
         return self._best("oracle", oracle_grid(self.game), population)
 
     def _best(self, name: str, grid: Sequence[Player], population: Population) -> Player:
@@ -89,14 +89,14 @@ class PairedEvaluation:
     def scores(
         self, players: Mapping[tuple[str, int], PlayerFor], population: Population
     ) -> PopulationScores:
-        """Play with unseen agents; all principals meet the same agents and random numbers.
+        """Score principals on unseen agents, the same agents and random numbers for all.
 
-        A job is one of the principals and one chunk of agents. A chunk is played whole, for its
-        numbers depend on the batch by rounding.
+        A job is one pair of a principal and a chunk of agents; jobs are shared among processes. A
+        chunk is never split, since rounding depends on the batch.
 
         Args:
-            players: principals by method and shots.
-            population: of the agents, which are drawn from its test split.
+            players: principals by method and number of shots.
+            population: population whose test split the agents are drawn from.
         """
         numbers = range(self.num_agents)
         chunks = [numbers[first : first + _CHUNK] for first in numbers[::_CHUNK]]
@@ -121,21 +121,21 @@ class PairedEvaluation:
 
     @contextmanager
     def _advance(self, what: str, num_jobs: int) -> Iterator[Callable[[], None]]:
-        """To call after each job of this process, while they are done."""
+        """Show a progress bar; yield a function to call after each job of this process."""
         task = self.progress.add_task(what, total=num_jobs)
         yield lambda: self.progress.advance(task, self.share.num_processes)
         self.progress.remove_task(task)
 
 
 def scores_of(played: Trajectory) -> Tensor:
-    """The fields of `Scores`, float64 [3, M], of episodes [M, B, T]."""
+    """The fields of `Scores`, float64 [3, M], from episodes [M, B, T]."""
     return torch.stack(
         [getattr(played, each.name).double().mean(1) for each in fields(Scores)]
     ).cpu()
 
 
 def fixed_players(players: Mapping[str, Player]) -> dict[tuple[str, int], PlayerFor]:
-    """Principals that are the same for any agents, at no shots."""
+    """Players that do not adapt, such as schedules, at 0 shots."""
 
     def the_same(player: Player) -> PlayerFor:
         return lambda _: player
@@ -146,7 +146,7 @@ def fixed_players(players: Mapping[str, Player]) -> dict[tuple[str, int], Player
 def learned_players(
     modules: Mapping[str, MermaideModule], shots: Sequence[int]
 ) -> dict[tuple[str, int], PlayerFor]:
-    """Trained principals at several numbers of support episodes."""
+    """Trained principals at each number of support episodes in `shots`."""
     return {
         (method, number): adapted_player(module, number)
         for method, module in modules.items()
@@ -155,5 +155,5 @@ def learned_players(
 
 
 def adapted_player(module: MermaideModule, shots: int) -> PlayerFor:
-    """The learned principal for some agents, after `shots` support episodes with each."""
+    """The trained principal, adapted to each agent on `shots` support episodes."""
     return lambda tasks: GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))

@@ -1,4 +1,4 @@
-"""The K-shot protocol: every principal against the same unseen agents, with intervals."""
+"""The K-shot protocol: score every principal on the same unseen agents, with intervals."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def evaluate(
         normalised return     mean_m (G_m - G_m^none) / mean_m (G_m^oracle - G_m^none)
         paired gain           mean_m (G_m - G_m^best)
 
-    over N agents of the test split, on the same random numbers for all methods. A trained principal
+    over N agents of the test split, on common random numbers for all methods. A trained principal
     plays ``argmax_u pi_phi(u | h_t)``; none is no intervention, and best the fixed schedule, none
     and always included, with the highest G. Each number has its 95% percentile bootstrap interval
     over the agents. The symbols are those of `mermaide_pl.meta_learning`.
@@ -72,30 +72,31 @@ def evaluate(
     Algorithm 2; normalised return, paired gain and intervals are this project's.
 
     Schedules are tuned on the training population of the checkpoint, the oracle (a strong
-    yardstick, neither a competitor nor an upper bound) on each population itself; both on agents
-    that are not scored. A number that is undefined is None, and so is null in the file.
+    reference, neither a competitor nor an upper bound) on each population itself; both on agents
+    that are not scored. An undefined number is None, null in the file.
 
     Args:
-        ckpt_path: checkpoint of a principal; or those of several by their names in the rows, where
-            all play by the rules of the last, and schedules are tuned on its training population.
+        ckpt_path: checkpoint of a principal; or checkpoints of several by their names in the rows:
+            all play the game of the last, and schedules are tuned on its training population.
         populations: name to population of unseen agents.
         shots: numbers of support episodes to adapt on; 0 is no adaptation.
-        others: name to further principals, scored on the same agents and random numbers.
+        others: name to other players, scored on the same agents and random numbers.
         num_agents: N, agents of each population.
         num_tuning_agents: agents that schedules, and the oracle of each population, are tuned on;
-            by default `NUM_TUNING_AGENTS`. Fewer save time where agents are slow.
+            by default `NUM_TUNING_AGENTS`. Fewer save time if agents are slow.
         num_episodes: scored episodes with each agent, after its support episodes.
-        seed: which agents are drawn.
+        seed: seed of the agents.
         out: JSON file for the rows, or None.
-        engine: what computes: native, torch, or auto, native where it can be.
-        devices: processes on each machine; more than one start the script again in each.
-        num_nodes: machines.
+        engine: computes the rollouts and forward passes: ``native``, ``torch``, or ``auto``, the
+            native one where it can be used.
+        devices: processes on each machine; with more than one, the script is started in each.
+        num_nodes: number of machines.
 
     Returns:
         One row per method and population, as written to `out`; the same in every process.
 
     Raises:
-        ValueError: one line that says which input is wrong.
+        ValueError: one line that names the wrong input.
     """
     _check_numbers(shots, num_agents, num_tuning_agents, num_episodes, seed)
     computes = choose_engine(engine)
@@ -148,7 +149,7 @@ def _print_places(
     paths: Mapping[str, str | Path],
     out: str | Path | None,
 ) -> None:
-    """Print how schedules were tuned, and where everything lies."""
+    """Print the tuned schedules and the paths of checkpoint, results and curves."""
     settings = ", ".join(map(str, schedules))
     console.print(f"Schedules tuned on the training population: {settings}.")
     places = [
@@ -188,7 +189,7 @@ def _check_names(what: str, methods: Mapping[str, object], taken: Sequence[str])
 
 
 def _rows(population: str, scores: PopulationScores, fixed: Sequence[str]) -> list[Row]:
-    """Rows of a population, from the scores of each method at its number of shots."""
+    """Rows of one population, from its scores by method and number of shots."""
     none, oracle = (scores[name, 0].returns for name in (NO_INTERVENTION, ORACLE))
     best = max((scores[name, 0].returns for name in fixed), key=np.mean)
     rows = []

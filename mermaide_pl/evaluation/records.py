@@ -1,4 +1,4 @@
-"""Rows of results as CSV files: what every figure is drawn from."""
+"""Read and write rows of results as CSV files, from which all figures are drawn."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Row = dict[str, Any]
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows that all have the same columns; numbers with six significant digits.
+    """Write rows with identical columns; numbers have six significant digits.
 
     Raises:
-        ValueError: if a row has other columns than the first, or the file cannot be written.
+        ValueError: if the columns of a row differ from those of the first, or if writing fails.
     """
     columns = list(rows[0])
     for row in rows:
@@ -33,7 +33,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read what `write_rows` wrote; what looks like a number becomes one, unless it is a name."""
+    """Read a file of `write_rows`; text that looks like a number becomes one, except in names."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
             {name: text if name in _NAMES else _value(text) for name, text in row.items()}

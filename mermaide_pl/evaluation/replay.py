@@ -1,4 +1,4 @@
-"""Plays a training step that was skipped again, task by task, to find what was not finite."""
+"""Replay a skipped training step task by task, to find the task that is not finite."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from mermaide_pl.runtime.nonfinite_steps import REPLAY_KEY
 
 @dataclass(frozen=True)
 class Replayed:
-    """What one task did in the step."""
+    """Result of one task in the replayed step."""
 
-    seed: int  # of the task
+    seed: int  # seed of the task
     agent: str  # learning rule and hyper-parameters
     loss: float
-    gradient_norm: float  # of its own loss, to the meta weights and the inner rates
-    not_finite: tuple[str, ...]  # names of the parameters whose gradient is not
-    num_parameters: int  # those that have a gradient
+    gradient_norm: float  # of its loss, with respect to the meta weights and inner rates
+    not_finite: tuple[str, ...]  # names of the parameters whose gradient is not finite
+    num_parameters: int  # parameters that have a gradient
 
     @property
     def is_finite(self) -> bool:
-        """Whether the task alone would have let the step be taken."""
+        """True if loss and gradient of this task alone are finite."""
         return math.isfinite(self.loss) and not self.not_finite
 
 
 @dataclass(frozen=True)
 class SkippedStep:
-    """A step that was skipped, as `NonFiniteSteps` kept it.
+    """A skipped training step, as `NonFiniteSteps` kept it.
 
     Args:
-        number: of the training step, from one.
-        module: with the weights before it.
-        tasks: of all devices.
-        progress: share of training gone by.
-        precision: of the trainer.
+        number: number of the training step, from one.
+        module: the module with the weights before the step.
+        tasks: tasks of all devices, one batch for each task.
+        progress: share of training done before the step, in [0, 1].
+        precision: precision of the trainer.
     """
 
     number: int
@@ -56,22 +56,22 @@ class SkippedStep:
 
     @classmethod
     def load(cls, path: str | Path, engine: EngineName | None = None) -> SkippedStep:
-        """Read the file of a skipped step, without running code from it.
+        """Read the file of a skipped step; no code from it is run.
 
         Args:
-            path: the file.
-            engine: what computes, by default as in the run.
+            path: file of the step, ``skipped/stepN.pt`` in the folder of a run.
+            engine: computes the rollouts and forward passes; by default that of the run.
 
         Raises:
-            ValueError: one line that says what is wrong with the file.
+            ValueError: one line that names the file and the problem.
         """
         if not Path(path).is_file():
-            raise ValueError(f"{path} does not exist; a run keeps its skipped steps in skipped/")
+            raise ValueError(f"{path} does not exist; skipped steps are kept as skipped/stepN.pt")
         checkpoint = read_checkpoint(path)
         if REPLAY_KEY not in checkpoint:
-            raise ValueError(f"{path} is no skipped step, as a run keeps in skipped/stepN.pt")
+            raise ValueError(f"{path} is not a skipped step, which a run keeps as skipped/stepN.pt")
         kept = checkpoint[REPLAY_KEY]
-        chosen = engine or kept.get("engine", kept.get("kernel"))  # as it was once called
+        chosen = engine or kept.get("engine", kept.get("kernel"))  # its name in earlier versions
         module = MermaideModule.from_checkpoint(checkpoint, path, engine=chosen)
         population = training_population(checkpoint, path)
         check_arms("of the step", population, module.game)
@@ -81,10 +81,10 @@ class SkippedStep:
                 int(kept["step"]), module, tasks, float(kept["progress"]), str(kept["precision"])
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{path} is no skipped step: {error!r}") from None
+            raise ValueError(f"{path} is not a skipped step: {error!r}") from None
 
     def play(self) -> Iterator[Replayed]:
-        """Take the step with each task alone: a meta-batch is the mean of its tasks."""
+        """Take the step for each task alone; a meta-gradient is the mean over its tasks."""
         module = self.module
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16-mixed")
         for tasks in self.tasks:
@@ -109,9 +109,9 @@ class SkippedStep:
 
 
 def _in_words(rule: LearningRule) -> str:
-    """The learning rule of one task, such as ``UCB, beta 0.3``."""
+    """Text for the learning rule of one task, such as ``UCB, beta 0.3``."""
     if not is_dataclass(rule):
-        return str(rule)  # learners of the user's
+        return str(rule)  # a learner of the user
     values = ((item.name, getattr(rule, item.name)) for item in fields(rule))
     drawn = [f"{name} {value.item():g}" for name, value in values if isinstance(value, Tensor)]
     return ", ".join([type(rule).__name__, *drawn])

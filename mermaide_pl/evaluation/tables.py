@@ -1,4 +1,4 @@
-"""The rows of an evaluation as tables for people to read."""
+"""Tables of the rows of an evaluation, for the terminal and for pages."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from mermaide_pl.runtime.console import console as literal_console
 
 Row = dict[str, Any]
 ALL = "all"
-"""The population of rows over all populations."""
+"""Population name of rows that pool all populations."""
 MEAN = "mean"
-"""The population of rows of the mean over all populations, taken run by run."""
+"""Population name of rows of the mean over all populations, taken run by run."""
 SUMMARIES = (MEAN, ALL)
-"""Populations of rows that are of several."""
+"""Population names of rows that summarise several populations."""
 REASON = "normalised_return_undefined"
-"""Where rows say why they have no normalised return; None if they have one."""
+"""Column with the reason for a missing normalised return; None if it is there."""
 QUANTITIES = ("return", "alignment", "intervention_rate", "normalised_return", "paired_gain")
-"""What rows hold of each method, as ``_mean``, ``_low`` and ``_high``."""
+"""Quantities in the rows of a method, each as ``_mean``, ``_low`` and ``_high``."""
 
 
 def print_table(
     rows: Sequence[Row], console: Console | None = None, *, learned: Collection[str] = (PRINCIPAL,)
 ) -> None:
-    """Print rows of `evaluate`, one table per population; `learned` methods have shots."""
+    """Print rows of `evaluate`, one table per population; labels of `learned` have shots."""
     console = console or literal_console()
     for population in dict.fromkeys(row["population"] for row in rows):
         chosen = [row for row in rows if row["population"] == population]
@@ -63,26 +63,26 @@ def print_table(
 
 
 def undefined(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why the rows of a population have no normalised return; None if they have one."""
+    """The reason why the rows of a population lack the normalised return; None if they have it."""
     return next((reason for row in rows if (reason := row.get(REASON))), None)
 
 
 def method_label(row: Mapping[str, Any], learned: Collection[str] = (PRINCIPAL,)) -> str:
-    """How the method of a row is shown; a learned one with its shots."""
+    """Label of the method of a row, for learned methods with the number of shots."""
     shown = label_of(row["method"])
     return f"{shown} {row['shots']}-shot" if row["method"] in learned else shown
 
 
 def interval_text(row: Mapping[str, Any], quantity: str, middle: str = "mean") -> str:
-    """Mean, or what the row calls the middle, and half of the interval: ``0.369 ± 0.016``.
+    """Text of an estimate and half of its interval, such as ``0.369 ± 0.016``.
 
-    A dash where there is no number.
+    The estimate is the column ``_mean``, or that named by `middle`; a dash stands for no number.
     """
     mean, low, high = Estimate.of_row(row, quantity, middle)
     if mean is None or math.isnan(mean):
         return "-"
     half = (high - low) / 2
-    # else it is a normalised return where the oracle gains little
+    # larger values are normalised returns where the oracle gains little
     digits = 3 if abs(mean) < 10.0 and half < 1.0 else 1
     return f"{mean:.{digits}f} ± {half:.{digits}f}"
 

@@ -1,4 +1,4 @@
-"""When a trained principal intervenes: one episode with each agent, without adaptation."""
+"""Timing of the interventions of a trained principal, over one episode without adaptation."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mermaide_pl.principals import GreedyPlayer
 
 
 def play(module: MermaideModule, tasks: TaskBatch) -> Trajectory:
-    """One episode with each task, at 0 shots, axes [M, 1, T]."""
+    """Play one episode with each task at 0 shots, axes [M, 1, T]."""
     player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 0))
     return rollout(tasks, player, module.game, stream=Stream.SCORE, num_episodes=1)
 
 
 def median_agent(played: Trajectory) -> int:
-    """Number of the agent with the median return, the lower one of two, from [M, B, T]."""
+    """Index of the agent with the (lower) median return, from episodes [M, B, T]."""
     returns = played.returns.double().mean(1)
     return int(returns.argsort(stable=True)[(len(returns) - 1) // 2])
 
@@ -32,13 +32,13 @@ def median_agent(played: Trajectory) -> int:
 def episode_of(
     module: MermaideModule, population: Population, number: int, seed: int
 ) -> tuple[Trajectory, Tensor | None]:
-    """The episode with one agent, and what was foreseen in it.
+    """Play one episode with one agent, and forecast its arms.
 
     Args:
-        module: the principal.
-        population: of the agent.
-        number: of the agent in the test split.
-        seed: of the agents.
+        module: the trained principal.
+        population: population of the agent.
+        number: index of the agent in the test split.
+        seed: seed of the agents.
 
     Returns:
         The episode, axes [1, 1, T], and forecasts, float [1, 1, T, L, A], principal labels; None
@@ -51,17 +51,17 @@ def episode_of(
 
 
 def rates_by_quarter(played: Trajectory) -> list[float]:
-    """Share of episodes with an intervention in each quarter of the steps, from [M, B, T]."""
+    """Intervention rate in each quarter of the steps, from episodes [M, B, T]."""
     return [
         quarter.double().mean().item() for quarter in (played.levels > 0).tensor_split(4, dim=2)
     ]
 
 
 def rate_rows(played: Mapping[str, Trajectory]) -> list[Row]:
-    """Shares of episodes at every step, the rows that `draw_timing` draws.
+    """Intervention rate and alignment at every step, as rows for `draw_timing`.
 
     Args:
-        played: name of a population to episodes with its agents, [M, B, T].
+        played: name of a population to episodes with its agents, axes [M, B, T].
     """
     rows = []
     for name, trajectory in played.items():

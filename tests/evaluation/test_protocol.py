@@ -91,7 +91,7 @@ def rows(checkpoint) -> list[dict]:
 
 
 def of(rows: list[dict], method: str, population: str = "ucb", shots: int = 0) -> dict:
-    """The one row of a method."""
+    """The single row of a method."""
     key = (method, population, shots)
     (row,) = [row for row in rows if (row["method"], row["population"], row["shots"]) == key]
     return row
@@ -222,7 +222,7 @@ def test_the_ends_of_the_normalised_return(rows, population):
 def test_a_normalised_return_that_says_nothing_is_a_dash_null_and_a_reason(
     checkpoint, tmp_path, capsys
 ):
-    """Agents that always pull the target, whatever is paid: nobody can gain."""
+    """With agents that always pull the target, no principal gains over none."""
     settled = replace(TRAIN, base_rewards=FixedRewards([1.0, 0.0, 0.0]), target=FixedTarget(0))
     settled = replace(settled, families=[AgentFamily(BestResponse)])
     out = tmp_path / "rows.json"
@@ -410,7 +410,7 @@ def test_the_numbers_of_the_game_are_said(checkpoint, capsys):
 
 
 def test_where_it_cannot_play_it_says_how_to_train_one_that_can(checkpoint):
-    """The command that it names is one that `mermaide fit` takes."""
+    """`mermaide fit` accepts the command that the error names."""
     with pytest.raises(ValueError, match="agents with 4 arms") as refused:
         run(checkpoint, {"four": replace(TRAIN, num_arms=4)})
     said, _, command = str(refused.value).partition("; train one for it: ")
@@ -484,7 +484,7 @@ def test_principals_of_other_games_do_not_play_together(checkpoint, tmp_path):
 
 
 def without_training_population(checkpoint: Path, tmp_path: Path) -> Path:
-    """The checkpoint as a fit without a `TaskDataModule` would leave it."""
+    """A checkpoint like that of a fit without a `TaskDataModule`."""
     content = torch.load(checkpoint, weights_only=True)
     del content["TaskDataModule"]
     torch.save(content, tmp_path / "other.ckpt")
