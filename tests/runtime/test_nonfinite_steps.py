@@ -155,7 +155,7 @@ def test_too_many_end_the_run(tmp_path):
     path = tmp_path / "skipped" / "step3.pt"
     assert watch.error == (
         "the loss or gradient of step 3 is not finite, and max_skipped_steps = 2 were skipped;"
-        f" `mermaide replay {path}` shows which tasks do that"
+        f" `mermaide replay {path}` shows which tasks cause it"
     )
     assert path.is_file()
 
