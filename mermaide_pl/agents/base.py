@@ -2,8 +2,8 @@
 
 A rule is written once for all tasks and episodes: every tensor carries the axes [M, B] in front
 (see `mermaide_pl.game.trajectory`). Randomness comes in from outside, as uniform numbers drawn from
-each task's own generator; a rule says how many it needs per step and turns them into what it needs,
-so an agent behaves the same in whatever batch it appears.
+each task's own generator; a rule declares how many it needs per step (`num_uniforms`) and derives
+all its draws from them, so an agent behaves the same in whatever batch it appears.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class LearningRule(ABC):
     """
 
     sees_bonus: ClassVar[bool] = False
-    """Whether the agent sees the bonus on offer before it picks its arm."""
+    """True if the agent sees the bonus on offer before it picks its arm."""
     is_tensors: ClassVar[bool] = True
-    """Whether it is computed by tensor operations alone, which can be captured and replayed."""
+    """True if the rule uses tensor operations alone, which can be captured and replayed."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -51,14 +51,14 @@ class LearningRule(ABC):
             setattr(self, item.name, value)
 
     def to(self, base_rewards: Tensor) -> Self:
-        """A copy with the hyper-parameters on the device and in the dtype of `base_rewards`."""
+        """Copy the rule, its hyper-parameters on the device and in the dtype of `base_rewards`."""
         moved = copy.copy(self)
         for item in fields(self):
             setattr(moved, item.name, getattr(self, item.name).to(base_rewards))
         return moved
 
     def num_uniforms(self, num_arms: int) -> int:
-        """How many uniform numbers `act` and `update` read per step; by default one per arm."""
+        """Number of uniform numbers that `act` and `update` read per step; default: one per arm."""
         return num_arms
 
     @abstractmethod
@@ -98,7 +98,7 @@ class LearningRule(ABC):
 
 @dataclass
 class PullTally:
-    """Pulls and reward sums per arm: all that mean-tracking rules remember."""
+    """Pulls and reward sums per arm: the whole memory of mean-tracking rules."""
 
     counts: Tensor  # [M, B, A] float, pulls
     sums: Tensor  # [M, B, A] float, sum of rewards

@@ -31,7 +31,7 @@ class BestResponse(LearningRule):
     def init(
         self, base_rewards: Tensor, target_arm: Tensor, num_episodes: int
     ) -> tuple[Tensor, Tensor]:
-        """What it knows: base rewards [M, A] and the target arm as a mask [M, A]."""
+        """The known quantities: base rewards [M, A] and the target arm as a mask [M, A]."""
         is_target = torch.zeros_like(base_rewards).scatter_(1, target_arm.unsqueeze(1), 1.0)
         return base_rewards, is_target
 
@@ -45,5 +45,5 @@ class BestResponse(LearningRule):
     def update(
         self, state: tuple[Tensor, Tensor], arms: Tensor, rewards: Tensor, uniforms: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Nothing to learn."""
+        """Return the state unchanged: the rule does not learn."""
         return state

@@ -1,4 +1,4 @@
-"""Whether a learner keeps what `PythonAgent` asks of it, check by check."""
+"""Checks that a learner fulfils the requirements of `PythonAgent`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EVALUATION_STEPS = 3.4e6  # with the defaults: half of them tune the oracle
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has found."""
+    """Result of one check: its name, whether it passed, and what was seen."""
 
     check: str
     passed: bool
@@ -32,11 +32,11 @@ class Finding:
 def conformance(
     agent: PythonAgent, hyper_parameters: Mapping[str, float], num_arms: int
 ) -> Iterator[Finding]:
-    """Check a learner; ends with the first check without which the others make no sense.
+    """Check a learner, and stop after the first check if it cannot choose and learn at all.
 
     Args:
-        agent: how to make it.
-        hyper_parameters: arguments of the factory besides number of arms and seed.
+        agent: the learner to check, as a factory.
+        hyper_parameters: arguments of the factory after number of arms and seed.
         num_arms: A.
     """
     bandit = _Bandit(agent, hyper_parameters, num_arms)
@@ -52,19 +52,19 @@ def conformance(
         yield Finding("chooses and learns", False, str(error))
         return
     micros = (time.perf_counter() - started) * 1e6 / (_NUM_COMPARED * _NUM_STEPS)
-    yield Finding("chooses and learns", True, f"arms from 0 to {num_arms - 1}, whatever it is paid")
+    yield Finding("chooses and learns", True, f"arms from 0 to {num_arms - 1} for every reward")
     again = partial(alone, disturbance=2)
     yield _alike("deterministic by seed", first, again, "all randomness must come from the seed")
     beside = partial(bandit.play, seeds, disturbance=1)
     yield _alike("instances are independent", first, beside, "they must not share state")
     varies = len({tuple(arms) for arms in first}) > 1
-    yield Finding("seeds differ", True, "yes" if varies else "no: all choose alike")
+    yield Finding("seeds differ", True, "yes" if varies else "no: all choose the same arms")
     yield _learns(bandit)
     yield Finding("speed", True, _speed(micros))
 
 
 class _Bandit:
-    """One arm pays 1, another one for each learner, the others 0, with noise."""
+    """A noisy bandit in which one arm pays 1 and the others 0; the arm depends on the seed."""
 
     def __init__(
         self, agent: PythonAgent, hyper_parameters: Mapping[str, float], num_arms: int
@@ -75,12 +75,12 @@ class _Bandit:
         return (seed + shift) % self._num_arms
 
     def play(self, seeds: Sequence[int], *, disturbance: int, shift: int = 0) -> list[list[int]]:
-        """Arms that the learners of these seeds choose, side by side.
+        """Play one learner per seed, in turns, and return the arms they choose.
 
         Args:
             seeds: one per learner.
             disturbance: seed of the process's own generators, which no learner should use.
-            shift: which arm pays.
+            shift: offset of the arm that pays.
         """
         random.seed(disturbance)
         np.random.seed(disturbance)

@@ -1,4 +1,4 @@
-"""Upper confidence bounds that forget."""
+"""Discounted upper confidence bounds, for rewards that change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mermaide_pl.agents.base import (
 
 @dataclass
 class DiscountedUCB(MeanTrackingRule):
-    r"""Upper confidence bounds for rewards that change: old pulls count less and less.
+    r"""Discounted upper confidence bounds: the weight of old pulls and rewards decays.
 
     Every arm once in random order, then, ties broken at random,
 
@@ -48,7 +48,7 @@ class DiscountedUCB(MeanTrackingRule):
     def update(
         self, state: PullTally, arms: Tensor, rewards: Tensor, uniforms: Tensor
     ) -> PullTally:
-        """Forget a little, then count the pull."""
+        """Discount the tally, then count the pull."""
         state.counts.mul_(self.discount)
         state.sums.mul_(self.discount)
         return state.add(arms, rewards)

@@ -29,7 +29,7 @@ class EpsilonGreedy(MeanTrackingRule):
 
     Args:
         epsilon: probability of a random arm in the first step, in [0, 1].
-        decay: how fast that probability falls, per step, at least 0; 0 keeps it constant.
+        decay: rate at which that probability falls, per step, at least 0; 0 keeps it constant.
     """
 
     epsilon: HyperParameter = hyper_parameter(0.1, low=0.0, high=1.0)

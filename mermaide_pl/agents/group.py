@@ -18,7 +18,7 @@ class Family:
     """The tasks of a batch that share a learning rule."""
 
     rule: LearningRule  # hyper-parameters of the m tasks below
-    rows: Tensor  # [m] int64, which of the M tasks they are, ascending
+    rows: Tensor  # [m] int64, their indices among the M tasks, ascending
 
 
 class AgentGroup:
@@ -59,13 +59,13 @@ class AgentGroup:
         self._reward_draws = reward_uniforms
         self._uniforms = [draws.expand(-1, -1, num_episodes, -1) for draws in uniforms]
         self._reward_uniforms = reward_uniforms.expand(-1, -1, num_episodes)
-        # what a rule sees that does not say it sees the bonus
+        # the bonus as passed to rules that do not see it
         self._no_bonus = base_rewards.new_zeros(len(base_rewards), num_episodes)
         self._order = None if len(families) == 1 else torch.argsort(rows)
         self.start()
 
     def start(self) -> None:
-        """Forget what was learned."""
+        """Reset the agents to the state before their first step."""
         self._states: list[Any] = [
             rule.init(
                 self._base_rewards[family.rows],
@@ -76,7 +76,7 @@ class AgentGroup:
         ]
 
     def tensors(self) -> list[Tensor]:
-        """All that tells these agents from others of the same families."""
+        """All tensors in which these agents differ from others of the same families."""
         hyper_parameters = [
             getattr(rule, item.name) for rule in self.rules for item in fields(rule)
         ]

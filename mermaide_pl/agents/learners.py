@@ -1,4 +1,4 @@
-"""Python objects that learn, one after another, with errors that say whose and when."""
+"""Python objects as learners, run one after another; errors name the learner, task and step."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, NoReturn, Protocol
 from mermaide_pl.config.validation import one_line
 
 PASSED_ON = (KeyboardInterrupt, GeneratorExit)
-"""What a learner raises without being wrong; all else is its mistake, a panic in Rust too."""
+"""Exceptions passed on as they are; anything else a learner raises is its error, also a panic."""
 
 
 class Learner(Protocol):
-    """What a learner must be able to do."""
+    """Protocol of a learner: the two methods it must have."""
 
     def act(self) -> int:
         """Choose an arm, 0 <= arm < n_arms; called once a step."""
@@ -29,7 +29,7 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Maker:
-    """How to make the learners of one task, and what to call them in messages."""
+    """A factory for the learners of one task, with their name in messages."""
 
     factory: Callable[..., Learner]
     hyper_parameters: dict[str, float | int]
@@ -37,7 +37,7 @@ class Maker:
 
 
 class Learners:
-    """N learners.
+    """A list of N learners, which act and learn together.
 
     Args:
         makers: one per learner.
@@ -45,7 +45,7 @@ class Learners:
         seeds: one per learner.
 
     Raises:
-        ValueError: as all methods do: one line with the learner, its task, and the step.
+        ValueError: one line with the learner, its task and the step; all methods raise it.
     """
 
     def __init__(self, makers: Sequence[Maker], num_arms: int, seeds: Sequence[int]) -> None:
@@ -66,7 +66,7 @@ class Learners:
             self._learners.append(learner)
 
     def act(self) -> list[int]:
-        """The arm that each chooses."""
+        """The arm that each learner chooses, in order."""
         return [self._act(number, learner) for number, learner in enumerate(self._learners)]
 
     def _act(self, number: int, learner: Learner) -> int:
@@ -88,7 +88,7 @@ class Learners:
         return arm
 
     def learn(self, arms: Sequence[int], rewards: Sequence[float]) -> None:
-        """Pay each for its arm."""
+        """Let each learner learn from its arm and reward."""
         for number, learner in enumerate(self._learners):
             try:
                 learner.learn(arms[number], rewards[number])

@@ -1,4 +1,4 @@
-"""Upper confidence bounds with a trembling hand and a prior."""
+"""Upper confidence bounds with decision noise and a prior."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mermaide_pl.agents.base import (
 
 @dataclass
 class NoisyUCB(MeanTrackingRule):
-    r"""Upper confidence bounds, followed loosely: noise in the bounds, lapses, and a prior.
+    r"""Upper confidence bounds with decision noise: Gumbel-perturbed bounds, lapses, and a prior.
 
-    In a lapse any arm, uniformly. Otherwise
+    In a lapse the arm is uniformly random. Otherwise it is
     ``argmax_a mean_a + beta * sqrt(ln t / n_a) + temperature * g_a`` with ``g_a`` standard Gumbel
     numbers, as in `Softmax`; pulls ``n_a`` and mean begin with `prior_pulls` pulls of reward 0.5,
     and without a prior every arm is pulled once first, in random order. Without noise, lapses and
-    prior this is `UCB`. A principal that learns with such agents cannot rely on the rhythm of exact
-    ones.
+    prior this is `UCB`. A principal that trains with such agents cannot rely on the regular
+    exploration of exact ones.
 
     Source: this project's. Lapses are those of psychophysics: Wichmann, Hill, "The psychometric
     function: I. Fitting, sampling, and goodness of fit", Perception & Psychophysics 63 (2001).
@@ -35,7 +35,7 @@ class NoisyUCB(MeanTrackingRule):
         beta: exploration coefficient in reward units, at least 0.
         lapse_rate: share of lapses, 0 to 1.
         temperature: of the noise in the bounds, in reward units, at least 0.
-        prior_pulls: how many pulls the prior is worth, at least 0.
+        prior_pulls: number of pulls the prior is worth, at least 0.
     """
 
     beta: HyperParameter = hyper_parameter(0.5, low=0.0)
@@ -44,11 +44,11 @@ class NoisyUCB(MeanTrackingRule):
     prior_pulls: HyperParameter = hyper_parameter(0.0, low=0.0)
 
     def num_uniforms(self, num_arms: int) -> int:
-        """One for the lapse, one per arm."""
+        """One for the lapse, and one per arm."""
         return 1 + num_arms
 
     def act(self, state: PullTally, bonus: Tensor, uniforms: Tensor) -> Tensor:
-        """The arm with the highest noisy bound, or any."""
+        """The arm with the highest noisy bound; a random one in a lapse."""
         lapses, per_arm = uniforms[..., :1] < self.lapse_rate, uniforms[..., 1:]
         pulls = state.counts + self.prior_pulls
         known, pulls = pulls > 0, torch.where(pulls > 0, pulls, 1.0)

@@ -1,4 +1,4 @@
-"""Any Python object that can choose and learn, as an agent."""
+"""Adapter that makes an agent of any Python object with ``act`` and ``learn``."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Factory: TypeAlias = Callable[..., Learner]
 
 @dataclass(frozen=True)
 class PythonAgent:
-    """A learner of your own, in the place of a learning rule.
+    """Your own learner, used in place of a learning rule.
 
     ``factory(n_arms: int, seed: int)`` returns an object with ``act() -> int`` and
-    ``learn(arm: int, reward: float) -> None``; nothing else is asked of it. Hyper-parameters of the
+    ``learn(arm: int, reward: float) -> None``; nothing else is required. Hyper-parameters of the
     family are passed by name, whole numbers as int. Each episode with each agent has a learner made
-    with a seed of its own, 0 <= seed < 2**31, so that it behaves the same in whatever batch it is
-    met; for that, all its randomness must come from the seed.
+    with a seed of its own, 0 <= seed < 2**31, so that it behaves the same in whatever batch it
+    occurs; for that, all its randomness must come from the seed.
 
     Args:
         factory: the function or class, or its import path.
         num_workers: processes that share the learners of a meta-batch; 0 for none. They pay off
-            where a step of a learner takes longer than some 10 microseconds, and need a factory
+            if a step of a learner takes longer than about 10 microseconds, and need a factory
             that can be imported.
     """
 
@@ -61,7 +61,7 @@ class PythonAgent:
         return f"{getattr(self.factory, '__module__', '')}.{name}"
 
     def hyper_parameters(self) -> list[str] | None:
-        """Names of what the factory takes besides the first two arguments; None for anything."""
+        """Names of the factory's arguments after the first two; None if it takes any."""
         assert not isinstance(self.factory, str)
         try:
             parameters = list(inspect.signature(self.factory).parameters.values())
@@ -72,18 +72,18 @@ class PythonAgent:
         return [parameter.name for parameter in parameters[2:]]
 
     def check(self, hyper_parameters: Mapping[str, float], num_arms: int) -> None:
-        """Make one learner and let it choose.
+        """Check that a learner can be made and can choose.
 
         Raises:
-            ValueError: one line that says what is wrong with it.
+            ValueError: one line that says what is wrong with the learner.
         """
         Learners([self.maker("first trial", hyper_parameters)], num_arms, [0]).act()
 
     def for_tasks(self, labels: Sequence[str], drawn: Mapping[str, Tensor]) -> LearningRule:
-        """The learners of m tasks.
+        """Build a learning rule that runs the learners of m tasks.
 
         Args:
-            labels: what each task is called in messages.
+            labels: name of each task in messages.
             drawn: hyper-parameters, each [m].
         """
         return _PythonRule(
@@ -95,7 +95,7 @@ class PythonAgent:
         )
 
     def maker(self, label: str, hyper_parameters: Mapping[str, float]) -> Maker:
-        """How to make learners that are called `label` in messages."""
+        """A factory of learners with these hyper-parameters, called `label` in messages."""
         assert not isinstance(self.factory, str)
         given = {
             name: int(value) if float(value).is_integer() else value
@@ -105,11 +105,11 @@ class PythonAgent:
 
 
 def import_named(what: str, path: str) -> Any:
-    """What an import path leads to.
+    """Import an object by its import path.
 
     Args:
-        what: what to call it in messages.
-        path: such as ``my_module.MyLearner``.
+        what: name of the kind of object in messages.
+        path: import path such as ``my_module.MyLearner``.
 
     Raises:
         ValueError: one line that says what is wrong with the path.
@@ -129,7 +129,7 @@ def import_named(what: str, path: str) -> Any:
 
 
 def import_factory(path: str) -> Factory:
-    """The function or class at an import path.
+    """Import a function or class by its import path.
 
     Raises:
         ValueError: one line that says what is wrong with the path.
@@ -141,9 +141,9 @@ def import_factory(path: str) -> Factory:
 
 
 class _PythonRule(LearningRule):
-    """Learners of m tasks, B of each.
+    """Learning rule that runs Python learners: m tasks, B learners for each.
 
-    The state is the learners themselves, made in the first step, for their seeds come from the
+    The state is the learners themselves, made in the first step, since their seeds come from the
     agent's own random numbers.
     """
 
@@ -161,15 +161,15 @@ class _PythonRule(LearningRule):
         return 2
 
     def init(self, base_rewards: Tensor, target_arm: Tensor, num_episodes: int) -> _State:
-        """Nothing learned yet."""
+        """The state before the first step, without learners yet."""
         return _State(self._makers, self._num_workers, base_rewards.shape[1])
 
     def act(self, state: _State, bonus: Tensor, uniforms: Tensor) -> Tensor:
-        """What each learner chooses; it is asked once a step, for choosing may change it."""
+        """The arms that the learners choose; each is asked once a step, as this may change it."""
         return state.act(uniforms)
 
     def update(self, state: _State, arms: Tensor, rewards: Tensor, uniforms: Tensor) -> _State:
-        """Let each learn."""
+        """Let each learner learn from its arm and reward."""
         state.learn(arms, rewards)
         return state
 
@@ -194,7 +194,7 @@ class _State:
         return self._chosen
 
     def learn(self, arms: Tensor, rewards: Tensor) -> None:
-        """Pay each learner; axes [m, B]."""
+        """Pass arms and rewards to the learners; axes [m, B]."""
         assert self._learners is not None
         self._learners.learn(arms.flatten().tolist(), rewards.flatten().tolist())
         self._chosen = None

@@ -12,7 +12,7 @@ from mermaide_pl.agents.base import HyperParameter, LearningRule, hyper_paramete
 
 @dataclass
 class RescorlaWagner(LearningRule):
-    r"""Values that follow the latest rewards, soft choice, and a habit of repeating it.
+    r"""Values updated by prediction errors, softmax choice, and a habit of repeating the choice.
 
     After a pull of arm ``a`` with reward ``r``, ``Q_a <- Q_a + learning_rate * (r - Q_a)``. Arm
     ``a`` is chosen with probability proportional to ``exp((Q_a + perseveration * 1[a = last]) /
@@ -25,7 +25,7 @@ class RescorlaWagner(LearningRule):
     Args:
         learning_rate: share of the prediction error that is learned, above 0, at most 1.
         temperature: in reward units, above 0.
-        perseveration: what the latest arm is worth besides, reward units; negative to alternate.
+        perseveration: added value of the latest arm, reward units; negative to alternate.
         initial_value: of every arm, reward units.
     """
 
@@ -52,7 +52,7 @@ class RescorlaWagner(LearningRule):
     def update(
         self, state: tuple[Tensor, Tensor], arms: Tensor, rewards: Tensor, uniforms: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Learn from the prediction error."""
+        """Update the value of the pulled arm by its prediction error, and the habit."""
         values, latest = state
         index = arms.unsqueeze(-1)
         error = rewards.unsqueeze(-1) - values.gather(-1, index)

@@ -1,4 +1,4 @@
-"""How an arm's base reward becomes the reward that is paid."""
+"""Distributions of the reward paid for an arm, given the arm's base reward."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class RewardModel(ABC):
     """Distribution of an agent's own reward around the base reward of the arm it pulled."""
 
     def check(self, base_rewards: Tensor) -> None:
-        """Refuse base rewards this distribution cannot have; by default all sensible ones will do.
+        """Refuse base rewards that this distribution cannot have; by default only huge ones.
 
         Raises:
-            ValueError: saying which values are not allowed.
+            ValueError: naming the allowed range.
         """
         for extreme in (base_rewards.min().item(), base_rewards.max().item()):
             check_number("base rewards", extreme, low=-LARGEST_REWARD, high=LARGEST_REWARD)
@@ -47,7 +47,7 @@ class BernoulliReward(RewardModel):
     """One with the base reward as probability, else zero."""
 
     def check(self, base_rewards: Tensor) -> None:
-        """Base rewards are probabilities here."""
+        """Refuse base rewards outside [0, 1], as they are probabilities here."""
         low, high = base_rewards.min().item(), base_rewards.max().item()
         if low < 0.0 or high > 1.0:
             raise ValueError(

@@ -29,9 +29,9 @@ _UNGUARDED = 78  # exit code
 def in_workers(
     num_workers: int, makers: Sequence[Maker], num_arms: int, seeds: Sequence[int]
 ) -> Learners:
-    """Learners, shared among `num_workers` processes; with none of them, in this process.
+    """Make learners in `num_workers` processes, or in this process if that is 0.
 
-    Arguments as of `Learners`; what they do does not depend on the number of processes.
+    Arguments as of `Learners`; the results do not depend on the number of processes.
     """
     if num_workers == 0:
         return Learners(makers, num_arms, seeds)
@@ -39,7 +39,7 @@ def in_workers(
 
 
 class _DiedError(Exception):
-    """Worker number `worker` has died, and how."""
+    """Raised when worker number `worker` has died; the message says how."""
 
     def __init__(self, worker: int, ending: str) -> None:
         super().__init__(ending)
@@ -47,7 +47,7 @@ class _DiedError(Exception):
 
 
 def _ending(process: BaseProcess) -> str:
-    """How a process ended."""
+    """Describe how a process ended, as the end of a sentence."""
     process.join(_PATIENCE)
     code = process.exitcode
     if code is None:
@@ -57,17 +57,17 @@ def _ending(process: BaseProcess) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = next((one.name for one in signal.Signals if one == -code), f"signal {-code}")
-    why = " (by somebody, or by the system when memory ran out)" if name == "SIGKILL" else ""
+    why = " (by a user, or by the system when memory ran out)" if name == "SIGKILL" else ""
     return f"was ended by {name}{why}"
 
 
 class _Workers:
-    """Processes that are started once, and end with this one, or when one of them fails."""
+    """Worker processes, started once; they end with this process, or when one of them fails."""
 
     def __init__(self, number: int) -> None:
-        # not forked: the threads of a parent's mathematics do not survive that
+        # not forked: the parent's compute threads do not survive a fork
         context = multiprocessing.get_context("spawn")
-        self.forgotten: list[int] = []  # collected as garbage, and not yet told to the workers
+        self.forgotten: list[int] = []  # garbage-collected, workers not yet told
         self._connections: list[Connection] = []
         self._processes: list[BaseProcess] = []
         for _ in range(number):
@@ -126,12 +126,12 @@ class _Workers:
 
 @cache
 def _workers(number: int, parent: int) -> _Workers:
-    """Those of this process; a fork must not share its parent's pipes."""
+    """The workers of this process; a fork must not share its parent's pipes."""
     return _Workers(number)
 
 
 class _RemoteLearners(Learners):
-    """As `Learners`, which the workers hold: each the same share of neighbours."""
+    """Proxy of `Learners` held by the workers, each with an equal block of consecutive ones."""
 
     def __init__(
         self, workers: _Workers, makers: Sequence[Maker], num_arms: int, seeds: Sequence[int]
@@ -167,8 +167,8 @@ class _RemoteLearners(Learners):
 
 
 def _serve(connection: Connection) -> None:
-    """Answer until the other side closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that we serve
+    """Run a worker: answer requests until the other side closes the connection."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process
     let_streams_replace()
     held: dict[int, Learners] = {}
     while True:
@@ -182,7 +182,7 @@ def _serve(connection: Connection) -> None:
 
 
 def _answer(held: dict[int, Learners], asked: bytes) -> Any:
-    """What the learners answer, or what they raise."""
+    """The result of a request to the learners, or the exception that they raise."""
     try:
         forgotten, method, number, given = ForkingPickler.loads(asked)  # as `connection.recv` does
     except BaseException as error:  # this process cannot import the learners

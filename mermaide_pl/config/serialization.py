@@ -1,8 +1,8 @@
 """Configured objects as plain data and back, so that checkpoints hold no code.
 
-A *spec* is what a YAML configuration says too: ``{class_path, init_args}`` with numbers, strings,
-lists and dicts inside. A class of this package goes by its public name, which the package that
-exports it gives: no file of the package is named, so that classes can move between files.
+A *spec* has the form of a YAML configuration: ``{class_path, init_args}`` with numbers, strings,
+lists and dicts inside. Classes of this package are recorded by public name, as the subpackage that
+exports them gives it. No file of the package is named, so that classes can move between files.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MOVED = {
     "figures": "reporting",
     "principal": "principals",
 }
-"""Where the modules of earlier versions are now."""
+"""Module names of earlier versions, mapped to the present ones."""
 
 
 _NAMED: dict[str, Callable[..., Any]] = {}
 
 
 def name_callable(value: Callable[..., Any]) -> None:
-    """Let specs refer to this function or class, which the user has named on purpose.
+    """Allow specs to refer to a function or class that the user has named on purpose.
 
     A dataclass whose fields hold such callables lists the fields in its class variable `callables`.
     """
@@ -44,7 +44,7 @@ def name_callable(value: Callable[..., Any]) -> None:
 
 
 def describe(value: Any) -> Any:
-    """The spec of a dataclass instance, and of whatever it is made of.
+    """Convert a dataclass instance, and everything inside it, to a spec.
 
     Raises:
         TypeError: if something inside is neither plain data nor a dataclass.
@@ -73,12 +73,12 @@ def describe(value: Any) -> Any:
 
 
 def rebuild(spec: Any) -> Any:
-    """The object that `describe` described.
+    """Build the object that a spec of `describe` stands for.
 
     Raises:
-        ValueError: if it names anything but a dataclass or, where a type is meant, a class; or one
-            outside the package whose module nobody has imported: a checkpoint must not choose what
-            code runs.
+        ValueError: if it names anything but a dataclass or, where a type is expected, a class; or
+            one outside the package whose module nobody has imported: a checkpoint must not choose
+            which code runs.
     """
     if isinstance(spec, list):
         return [rebuild(item) for item in spec]
@@ -107,10 +107,10 @@ def rebuild(spec: Any) -> Any:
 
 
 def check_types(made: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that are of another type than annotated, where that is a plain class.
+    """Refuse arguments whose type is not the annotated one, where that is a plain class.
 
     Raises:
-        ValueError: naming the first.
+        ValueError: naming the first such argument.
     """
     try:
         hints = get_type_hints(made)
@@ -129,13 +129,13 @@ def _recall(spec: Any) -> Callable[..., Any]:
     if path not in _NAMED:
         raise ValueError(
             f"it needs {path}, which is not part of mermaide_pl: load a population that names it"
-            " first (--population), for a checkpoint does not choose what code runs"
+            " first (--population), because a checkpoint must not choose which code runs"
         )
     return _NAMED[path]
 
 
 def import_path(named: Any) -> str:
-    """Where a class or function is found, by its public name: ``mermaide_pl.game.Game``."""
+    """The import path of a class or function, by its public name: ``mermaide_pl.game.Game``."""
     name = getattr(named, "__qualname__", type(named).__qualname__)
     module = str(getattr(named, "__module__", ""))
     public = ".".join(module.split(".")[:2])
@@ -145,7 +145,7 @@ def import_path(named: Any) -> str:
 
 
 def current_path(path: str) -> str:
-    """The public name of what an earlier version of the package had at `path`."""
+    """The present public name of the object that an earlier version had at `path`."""
     package, _, rest = path.partition(".")
     if package != "mermaide_pl" or "." not in rest:
         return path
@@ -154,7 +154,7 @@ def current_path(path: str) -> str:
 
 
 def current_paths(spec: Any) -> Any:
-    """A spec of an earlier version, or anything that holds some, with its classes' names of now."""
+    """Replace the class names of earlier versions in a spec, or in data that contains specs."""
     if isinstance(spec, list):
         return [current_paths(item) for item in spec]
     if not isinstance(spec, dict):

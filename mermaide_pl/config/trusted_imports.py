@@ -1,4 +1,4 @@
-"""Which classes a configuration may name: naming one imports its module, which runs its code."""
+"""Modules whose classes a configuration may name; naming a class imports and runs its module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _imported: dict[str, None] = {}  # in order
 
 
 def import_on_purpose(module: str) -> None:
-    """Import a module whose classes files may name from now on.
+    """Import a module, and allow files to name its classes from now on.
 
     Raises:
         ValueError: one line that says why it cannot be imported.
@@ -36,12 +36,12 @@ def import_on_purpose(module: str) -> None:
 
 
 def imports() -> list[str]:
-    """The options of this command line that imported modules, for further processes."""
+    """The ``--import`` options of this command line, to pass on to further processes."""
     return [f"--import={module}" for module in _imported]
 
 
 def explained(message: str) -> str:
-    """A message of jsonargparse in fewer words, and in ours where it is about a class's name."""
+    """Shorten a message of jsonargparse, and reword it where it is about the name of a class."""
     message = re.sub(
         r"Importing '([\w.]+?)\.?(\w+)' is not allowed, denied by[^.]*\. Add the import[^.]*\.",
         r"'\1.\2' is not part of mermaide_pl; if you trust its code, allow it: --import \1",
@@ -67,17 +67,17 @@ def explained(message: str) -> str:
 
 
 def _reason(errors: str) -> str:
-    """What of the errors of the alternatives says more than that it is none of them."""
+    """The informative part of a jsonargparse union error, in parentheses; else an empty string."""
     told = [error for error in errors.split(" - ") if not error.startswith("Expected a")]
     return f" ({'; '.join(told)})" if told else ""
 
 
 @contextmanager
 def only_trusted(named: Iterable[str] = ()) -> Iterator[None]:
-    """Let what is parsed within name our classes, those of Lightning, and of what was imported.
+    """Restrict parsing to classes of this package, Lightning, torch.optim and imported modules.
 
     A module that is not allowed is not imported either. jsonargparse keeps its policy for the whole
-    process, and only ever adds to it: it is put back, since it belongs to who calls us.
+    process, and only ever adds to it: it is restored at the end, since it belongs to the caller.
 
     Args:
         named: import paths of further classes that the user names on purpose.

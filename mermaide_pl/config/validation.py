@@ -1,4 +1,4 @@
-"""Checks of numbers that users give: one clear line that says what, where and what is allowed."""
+"""Checks of values given by users; an error is one line: what was wrong, where, what is allowed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 MAX_COUNT = 10_000_000
-"""Of anything that is counted in settings; more fit into no memory."""
+"""Upper limit of every count in the settings; more would not fit into memory."""
 LARGEST_REWARD = 1e18
-"""Reward units of a step; float32 sums and products of larger ones would overflow."""
+"""Upper limit of a step's reward, in reward units; float32 sums and products would overflow."""
 NUM_SEEDS = 2**22
-"""Seeds that a set of agents may have, from 0 on: a task's seed of 64 bits holds 22 of them."""
+"""Number of seeds a set of agents may have, from 0: they fill 22 of the 64 bits of a task seed."""
 _MOST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 _OURS = ("mermaide_pl", "pytorch_lightning", "lightning_fabric")
-_LONGEST = 1200  # signs of a message
+_LONGEST = 1200  # characters of a message
 _BYTES = re.compile(r"[\udc80-\udcff]+")
 
 
@@ -32,8 +32,8 @@ def check_number(
 ) -> None:
     """Refuse a number that is not finite or lies outside ``[low, high]`` or not above `above`.
 
-    So does one that float32, in which agents and principals compute, does not hold, or that is no
-    longer above `above` in it.
+    Also refuse one that overflows in float32, in which agents and principals compute, or that is
+    no longer above `above` there.
 
     Raises:
         ValueError: naming the value, its place and the allowed range.
@@ -51,7 +51,7 @@ def check_number(
     upper = f"at most {high:.10g}" if high < math.inf else ""
     in_float32 = ""
     if is_inside and abs(value) > _MOST:
-        in_float32 = f"no larger than float32 holds, {_MOST:.4g}"
+        in_float32 = f"no larger than the float32 limit {_MOST:.4g}"
     elif is_inside:
         least = f", {_LEAST:.4g} or more" if above == 0.0 else ""
         in_float32 = f"above it in float32 too{least}"
@@ -61,14 +61,14 @@ def check_number(
 
 
 def _held(value: float) -> float:
-    """The number as float32 holds it; where subnormal numbers are lost, these are zero."""
+    """The number rounded to float32; subnormal numbers are zero, as hardware may flush them."""
     if abs(value) > _MOST:
         return math.copysign(math.inf, value)
     return 0.0 if abs(value) < _LEAST else float(np.float32(value))
 
 
 def whole_number(name: str, value: Any, *, low: int, high: int | None = None) -> int:
-    """The int that a value stands for (NumPy's and PyTorch's numbers too, no bool), or refuse it.
+    """Convert a whole number, NumPy's and PyTorch's too, to int; refuse anything else, also bool.
 
     Raises:
         ValueError: naming the value, its place and the allowed range.
@@ -84,7 +84,7 @@ def whole_number(name: str, value: Any, *, low: int, high: int | None = None) ->
 
 
 def check_count(name: str, value: Any, *, low: int = 1, high: int = MAX_COUNT) -> None:
-    """Refuse what is not a whole number from `low` to `high`, beyond which it is a slip.
+    """Refuse anything but a whole number from `low` to `high`; more than `high` must be a mistake.
 
     Raises:
         ValueError: naming the value, its place and what is allowed.
@@ -98,7 +98,7 @@ def check_count(name: str, value: Any, *, low: int = 1, high: int = MAX_COUNT) -
 
 
 def check_seed(name: str, seed: Any) -> None:
-    """Refuse what is not the seed of a set of agents, a whole number below `NUM_SEEDS`."""
+    """Refuse anything but the seed of a set of agents, a whole number from 0 below `NUM_SEEDS`."""
     whole_number(name, seed, low=0, high=NUM_SEEDS - 1)
 
 
@@ -108,10 +108,10 @@ def check_probability(name: str, value: float) -> None:
 
 
 def check_levels(name: str, levels: np.ndarray, count: int, num_levels: int) -> None:
-    """Refuse what is not one intervention level for each of `count` episodes.
+    """Refuse anything but one intervention level for each of `count` episodes.
 
     Raises:
-        ValueError: naming what came, and what is allowed.
+        ValueError: naming the value and what is allowed.
     """
     if levels.shape != (count,) or levels.dtype.kind not in "iu":
         raise ValueError(
@@ -137,10 +137,10 @@ def check_precision(precision: str | int | None) -> None:
 
 
 def try_all(*attempts: Callable[[], Any]) -> list[Any]:
-    """What each of them returns.
+    """Call each function and return the results in order.
 
     Raises:
-        ValueError: one line with what is wrong with all that fail.
+        ValueError: one line with the messages of all calls that fail.
     """
     found, wrong = [], []
     for attempt in attempts:
@@ -156,10 +156,10 @@ def try_all(*attempts: Callable[[], Any]) -> list[Any]:
 
 
 def printable(text: str) -> str:
-    """Text with escapes in place of what has no sign of its own.
+    """Escape the unprintable characters of a text.
 
     These are line breaks, control characters, which command a terminal, and bytes of a file's name
-    that are no UTF-8.
+    that are not UTF-8.
     """
     if text.isprintable():
         return text
@@ -171,19 +171,19 @@ def printable(text: str) -> str:
 
 
 def _decoded(found: re.Match[str]) -> str:
-    """Bytes in the place of which Python has put surrogates, as UTF-8 where they are."""
+    """Decode bytes that Python has replaced by surrogates, as UTF-8 where they are valid."""
     return found[0].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def one_line(message: object) -> str:
-    """A message without line breaks, escapes for the terminal, or more than can be read."""
+    """A message on one line, without terminal escapes and shortened to a readable length."""
     shown = printable(" ".join(str(message).split()))
     half = _LONGEST // 2
     return shown if len(shown) <= _LONGEST else f"{shown[:half]} [...] {shown[-half:]}"
 
 
 def raised_by_us(error: BaseException) -> bool:
-    """Whether this package or Lightning raised the error: then it says what the user did wrong."""
+    """True if this package or Lightning raised the error, which then names the user's mistake."""
     traceback: Any = error.__traceback__
     while traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -1,4 +1,4 @@
-"""YAML as configurations are read: plain data, and nothing that is silently something else."""
+"""YAML reader for configurations: plain data only, without values that silently change type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mermaide_pl.config.serialization import MOVED, current_path
 from mermaide_pl.config.validation import one_line
 
 PARSER_MODE = "mermaide_yaml"
-"""Mode of a jsonargparse parser that reads with `load_yaml`."""
+"""Parser mode of jsonargparse in which files are read with `load_yaml`."""
 _NO_SIGN = re.compile(r"[\0\ud800-\udfff]")
 _OPTION = r"(--[\w.]+=)?"
 _FILE_NAME = re.compile(rf"{_OPTION}(\w+(?:\.\w+)*\.ya?ml)")
@@ -21,11 +21,11 @@ _MOVED_CLASS = re.compile(rf"{_OPTION}(mermaide_pl\.(?:{'|'.join(MOVED)})\.[\w.]
 
 
 def read_yaml(path: str | Path, what: str) -> Any:
-    """What a YAML file holds.
+    """Read the content of a YAML file.
 
     Args:
         path: the file.
-        what: what to call it in messages.
+        what: name of this kind of file in messages.
 
     Raises:
         ValueError: one line that says what is wrong with the file.
@@ -41,17 +41,17 @@ def read_yaml(path: str | Path, what: str) -> Any:
 
 
 def load_yaml(text: str) -> Any:
-    """What a YAML text holds, with numbers as jsonargparse reads them and names of today.
+    """Parse YAML, with numbers as jsonargparse reads them and class names of this version.
 
     Raises:
-        yaml.YAMLError: also if a key stands twice or is no text, or if anything holds itself.
+        yaml.YAMLError: also if a key is repeated or not a string, or if a value contains itself.
     """
     try:
         _check(yaml.compose(text, Loader=yaml.SafeLoader), set())
         return current_names(get_loader("yaml")(text))
     except RecursionError:
-        raise yaml.YAMLError("it holds itself, or is nested too deeply") from None
-    except (ValueError, OverflowError) as error:  # of Python, where a number is none
+        raise yaml.YAMLError("a value contains itself, or is nested too deeply") from None
+    except (ValueError, OverflowError) as error:  # from Python, for an invalid number
         raise yaml.YAMLError(one_line(error)) from None
 
 
@@ -59,13 +59,13 @@ set_loader(PARSER_MODE, load_yaml, (yaml.YAMLError,))
 
 
 def _check(node: yaml.Node | None, seen: set[int]) -> None:
-    """Refuse keys and texts that jsonargparse would take for others."""
+    """Refuse keys and strings that jsonargparse would read as something else."""
     if node is None or id(node) in seen:
         return
     seen.add(id(node))
     if isinstance(node, yaml.ScalarNode) and (sign := _NO_SIGN.search(node.value)):
-        what = "the null character" if sign[0] == "\0" else "bytes that are no UTF-8"
-        raise yaml.YAMLError(f"{_place(node)}: a text must not hold {what}")
+        what = "the null character" if sign[0] == "\0" else "bytes that are not UTF-8"
+        raise yaml.YAMLError(f"{_place(node)}: a string must not contain {what}")
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             _check(item, seen)
@@ -73,14 +73,14 @@ def _check(node: yaml.Node | None, seen: set[int]) -> None:
         keys = set()
         for key, value in node.value:
             if not key.tag.endswith((":str", ":merge")):
-                allowed = "a key must be a text, in quotes if it looks otherwise"
+                allowed = "a key must be a string, in quotes if it looks like another type"
                 raise yaml.YAMLError(f"{_place(key)}: {allowed}")
-            if key.value.startswith("__"):  # jsonargparse takes them for its own
+            if key.value.startswith("__"):  # jsonargparse reserves such keys for itself
                 raise yaml.YAMLError(
                     f"{_place(key)}: the key {key.value!r} must not begin with '__'"
                 )
             if key.value in keys:
-                raise yaml.YAMLError(f"{_place(key)}: the key {key.value!r} stands there twice")
+                raise yaml.YAMLError(f"{_place(key)}: the key {key.value!r} is given twice")
             keys.add(key.value)
             _check(value, seen)
 
@@ -90,10 +90,10 @@ def _place(node: yaml.Node) -> str:
 
 
 def current_names(value: Any) -> Any:
-    """The same, with names that mean what they say.
+    """Replace file names and class names of a configuration by unambiguous, present ones.
 
-    ``name.yaml`` becomes ``./name.yaml``, for else it is tried as a module first, and a class that
-    an earlier version of the package had elsewhere goes by its public name of now.
+    ``name.yaml`` becomes ``./name.yaml``, which would otherwise be tried as a module first, and a
+    class path of an earlier version of the package becomes the present public name.
     """
     if isinstance(value, dict):
         return {key: current_names(item) for key, item in value.items()}

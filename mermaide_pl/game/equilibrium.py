@@ -29,7 +29,7 @@ def equilibrium_level(delta: Tensor, game: Game) -> Tensor:
 
 
 def equilibrium_payoff(delta: Tensor, game: Game) -> Tensor:
-    """What the principal gets per step at `equilibrium_level`, reward units, float [M]."""
+    """The principal's payoff per step at `equilibrium_level`, reward units, float [M]."""
     return _payoffs(delta, game).amax(1)
 
 

@@ -1,4 +1,4 @@
-"""What the principal observes of a step: a slot of the game."""
+"""The principal's observation of a step: partial or full information, possibly noisy."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mermaide_pl.config.validation import LARGEST_REWARD, check_number, check_pr
 
 
 class Observation(ABC):
-    """What the principal gets to see of a step; each channel may be noisy."""
+    """The part of a step that the principal sees; each channel may be noisy."""
 
     sees_agent_rewards: bool
     arm_flip: float
 
     @property
     def num_uniforms(self) -> int:
-        """Uniform numbers that a step reads; none where nothing is noisy.
+        """Number of uniform numbers that a step reads; zero if no channel is noisy.
 
-        All observations read the same ones, so that their arms are flipped alike.
+        All observations read the same ones, so that they flip the same arms.
         """
         return 3 if self.arm_flip > 0.0 else 0
 
@@ -34,7 +34,7 @@ class Observation(ABC):
             num_arms: A.
 
         Returns:
-            The arms seen, int64 [M, B], labelled as the input.
+            The arms seen, int64 [M, B], in the labels of the input.
         """
         if self.arm_flip == 0.0:
             return arms
@@ -43,7 +43,7 @@ class Observation(ABC):
 
     @abstractmethod
     def agent_rewards(self, rewards: Tensor, uniforms: Tensor) -> Tensor:
-        """The agent's rewards as seen, float [M, B]; of the uniforms the third is used."""
+        """The agent's rewards as seen, float [M, B]; the third of the uniform numbers is used."""
 
 
 @dataclass(frozen=True)

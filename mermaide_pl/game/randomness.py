@@ -1,4 +1,4 @@
-"""Random numbers that belong to a task, not to a batch.
+"""Random numbers derived from the seed of a task, whatever batch it is in.
 
 Each task has a 64-bit seed; each use of randomness is a *stream* of that task. Equal seed and
 stream give equal numbers whatever the batch, its order, the number of episodes drawn along, the
@@ -32,7 +32,7 @@ def task_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int]) -> Te
 
     Args:
         seeds: one 64-bit seed per task, M of them.
-        stream: what the numbers are for.
+        stream: name of the use of the numbers.
         shape: shape of one task's numbers.
 
     Returns:

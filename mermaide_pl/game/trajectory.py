@@ -1,4 +1,4 @@
-"""What happened when principals met agents: frozen records, and the legend of all axes.
+"""Recorded episodes of principals and agents, and the legend of all tensor axes.
 
 Axis legend, used in every shape comment of the package:
 
@@ -53,7 +53,7 @@ class Trajectory:
     arms: Tensor  # [M, B, T] int64, arm pulled, agent labels
     levels: Tensor  # [M, B, T] int64, intervention level chosen
     aligned: Tensor  # [M, B, T] bool, the target arm was pulled
-    rewards: Tensor  # [M, B, T] float, principal's reward, from what truly happened
+    rewards: Tensor  # [M, B, T] float, principal's reward, from the true arms, not the observed
     agent_rewards: Tensor  # [M, B, T] float, reward the agent received, bonus included
     observed_arms: Tensor  # [M, B, T] int64, what the principal saw, principal labels
     observed_agent_rewards: Tensor  # [M, B, T] float, zero where the principal cannot see it
@@ -79,7 +79,7 @@ class Trajectory:
         observed_arms: Tensor,
         observed_agent_rewards: Tensor,
     ) -> Trajectory:
-        """What was recorded, with what follows from it.
+        """Build a trajectory from the recorded tensors; alignment and rewards follow from them.
 
         Args:
             game: the rules.

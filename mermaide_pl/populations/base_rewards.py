@@ -70,7 +70,7 @@ class FixedRewards(BaseRewards):
         object.__setattr__(self, "values", tuple(float(value) for value in self.values))
 
     def draw(self, uniforms: Tensor) -> Tensor:
-        """The values, for every task."""
+        """Return the same values for every task."""
         if len(self.values) != uniforms.shape[1]:
             raise ValueError(
                 f"FixedRewards.values has {len(self.values)} values for {uniforms.shape[1]} arms"

@@ -11,7 +11,7 @@ from mermaide_pl.agents import AgentGroup, Family, RewardModel
 
 
 class TaskBatch:
-    """M tasks: agents with their base rewards and the principal's target.
+    """A batch of M tasks: agents with their base rewards and the principal's target arms.
 
     Args:
         seeds: one 64-bit seed per task, the source of all its randomness.
@@ -41,13 +41,13 @@ class TaskBatch:
 
     @property
     def delta(self) -> Tensor:
-        """How much each agent dislikes its target, ``max_a r_a - r_{a*}``, float [M]."""
+        """Gap between each agent's best arm and its target, ``max_a r_a - r_{a*}``, float [M]."""
         target_reward = self.base_rewards.gather(1, self.target_arm.unsqueeze(1)).squeeze(1)
         return self.base_rewards.amax(1) - target_reward
 
     @property
     def sees_bonus(self) -> Tensor:
-        """Which agents see the bonus before they act, bool [M]."""
+        """Mask of the agents that see the bonus before they act, bool [M]."""
         sees = torch.zeros(len(self), dtype=torch.bool, device=self.base_rewards.device)
         for family in self.families:
             sees[family.rows] = family.rule.sees_bonus
@@ -66,7 +66,7 @@ class TaskBatch:
     def agents(
         self, uniforms: Sequence[Tensor], reward_uniforms: Tensor, *, num_episodes: int
     ) -> AgentGroup:
-        """The agents, fresh, ready to play; see `AgentGroup`."""
+        """Build the agents, untrained and ready to play; see `AgentGroup`."""
         return AgentGroup(
             self.families,
             self.base_rewards,

@@ -1,4 +1,4 @@
-"""Populations in YAML files, those of the package among them."""
+"""Populations in YAML files: reading a user's files and those that come with the package."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ POPULATION_HINT = (
     f"; allowed: {', '.join(item.name for item in fields(Population))}; in a family:"
     f" {', '.join(signature(AgentFamily).parameters)}"
 )
-"""What a population may be made of, for messages."""
+"""The keys allowed in a population file, appended to error messages."""
 
 
 def import_rule(path: Any) -> type[agents.LearningRule]:
-    """The learning rule of that name, or at that import path.
+    """Load a learning rule by its name or its import path.
 
-    A population names the code that it needs, so a module that is not ours is imported.
+    A population names the code that it needs, so modules outside this package are imported.
 
     Raises:
         ValueError: one line that says what is wrong with the path, and what is allowed.
     """
-    allowed = f"allowed: {', '.join(_RULES)}, or the import path of a rule of your own"
+    allowed = f"allowed: {', '.join(_RULES)}, or the import path of your own rule"
     rule: Any = _RULES.get(path) if isinstance(path, str) else None
     if rule is None:
         try:
@@ -52,7 +52,7 @@ def import_rule(path: Any) -> type[agents.LearningRule]:
         except ValueError as error:
             raise ValueError(f"{error}; {allowed}") from None
     if not (isinstance(rule, type) and issubclass(rule, agents.LearningRule)):
-        raise ValueError(f"a rule must be a LearningRule, {path} is none; {allowed}")
+        raise ValueError(f"a rule must be a LearningRule, {path} is not; {allowed}")
     return rule
 
 
@@ -69,10 +69,10 @@ def population_names() -> list[str]:
 
 
 def packaged(name: str) -> Population:
-    """A population of the package.
+    """Load a population of the package by name.
 
     Raises:
-        ValueError: one line with the names there are.
+        ValueError: one line with the available names.
     """
     if name not in population_names():
         raise ValueError(no_such_population(name))
@@ -80,11 +80,11 @@ def packaged(name: str) -> Population:
 
 
 def population_file(path: str | Path, folder: str | Path = "") -> Path:
-    """The file of a population; of one of the package by its plain name, if no file is called so.
+    """The file of a population, or of a packaged one if no file of this name exists.
 
     Args:
-        path: the file, or the name.
-        folder: where relative paths begin.
+        path: a file, or the name of a population of the package.
+        folder: folder to which relative paths refer.
     """
     file = Path(folder, path)
     is_name = str(path) in population_names() and not file.is_file()
@@ -110,10 +110,10 @@ def load_population(path: str | Path) -> Population:
 
 
 def load_populations(paths: Sequence[str | Path]) -> dict[str, Population]:
-    """Read populations (`load_population`), by the names of their files.
+    """Read populations (`load_population`) into a dict keyed by the names of their files.
 
     Raises:
-        ValueError: one line that says what is wrong with which files.
+        ValueError: one line that says what is wrong with each bad file.
     """
     named: dict[str, str | Path] = {}
     for path in paths:
@@ -131,11 +131,11 @@ def load_from_yaml(
     """Build an object from a YAML file whose keys are its constructor arguments.
 
     Args:
-        cls: its class, a dataclass.
+        cls: class of the object, a dataclass.
         path: the file.
-        what: what to call it in messages.
-        hint: what is allowed, added to messages about what is not.
-        packages: whose classes it may name besides.
+        what: name of this kind of file in messages.
+        hint: the allowed keys, appended to messages about others.
+        packages: further packages whose classes the file may name.
 
     Raises:
         ValueError: one line that says what is wrong with the file.

@@ -1,4 +1,4 @@
-"""Which agents exist: families x hyper-parameters x base rewards x target, in disjoint splits.
+"""Populations of agents: families x hyper-parameters x base rewards x target, in disjoint splits.
 
 A `Population` is a distribution over tasks. Task number `index` of a split is always the same
 agent, whichever batch it is drawn into, and no agent is in two splits.
@@ -45,8 +45,8 @@ HyperParameterRange: TypeAlias = float | list[float] | Interval
 Rule: TypeAlias = type[LearningRule] | PythonAgent
 if not TYPE_CHECKING:
 
-    class Rule(ABC):  # noqa: B024 # so that it can be asked whether something is one
-        """What a file may say: the name of a rule; it has `factory` for the other."""
+    class Rule(ABC):  # noqa: B024 # abstract, so that `isinstance` works on it
+        """A learning rule, given in a file by name or import path; other learners use `factory`."""
 
     Rule.register(type)
     Rule.register(PythonAgent)
@@ -60,8 +60,8 @@ class AgentFamily:
         rule: the learning rule, in YAML by import path, e.g. ``mermaide_pl.agents.UCB``; or a
             `PythonAgent`.
         hyper_parameters: per name one value, a list of values, or an interval ``{low, high}``.
-        weight: how often this family is drawn, relative to the others.
-        factory: instead of a rule, a learner of your own, as `PythonAgent` takes it, in YAML by
+        weight: relative frequency with which this family is drawn.
+        factory: instead of a rule, your own learner, as `PythonAgent` takes it, in YAML by
             import path, e.g. ``my_module.MyLearner``.
         num_workers: processes for learners made by `factory`.
     """
@@ -78,7 +78,7 @@ class AgentFamily:
         if factory is not None:
             object.__setattr__(self, "rule", PythonAgent(factory, num_workers))
         elif num_workers:
-            raise ValueError("num_workers goes with a factory only")
+            raise ValueError("num_workers is allowed with a factory only")
         check_number(
             f"weight of the {self.rule.__name__} family", self.weight, above=0.0, high=_MOST_WEIGHT
         )
@@ -104,7 +104,7 @@ class AgentFamily:
 
         Args:
             uniforms: float [m, K], one column per hyper-parameter.
-            labels: what the tasks are called in messages.
+            labels: names of the tasks in messages.
         """
         drawn = {}
         for column, (name, values) in enumerate(sorted(self.hyper_parameters.items())):
@@ -120,7 +120,7 @@ class AgentFamily:
 
 
 def _hyper_parameters(rule: Rule) -> list[str] | None:
-    """Names that are allowed; None for any."""
+    """Names of the hyper-parameters a rule allows; None if it allows any."""
     if isinstance(rule, PythonAgent):
         return rule.hyper_parameters()
     return [item.name for item in fields(rule)]
@@ -140,7 +140,7 @@ class Population:
         families: learning rules with their hyper-parameters.
         num_arms: A.
         base_rewards: distribution of the base rewards.
-        target: how the target arm is chosen.
+        target: rule by which the target arm is chosen.
         reward_model: distribution of an agent's reward around the base reward.
     """
 
@@ -159,7 +159,7 @@ class Population:
                 given = family.hyper_parameters.items()
                 first = {name: _corners(values)[0] for name, values in given}
                 family.rule.check(first, self.num_arms)
-        # the lowest, the highest, and one drawn agent: whatever can go wrong does so here
+        # draw the lowest, the highest and one random agent, so that errors appear here
         for extreme in (2.0**-25, 1.0 - 2.0**-24):
             rewards = self.base_rewards.draw(torch.full((1, self.num_arms), extreme))
             moved, _ = self.target.choose(rewards, torch.full((1, 2), 1.0 - 2.0**-24))
@@ -167,7 +167,7 @@ class Population:
         self.sample(range(1), split="train")
 
     def sample(self, indices: Sequence[int], *, split: Split, seed: int = 0) -> TaskBatch:
-        """Draw tasks by number.
+        """Draw tasks by their numbers within a split.
 
         Args:
             indices: numbers of the tasks within the split, 0 <= index < 2**40.
@@ -185,7 +185,7 @@ class Population:
 
         Args:
             seeds: 64-bit seeds.
-            labels: what the tasks are called in messages, by default by their seeds.
+            labels: names of the tasks in messages, by default from their seeds.
 
         Returns:
             The tasks in the order of `seeds`, on the CPU, float32.
@@ -211,7 +211,7 @@ class Population:
 
 
 def task_seed(index: int, split: Split, seed: int = 0) -> int:
-    """The 64-bit seed of a task; different (seed, split, index) never share one.
+    """The 64-bit seed of a task, unique for each (seed, split, index).
 
     The three are packed into 22 + 2 + 40 bits and scrambled one to one.
 

@@ -20,7 +20,7 @@ def family_rows(population: Population) -> list[tuple[str, str, str]]:
 
 
 def surroundings(population: Population) -> str:
-    """What all agents of a population share: arms, rewards, and how the target is chosen."""
+    """The properties all agents of a population share: arms, rewards, and the target rule."""
     parts = (population.base_rewards, population.target, population.reward_model)
     return ", ".join([f"{population.num_arms} arms", *map(str, parts)])
 

@@ -1,4 +1,4 @@
-"""How the principal's preferred arm is chosen."""
+"""Rules by which the principal's target arm is chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mermaide_pl.config.validation import check_number
 
 
 class TargetRule(ABC):
-    """How the principal's preferred arm is chosen."""
+    """Rule by which the principal's target arm is chosen."""
 
     @abstractmethod
     def choose(self, base_rewards: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,7 +23,7 @@ class TargetRule(ABC):
             uniforms: uniform numbers [M, 2].
 
         Returns:
-            Base rewards [M, A] (a rule may move the target's) and target arms, int64 [M].
+            Base rewards [M, A] (a rule may change the target's) and target arms, int64 [M].
         """
 
 
@@ -58,7 +58,7 @@ class FixedTarget(TargetRule):
         check_number("FixedTarget.arm", self.arm, low=0)
 
     def choose(self, base_rewards: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-        """The arm, for every task."""
+        """Return the same arm for every task."""
         num_tasks, num_arms = base_rewards.shape
         check_number("FixedTarget.arm", self.arm, high=num_arms - 1)
         return base_rewards, torch.full((num_tasks,), self.arm, device=base_rewards.device)

@@ -1,1 +1,1 @@
-"""How a run is kept: checkpoints, resuming, folders, processes, files and what is printed."""
+"""Runs on disk and in processes: checkpoints, resuming, run folders, file writing, printing."""

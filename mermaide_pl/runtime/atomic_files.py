@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all; all that the package writes goes through here."""
+"""Atomic file writing, used for every file of the package: replaced whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from mermaide_pl.runtime.distributed import is_alive
 
 
 def write_whole(path: str | Path, content: str | bytes | memoryview) -> None:
-    """Write a file whole or not at all: neither a reader nor a crash meets half of it.
+    """Write a file whole or not at all: no reader sees half of it, and no crash leaves half of it.
 
-    The content goes to a file beside it, which then takes its place with the permissions of the old
-    one. A link stays, and what it leads to is replaced. What is no regular file (``/dev/stdout``, a
-    pipe) is written to as it is.
+    The content goes to a temporary file beside it, which then replaces it with the permissions of
+    the old file. A link stays, and its target is replaced. Anything but a regular file
+    (``/dev/stdout``, a pipe) is written to directly.
 
     Args:
-        path: the file; its folder is made if need be.
+        path: the file; its folder is created if missing.
         content: bytes, or a text, which is written in UTF-8.
 
     Raises:
         ValueError: one line that names the file and says why it cannot be written.
     """
     path = Path(path)
-    if isinstance(content, str):  # names of files may hold what no text can
+    if isinstance(content, str):  # file names in it may contain bytes that are not UTF-8
         content = content.encode("utf-8", "backslashreplace")
     try:
         _write(path, content)
@@ -59,7 +59,7 @@ def _write(path: Path, content: bytes | memoryview) -> None:
         return
     stream = _standard_stream(old)
     if stream is None and stat.S_ISREG(old.st_mode):
-        os.close(os.open(path, os.O_WRONLY))  # one that must not be written is not replaced
+        os.close(os.open(path, os.O_WRONLY))  # a read-only file is not replaced
         _replace(Path(os.path.realpath(path)), content, stat.S_IMODE(old.st_mode))
         return
     with open(path if stream is None else os.dup(stream), "wb") as file:
@@ -71,7 +71,7 @@ def _replace(path: Path, content: bytes | memoryview, mode: int | None) -> None:
     for left in path.parent.glob(f"{glob.escape(ours)}*.tmp"):
         process = left.name.removeprefix(ours).split(".")[0]
         if not (process.isdecimal() and is_alive(int(process))):
-            left.unlink(missing_ok=True)  # by a process that was killed
+            left.unlink(missing_ok=True)  # left by a process that was killed
     beside = path.with_name(f"{ours}{os.getpid()}.{threading.get_native_id()}.tmp")
     try:
         beside.unlink(missing_ok=True)
@@ -84,11 +84,11 @@ def _replace(path: Path, content: bytes | memoryview, mode: int | None) -> None:
         os.replace(beside, path)
     finally:
         with suppress(OSError):
-            beside.unlink(missing_ok=True)  # after os.replace there is none
+            beside.unlink(missing_ok=True)  # absent after os.replace
 
 
 def _standard_stream(file: os.stat_result) -> int | None:
-    """The descriptor of standard output or error, if that is this file: it must stay in place."""
+    """The descriptor of standard output or error if it is this file, which must stay in place."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # there may be none
             if os.path.samestat(os.fstat(stream.fileno()), file):

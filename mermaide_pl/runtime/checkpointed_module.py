@@ -1,4 +1,4 @@
-"""A LightningModule whose checkpoints say what it was built of."""
+"""A LightningModule whose checkpoints contain the settings it was built with."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class SelfDescribingModule(pl.LightningModule):
-    """Keeps the arguments it was built with beside its weights, and can be built of a file alone.
+    """A module that saves its constructor arguments with its weights, so a file alone rebuilds it.
 
     Args:
         arguments: the ``locals()`` of the constructor, before it does anything else.
     """
 
     not_saved: ClassVar[tuple[str, ...]] = ()
-    """Arguments that no checkpoint has."""
+    """Names of constructor arguments that are not saved in checkpoints."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         super().__init__()
@@ -54,12 +54,12 @@ class SelfDescribingModule(pl.LightningModule):
 
     @classmethod
     def from_checkpoint(cls, checkpoint: dict[str, Any], path: str | Path, **other: Any) -> Self:
-        """The module in a checkpoint that `read_checkpoint` has read.
+        """Build the module of a checkpoint that `read_checkpoint` has read.
 
         Args:
             checkpoint: its content.
             path: of the file, for messages.
-            other: arguments that take the place of those in the checkpoint, or that none has.
+            other: arguments that override those in the checkpoint, or that are not saved in it.
 
         Raises:
             ValueError: one line that says what is wrong with the file.
@@ -86,10 +86,10 @@ class SelfDescribingModule(pl.LightningModule):
         return module
 
     def begin_with(self, path: str) -> None:
-        """Take the weights of a checkpoint of the same shape.
+        """Load the weights of a checkpoint whose settings give the same parameter shapes.
 
         Raises:
-            ValueError: one line that says what is wrong with the file, or differs.
+            ValueError: one line that says what is wrong with the file, or which setting differs.
         """
         start = type(self).load_from_checkpoint(path)
         try:
@@ -102,13 +102,13 @@ class SelfDescribingModule(pl.LightningModule):
 
     @classmethod
     def pretrained(cls, name: str) -> Self:
-        """A principal that comes with the package, ready to play.
+        """Load a pretrained principal of the package, ready to play.
 
         Args:
-            name: as ``principals/pretrained/NAME.md`` in the package, its model card, is named.
+            name: NAME of its model card ``principals/pretrained/NAME.md`` in the package.
 
         Raises:
-            ValueError: one line with the names there are.
+            ValueError: one line with the available names.
         """
         return cls.load_from_checkpoint(f"pretrained:{name}").eval()
 
@@ -117,9 +117,9 @@ class SelfDescribingModule(pl.LightningModule):
         checkpoint[CHECKPOINT_KEY] = self.spec
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse another game or principal, and name other settings of the module, data and run.
+        """Refuse a checkpoint of another game or principal; warn about all other changed settings.
 
-        Only what is trained further depends on data and trainer.
+        Settings of data and trainer are compared only if the module is trained further.
         """
         theirs: dict[str, Any] = {"model": checkpoint.get(CHECKPOINT_KEY, {})}
         ours: dict[str, Any] = {"model": self.spec}
@@ -132,6 +132,6 @@ class SelfDescribingModule(pl.LightningModule):
         changed = differences(theirs, ours)
         if changed and self.trainer.is_global_zero:
             rates = changed.keys() & {"model.meta_lr", "model.inner_rates_lr"}
-            advice = "; the outer rates go on as they were there" if rates else ""
+            advice = "; the outer rates continue as they were there" if rates else ""
             said = ", ".join(changed.values())
             _LOGGER.warning("not as in the checkpoint: %s%s", said, advice)

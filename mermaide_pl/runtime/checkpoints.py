@@ -17,7 +17,7 @@ from mermaide_pl.runtime.atomic_files import write_whole
 
 PRETRAINED = Path(__file__).parents[1] / "principals" / "pretrained"
 CHECKPOINT_KEY = "mermaide_pl"
-"""Where a checkpoint has the settings of its module."""
+"""Key of the module's settings in a checkpoint."""
 _PREFIX = "pretrained:"
 _ARCHITECTURE = "mermaide_pl.principals.Architecture"
 _HISTORIES = ("mermaide_pl.principals.Tallies", "mermaide_pl.principals.LastStep")
@@ -29,21 +29,21 @@ _RENAMED = {
     for prefix in ("", "principal.")
     for name in _RECURRENT
 }
-"""Weights of earlier versions, whose recurrence was no part of its own."""
+"""Weight names of earlier versions, in which the recurrence was not a separate module."""
 
 
 def pretrained_names() -> list[str]:
-    """Names of the principals that come with the package."""
+    """Names of the pretrained principals of the package."""
     return sorted(path.stem for path in PRETRAINED.glob("*.ckpt"))
 
 
 def checkpoint_path(path: str | Path) -> Path:
-    """The file of a checkpoint, or of a principal of the package.
+    """The file of a checkpoint, or of a pretrained principal of the package.
 
-    The latter is named ``pretrained:NAME``, or by its plain name where there is no such file.
+    The latter is named ``pretrained:NAME``, or NAME alone if no file has that name.
 
     Raises:
-        ValueError: one line with the names there are.
+        ValueError: one line with the available names.
     """
     name = str(path).removeprefix(_PREFIX)
     is_known = name in pretrained_names()
@@ -75,13 +75,13 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
 def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:  # torch.load leaves the checksums alone
-                # a file marked as a folder would be read as nothing
+            with zipfile.ZipFile(path) as archive:  # torch.load does not verify the checksums
+                # a file marked as a folder would be read as empty
                 folders = any(entry.external_attr & _IS_FOLDER for entry in archive.infolist())
                 if folders or archive.testzip() is not None:
                     raise zipfile.BadZipFile
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception:  # a damaged file can raise any: KeyError, for one, if it is a text
+    except Exception:  # damaged files raise all kinds, e.g. KeyError for a text
         raise ValueError(
             f"checkpoint {path} cannot be read: truncated, damaged, or not a checkpoint"
         ) from None
@@ -93,15 +93,17 @@ def _read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
             key: upgraded(part) for key, part in checkpoint.items() if key not in _OF_TORCH
         }
     except RecursionError:
-        raise ValueError(f"checkpoint {path} cannot be read: its settings have no end") from None
+        raise ValueError(
+            f"checkpoint {path} cannot be read: its settings nest too deeply"
+        ) from None
     return checkpoint
 
 
 def upgraded_weights(weights: Any) -> Any:
-    """Weights by name, a state dict or those of the principal, by their names of now.
+    """Rename the weights of earlier versions to their present names.
 
     Args:
-        weights: what a file holds in their place.
+        weights: a state dict of the module or principal, as read from a file, so of any type.
     """
     if not isinstance(weights, dict):
         return weights
@@ -109,19 +111,19 @@ def upgraded_weights(weights: Any) -> Any:
 
 
 def upgraded(settings: Any) -> Any:
-    """Settings of an earlier version as this one says them, with the same meaning.
+    """Convert settings of an earlier version to the present ones, with the same meaning.
 
-    Classes go by their public names. The recurrence was always a `GRU`. Histories once measured in
-    plain reward units. That is to measure in the largest bonus where that is 1; elsewhere a
-    principal plays on in the units that it was trained in.
+    Classes get their public names. The recurrence was always a `GRU`. Histories were measured in
+    plain reward units, which equals the present unit, the largest bonus, where that is 1; otherwise
+    a principal continues to play in the units that it was trained in.
 
     Args:
-        settings: specs by name, with that of the game.
+        settings: specs by name, including that of the game.
     """
     settings = current_paths(settings)
     try:
         plain = max(settings["game"]["init_args"]["bonuses"]) == 1.0
-    except (KeyError, TypeError, ValueError):  # no settings that were written here
+    except (KeyError, TypeError, ValueError):  # not settings that this package wrote
         return settings
 
     unit = {"reward_unit": None if plain else 1.0}
@@ -144,7 +146,7 @@ def upgraded(settings: Any) -> Any:
 
 
 def _readable_beside(path: Path) -> str:
-    """The latest good checkpoint in the folder of a damaged one, for messages."""
+    """Name the latest readable checkpoint in the folder of a damaged one, for messages."""
     others = [other for other in path.parent.glob("*.ckpt") if other != path and other.is_file()]
     for other in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(ValueError):
@@ -154,7 +156,7 @@ def _readable_beside(path: Path) -> str:
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
-    """Write a checkpoint, see `write_whole`.
+    """Write a checkpoint atomically, see `write_whole`.
 
     Raises:
         ValueError: one line that says why it cannot be written.
@@ -188,9 +190,9 @@ def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:
 
 
 def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """Settings that the weights depend on.
+    """Settings that determine the shapes of the weights.
 
-    Of the bonuses that is their number, of an observation its class; a cost may be any.
+    Only the number of the bonuses and the class of the observation count, and not the cost.
     """
     found = {name: spec.get("class_path")}
     for key, value in spec.get("init_args", {}).items():
@@ -204,14 +206,14 @@ def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def prices_differ(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
-    """How the bonuses and the cost that a principal was trained for differ from those it meets.
+    """Describe the difference between the bonuses and cost of training and those of a new game.
 
     Args:
-        saved: specs of the checkpoint, with its game.
-        ours: the same of the game that it is to play.
+        saved: specs of the checkpoint, including its game.
+        ours: specs of the configuration, including the game that the principal is to play.
 
     Returns:
-        A clause for a message, or None if they are the same.
+        A clause for a message, or None if bonuses and cost are the same.
     """
     theirs, mine = (
         {name: spec["game"]["init_args"].get(name) for name in ("bonuses", "cost")}
@@ -220,7 +222,7 @@ def prices_differ(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> str | No
     if theirs == mine:
         return None
     then, now = (f"bonuses {each['bonuses']} at cost {each['cost']}" for each in (theirs, mine))
-    said = f"was trained for {then} and meets {now}"
+    said = f"was trained for {then}, the game has {now}"
     history = saved.get("architecture", {}).get("init_args", {}).get("history", {})
     if history.get("init_args", {}).get("reward_unit") is not None:
         return f"{said}, which it measures in the units that it was trained in"

@@ -1,4 +1,4 @@
-"""Logged curves of a run that goes on: what was logged before stays, what comes again goes."""
+"""Logged curves of a resumed run: earlier entries stay, steps that are repeated are dropped."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from mermaide_pl.runtime.atomic_files import write_whole
 
 
 def keep_curves(logger: Logger) -> None:
-    """Let a logger that has not begun go on with the file that is there.
+    """Let a logger that has not begun append to its existing file.
 
-    Lightning's `CSVLogger` deletes it when it begins.
+    Lightning's `CSVLogger` deletes the file when it begins.
     """
     if isinstance(logger, CSVLogger) and logger._experiment is None and "://" not in logger.log_dir:
         logger._experiment = _Rows(logger.log_dir)
 
 
 def forget_curves(logger: Logger, step: int) -> None:
-    """Drop what was logged from a step on, for it is logged again."""
+    """Drop the logged entries from a step on, since they will be logged again."""
     if isinstance(logger, TensorBoardLogger):
         # an earlier run with this trainer has closed it
         writer: Any = logger.experiment._get_file_writer()
@@ -37,10 +37,10 @@ def forget_curves(logger: Logger, step: int) -> None:
 
 
 class _Rows(ExperimentWriter):
-    """Writes ``metrics.csv`` after the rows that are there."""
+    """Writer that appends to the existing rows of ``metrics.csv``."""
 
     def _check_log_dir_exists(self) -> None:
-        """Nothing is deleted."""
+        """Keep the existing file, which Lightning's writer would delete."""
         with suppress(FileNotFoundError):
             self.metrics_keys = self._read()[0]
 
@@ -54,7 +54,7 @@ class _Rows(ExperimentWriter):
         self._replace(fieldnames, self._read()[1])
 
     def _read(self) -> tuple[list[str], list[dict[str, str]]]:
-        """Names of the columns, and the rows without one that a killed run has not finished."""
+        """The column names, and the rows without a last one that a killed run left unfinished."""
         with open(self.metrics_file_path, encoding="utf-8", newline="", errors="replace") as file:
             lines = file.read().splitlines(keepends=True)
         if lines and not lines[-1].endswith("\n"):
@@ -75,7 +75,7 @@ class _Rows(ExperimentWriter):
 
 
 def _step(row: dict[str, str]) -> float:
-    """The training step of a row; one without comes after all others."""
+    """The training step of a row; infinity for a row without one, so that it sorts last."""
     try:
         return float(row["step"])
     except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Processes that share work, on one or several machines, and all have its outcome."""
+"""Distribute work over processes on one or several machines; all of them get the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mermaide_pl.config.validation import check_number, one_line
 
 
 def is_alive(process: int) -> bool:
-    """Whether there is a process of this number on this machine."""
+    """True if a process with this number runs on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -28,18 +28,18 @@ def is_alive(process: int) -> bool:
 
 @dataclass(frozen=True)
 class Share:
-    """What one process does of some jobs, which are dealt out in turn.
+    """The part of a set of jobs that one process does; jobs are dealt out in turn.
 
     Args:
-        rank: number of the process.
-        num_processes: how many there are.
+        rank: number of the process, from 0.
+        num_processes: number of processes.
     """
 
     rank: int = 0
     num_processes: int = 1
 
     def of(self, num_jobs: int) -> range:
-        """The numbers of its jobs."""
+        """The numbers of the jobs of this process, out of `num_jobs`."""
         return range(self.rank, num_jobs, self.num_processes)
 
     def total(self, parts: Tensor) -> Tensor:
@@ -54,17 +54,17 @@ class Share:
 
 @contextmanager
 def processes(devices: int, num_nodes: int) -> Iterator[Share]:
-    """Run what follows in several processes, each with its share.
+    """Run the block of this context in several processes, each with its part of the jobs.
 
-    Lightning Fabric starts them, which runs the script again in each; under torchrun and SLURM they
-    are there already.
+    Lightning Fabric starts them, which runs the script again in each; torchrun and SLURM have
+    started them already.
 
     Args:
         devices: processes on each machine, on its CPU.
         num_nodes: machines.
 
     Raises:
-        ValueError: if torchrun or SLURM has started another number.
+        ValueError: if torchrun or SLURM has started another number of processes.
     """
     check_number("--devices", devices, low=1)
     check_number("--num_nodes", num_nodes, low=1)
@@ -79,7 +79,7 @@ def processes(devices: int, num_nodes: int) -> Iterator[Share]:
 
 
 def check_world(strategy: Any, devices: int, num_nodes: int) -> None:
-    """Refuse another number of processes than torchrun or SLURM has started.
+    """Check that torchrun or SLURM, if in use, has started the number of processes asked for.
 
     Args:
         strategy: Lightning's.
@@ -99,17 +99,17 @@ def check_world(strategy: Any, devices: int, num_nodes: int) -> None:
 
 @contextmanager
 def one_fate(strategy: Any) -> Iterator[None]:
-    """If this process fails, so do those that Lightning's strategy has started for it."""
+    """Kill the processes that Lightning's strategy has started if this one fails in the block."""
     try:
         yield
     except BaseException:
         for process in getattr(strategy.launcher, "procs", ()):
-            process.kill()  # blocked in a collective operation, it would not hear a kinder signal
+            process.kill()  # blocked in a collective operation, it ignores other signals
         raise
 
 
 def lost_another(error: Exception) -> bool:
-    """Whether the error is that another process has gone, and not that they never met."""
-    never_met = (torch.distributed.DistNetworkError, torch.distributed.DistStoreError)
+    """True if the error says that another process was lost, not that none was ever connected."""
+    unconnected = (torch.distributed.DistNetworkError, torch.distributed.DistStoreError)
     is_ours = isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
-    return is_ours and not isinstance(error, never_met)
+    return is_ours and not isinstance(error, unconnected)

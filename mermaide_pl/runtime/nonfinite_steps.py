@@ -17,13 +17,13 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class DivergedError(ValueError):
-    """More steps were not finite than may be skipped."""
+    """Raised when more steps were not finite than `max_skipped_steps` allows."""
 
 
 class NonFiniteSteps(pl.Callback):
-    """Skips a step whose loss or gradient is infinite or not a number, on all devices alike.
+    """Callback that skips, on all devices, a step whose loss or gradient is infinite or NaN.
 
-    Neither the weights nor the optimizer's moments move; the schedule goes on. Each skipped step
+    Neither weights nor optimizer moments change; the schedule advances. Each skipped step
     leaves ``skipped/stepN.pt`` in the folder of the run: weights, settings, and the seeds of its
     tasks, over all devices, for `mermaide replay`. ``train/skipped_steps`` is their number so far.
 
@@ -41,25 +41,25 @@ class NonFiniteSteps(pl.Callback):
         return {"count": self._count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the number of skipped steps."""
         self._count = state_dict["count"]
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note the seeds of the tasks in a batch."""
+        """Record the seeds of the tasks in a batch."""
         self._seeds += batch.seeds
 
     def on_before_backward(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
     ) -> None:
-        """Note the loss."""
+        """Record the loss."""
         self._losses.append(loss.detach())
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Look whether the step may be taken.
+        """Skip the step if its loss or a gradient is not finite.
 
         Raises:
             DivergedError: if too many were skipped.
@@ -73,7 +73,7 @@ class NonFiniteSteps(pl.Callback):
         self._seeds, self._losses = [], []
 
     def _skip(self, trainer: pl.Trainer, module: Any, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.zero_grad(set_to_none=True)  # Adam passes over weights without a gradient
+        optimizer.zero_grad(set_to_none=True)  # Adam ignores weights without a gradient
         self._count += 1
         step = trainer.global_step + 1
         path = Path(trainer.log_dir or trainer.default_root_dir) / "skipped" / f"step{step}.pt"
@@ -95,7 +95,7 @@ class NonFiniteSteps(pl.Callback):
                 checkpoint[type(data).__name__] = data.state_dict()
             write_checkpoint(checkpoint, path)
         found = f"the loss or gradient of step {step} is not finite"
-        advice = f"`mermaide replay {path}` shows which tasks do that"
+        advice = f"`mermaide replay {path}` shows which tasks cause it"
         if self._count > self._max_skipped_steps:
             raise DivergedError(
                 f"{found}, and max_skipped_steps = {self._max_skipped_steps} were skipped; {advice}"
@@ -105,7 +105,7 @@ class NonFiniteSteps(pl.Callback):
 
 
 def _from_all_devices(trainer: pl.Trainer, seeds: list[int]) -> list[int]:
-    """The 64-bit seeds of all devices; int64 holds them with a sign."""
+    """Gather the 64-bit seeds of all devices, sent as signed int64."""
     signed = torch.tensor([seed - (seed >> 63 << 64) for seed in seeds])
     gathered: Any = trainer.strategy.all_gather(signed.to(trainer.strategy.root_device))
     return [seed % 2**64 for seed in gathered.flatten().tolist()]

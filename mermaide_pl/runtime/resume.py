@@ -1,4 +1,4 @@
-"""What makes an interrupted and resumed run the run that was never interrupted."""
+"""Bit-exact resume: atomic checkpoints, mid-epoch sampler state, and logs cut at the step."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints whole or not at all, and reads none that is damaged or holds code.
+    """Checkpoint plugin that writes atomically and refuses files that are damaged or hold code.
 
     A checkpoint of an earlier run that would be replaced is renamed, ``best.ckpt`` to
-    ``best.ckpt.1`` and so on. Those in and below the folder that the run goes on from are its own.
+    ``best.ckpt.1`` and so on. Those in and below the folder that the run resumes from are its own.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """See `write_checkpoint`; what is no local file is left to Lightning.
+        """Save a checkpoint (`write_checkpoint`); paths that are not local are left to Lightning.
 
         Raises:
             ValueError: one line that says why it cannot be written.
@@ -64,7 +64,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """See `read_checkpoint`; what is no local file is left to Lightning.
+        """Load a checkpoint (`read_checkpoint`); paths that are not local are left to Lightning.
 
         Raises:
             ValueError: one line that says what is wrong with the file.
@@ -81,24 +81,24 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class Resumption(pl.Callback):
-    """Keeps folder, curves and checkpoints of a run together, and says how to go on after an end.
+    """Callback that keeps folder, curves and checkpoints of a run consistent, so it can resume.
 
-    No other run writes to its folders meanwhile. What was logged is on the disk before a checkpoint
-    is. A run that goes on from step N lets TensorBoard and CSV files forget what had been logged
-    from step N on, for it is logged again; a run that begins anew does the same from step 0.
+    No other run can write to its folders meanwhile. Logs are on the disk before the checkpoint of
+    the same step. A run that resumes from step N removes the entries of TensorBoard and CSV files
+    from step N on, which are logged again; a new run in the same folder does so from step 0.
     """
 
     def __init__(self) -> None:
         self._folders = ExitStack()
         self._first_step: int | None = None
         self._is_training = False
-        self._skipped: tuple[int, int] | None = None  # an epoch, and batches of it
+        self._skipped: tuple[int, int] | None = None  # epoch, and its batches already done
 
     def take_folders(self, trainer: pl.Trainer) -> None:
-        """Take the folders of the run, before loggers or anything else begin to write.
+        """Lock the folders of the run, before loggers or anything else begin to write.
 
         Raises:
-            ValueError: one line, if another run has one of them.
+            ValueError: one line, if another run holds one of them.
         """
         if getattr(trainer, "fast_dev_run", False) or not trainer.is_global_zero:
             return
@@ -109,36 +109,36 @@ class Resumption(pl.Callback):
             keep_curves(logger)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take charge of the checkpoint files."""
-        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
+        """Install `WholeCheckpoints`, unless the user has a plugin of their own."""
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
-            # said of every folder, also where nothing is lost
+            # Lightning warns of every such folder, also where nothing is lost
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note where the run goes on."""
+        """Record the position at which the run resumes."""
         self._first_step = checkpoint["global_step"]
         self._skipped = batches_done(checkpoint)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget the curves from there on."""
+        """Drop the logged curves from that position on."""
         step = trainer.global_step if self._first_step is None else self._first_step
         if not trainer.is_global_zero:
             return
-        _LOGGER.info("training %s", f"goes on after step {step}" if step else "begins")
+        _LOGGER.info("training %s", f"continues after step {step}" if step else "begins")
         for logger in trainer.loggers:
             forget_curves(logger, step)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on in the middle of an epoch with the tasks that come next, and listen to SIGTERM."""
+        """Resume in the middle of an epoch with the next tasks, and handle SIGTERM."""
         if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
             # Lightning's own handler waits for the other processes, which wait for this one
             signal.signal(signal.SIGTERM, partial(_terminate_all, trainer.strategy.launcher))
         self._is_training = True
-        # Lightning gives a loader no state back if the schedule has asked for the number of steps,
-        # and takes the batch of a step that was not finished for one that was
+        # Lightning does not restore a loader's state if the schedule has asked for the number of
+        # steps, and counts the batch of an unfinished step as done
         loader: Any = trainer.train_dataloader
         skip = getattr(getattr(loader, "sampler", None), "skip", None)
         if self._skipped is not None and skip is not None:
@@ -151,7 +151,7 @@ class Resumption(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Write down what was logged so far, and what the run depends on."""
+        """Flush the logs, and add the settings of data and trainer to the checkpoint."""
         checkpoint[RUN_KEY] = run_settings(trainer)
         for logger in trainer.loggers:
             logger.save()
@@ -159,7 +159,7 @@ class Resumption(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Say what is kept of a training that ends too early."""
+        """Log which checkpoint is kept of a training that ends too early."""
         self._folders.close()
         if not (self._is_training and trainer.is_global_zero):
             return
@@ -173,23 +173,23 @@ class Resumption(pl.Callback):
         _LOGGER.info(
             "stopped in step %d; %s",
             trainer.global_step + 1,
-            f"{kept[0]} is kept to go on from" if kept else "no checkpoint was written yet",
+            f"{kept[0]} is kept to resume from" if kept else "no checkpoint was written yet",
         )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Leave the folders to others."""
+        """Release the folders."""
         self._folders.close()
 
 
 def take_folders(trainer: pl.Trainer) -> None:
-    """Let the `Resumption` of a trainer take the folders of the run; see there."""
+    """Lock the folders of a run through its trainer's `Resumption` (`Resumption.take_folders`)."""
     for callback in vars(trainer)["callbacks"]:  # which has no type
         if isinstance(callback, Resumption):
             callback.take_folders(trainer)
 
 
 def terminate(*_: object) -> NoReturn:
-    """Handle SIGTERM as Ctrl-C is handled: end here and now."""
+    """Handle SIGTERM like Ctrl-C: end immediately."""
     raise SIGTERMException
 
 

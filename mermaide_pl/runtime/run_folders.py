@@ -1,4 +1,4 @@
-"""Folders of runs: which a run writes to, and that no other writes there at the same time."""
+"""Folders of a run, and locks that stop two runs from writing to the same one."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from mermaide_pl.config.validation import one_line
 
 LOCK = ".mermaide.lock"
-"""File in a folder that is written to; one that a killed run has left behind locks nothing."""
+"""Name of the lock file in an occupied folder; one left behind by a killed run locks nothing."""
 _ATTEMPTS = 100  # each fails only if another run has ended at that moment
 _held: dict[Path, int] = {}  # folders of this process, and the files that hold the locks
 
 
 @contextmanager
 def occupied(*folders: str | Path) -> Iterator[None]:
-    """Have folders for oneself, which are made if need be; made in vain, they are removed again.
+    """Lock folders for this process; missing ones are created, and removed again if left empty.
 
     The system holds the lock and frees it when the process ends, in whatever way. Children do not
-    inherit it. What this process has already it may take again. A folder that cannot be written to,
-    or whose file system has no locks, is not protected.
+    inherit it. A process may lock a folder again that it holds already. A folder that cannot be
+    written to, or whose file system has no locks, is not protected.
 
     Args:
-        folders: whatever is no local path is left alone.
+        folders: paths; those that are not local are ignored.
 
     Raises:
-        ValueError: one line that names the folder, and the process that has it.
+        ValueError: one line that names the folder, and the process that holds it.
     """
     with ExitStack() as taken:
         for folder in folders:
@@ -49,14 +49,14 @@ def occupied(*folders: str | Path) -> Iterator[None]:
 
 
 def _lock(path: Path, named: str | Path) -> int | None:
-    """The open file with the lock on a folder, or None where there can be none."""
+    """Lock a folder; the open lock file, or None if the folder cannot be locked."""
     for _ in range(_ATTEMPTS):
         try:
             path.mkdir(parents=True, exist_ok=True)
             file = _opened(path / LOCK)
         except FileNotFoundError:  # another run has ended, and removed the folder
             continue
-        except OSError:  # whoever writes there will say why that is impossible
+        except OSError:  # the first write there reports why it is impossible
             return None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,7 +71,7 @@ def _lock(path: Path, named: str | Path) -> int | None:
             os.close(file)
             return None
         if _is_at(file, path / LOCK):
-            with suppress(OSError):  # the lock counts without its text
+            with suppress(OSError):  # the lock is valid without its text
                 os.ftruncate(file, 0)
                 os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
             return file
@@ -87,7 +87,7 @@ def _opened(path: Path) -> int:
 
 
 def _is_at(file: int, path: Path) -> bool:
-    """Whether an open file is still found under its name."""
+    """True if an open file is still at its path."""
     try:
         return os.path.samestat(os.fstat(file), path.lstat())
     except OSError:
@@ -115,7 +115,7 @@ os.register_at_fork(after_in_child=_disown)
 
 
 def log_folders(trainer: pl.Trainer) -> list[Path]:
-    """Where the loggers of a trainer write that keep a run in a folder."""
+    """Folders of a trainer's CSV and TensorBoard loggers, or else of its saved configuration."""
     folders = [
         Path(logger.log_dir)
         for logger in trainer.loggers
@@ -128,7 +128,7 @@ def log_folders(trainer: pl.Trainer) -> list[Path]:
 
 
 def checkpoint_folders(trainer: pl.Trainer) -> list[Path]:
-    """Where a trainer writes checkpoints, also before it has begun."""
+    """Folders to which a trainer writes checkpoints, known also before it has begun."""
     folder = trainer.default_root_dir
     if trainer.loggers:  # as Lightning does
         logger = trainer.loggers[0]

@@ -1,4 +1,4 @@
-"""What a training depends on, and what of it a run that goes on has changed."""
+"""Settings that a training depends on, and their differences between a checkpoint and a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from mermaide_pl.runtime.run_summary import setting_rows
 
 RUN_KEY = "mermaide_pl.run"
-"""Where a checkpoint has the settings of its data and trainer."""
+"""Key of the settings of data and trainer in a checkpoint."""
 _LONGEST = 60  # characters of a value in a message
 _OF_THE_TRAINER = (
     *("max_epochs", "max_steps", "precision", "gradient_clip_val", "gradient_clip_algorithm"),
@@ -20,10 +20,10 @@ _OF_THE_TRAINER = (
 
 
 def run_settings(trainer: pl.Trainer) -> dict[str, Any]:
-    """Settings of data and trainer, as plain data; the same for runs that train the same.
+    """Settings of data and trainer, as plain data; equal for runs that train alike.
 
-    Devices and accumulated batches count by the whole meta-batch alone, and steps are those of the
-    optimizer; only within an epoch it matters how many batches were accumulated.
+    Devices and accumulated batches count only through the whole meta-batch, and steps are those of
+    the optimizer; the number of accumulated batches itself matters only within an epoch.
 
     Args:
         trainer: about to train, or training.
@@ -40,7 +40,7 @@ def run_settings(trainer: pl.Trainer) -> dict[str, Any]:
 
 
 def trainer_settings(trainer: pl.Trainer) -> dict[str, int | float | str]:
-    """What a training depends on of its trainer, as plain data without what is not set."""
+    """Trainer settings that a training depends on, as plain data; unset ones are left out."""
     values = {name: getattr(trainer, name, None) for name in _OF_THE_TRAINER}
     return {
         name: value if isinstance(value, int | float) else str(value)
@@ -50,7 +50,7 @@ def trainer_settings(trainer: pl.Trainer) -> dict[str, int | float | str]:
 
 
 def settings_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of data and trainer; an old one has the training population alone."""
+    """Settings of data and trainer in a checkpoint; old ones hold the training population alone."""
     if RUN_KEY not in checkpoint:
         return {"data": checkpoint.get("TaskDataModule", {})}
     trainer = dict(checkpoint[RUN_KEY]["trainer"])
@@ -60,7 +60,7 @@ def settings_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def batches_done(checkpoint: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The epoch that a checkpoint was made within, and its batches so far; None between epochs."""
+    """Epoch during which a checkpoint was made, and its batches so far; None between epochs."""
     loops = checkpoint["loops"]["fit_loop"]
     epoch, batch = (
         loops[name]["current"] for name in ("epoch_progress", "epoch_loop.batch_progress")
@@ -70,10 +70,10 @@ def batches_done(checkpoint: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
-    """Dotted name of each setting that differs to what is said of it.
+    """Map the dotted name of each setting that differs to a description of the difference.
 
     Args:
-        theirs: settings in a checkpoint; what is not there, for it is an old one, is passed over.
+        theirs: settings in a checkpoint; settings that an old one lacks are ignored.
         ours: the same of the configuration.
     """
     there, here = setting_rows(theirs), setting_rows(ours)

@@ -9,13 +9,13 @@ Setting = int | float | str
 
 
 def setting_rows(spec: Mapping[str, Any]) -> dict[str, Setting]:
-    """A spec as one level of dotted names; what stands in a slot is named by its class.
+    """Flatten a spec to one level of dotted names; an object is represented by its class name.
 
     ``{"game": {"class_path": "mermaide_pl.game.Game", "init_args": {"cost": 0.5}}}`` becomes
     ``{"game": "Game", "game.cost": 0.5}``.
 
     Args:
-        spec: name to what `mermaide_pl.config.serialization.describe` gives.
+        spec: specs by name, as `mermaide_pl.config.serialization.describe` returns them.
 
     Returns:
         Dotted name to number or text, in the order of the spec; a list is one text, and so are

@@ -7,7 +7,7 @@ from mermaide_pl.agents import UCB, DiscountedUCB, NoiseFreeReward
 from mermaide_pl.agents.base import PullTally
 
 
-def test_without_forgetting_it_is_ucb(play):
+def test_without_discounting_it_is_ucb(play):
     rewards = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
     plain, _ = play(UCB(beta=0.4), rewards, num_steps=60)
     discounted, _ = play(DiscountedUCB(beta=0.4, discount=1.0), rewards, num_steps=60)

@@ -250,7 +250,7 @@ def test_an_error_names_the_learner_the_task_and_the_step(factory, message):
         (lambda: python_agents(Greedy, epsilon=1e39), r"epsilon must be .*float32 holds"),
         (lambda: AgentFamily(), "needs either a rule or a factory"),
         (lambda: AgentFamily(UCB, factory=Greedy), "needs either a rule or a factory"),
-        (lambda: AgentFamily(UCB, num_workers=1), "num_workers goes with a factory only"),
+        (lambda: AgentFamily(UCB, num_workers=1), "num_workers is allowed with a factory only"),
     ],
 )
 def test_a_learner_that_cannot_be_is_refused_at_once(family, message):
@@ -281,7 +281,7 @@ def test_a_checkpoint_does_not_choose_what_code_runs(factory):
         rebuild(described)
 
 
-def test_what_nobody_has_named_is_refused(monkeypatch):
+def test_code_that_nobody_has_named_is_refused(monkeypatch):
     described = describe(PythonAgent(Greedy))
     monkeypatch.setattr(spec, "_NAMED", {})
     with pytest.raises(ValueError, match=r"it needs .*\.Greedy, which is not part"):
@@ -357,12 +357,12 @@ def test_an_interruption_is_no_mistake_of_a_learner(passed_on, monkeypatch):
     [
         (lambda: os._exit(7), "ended with exit code 7"),
         (lambda: os._exit(0), "ended with exit code 0"),
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), "was ended by SIGKILL (by somebody, or"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "was ended by SIGKILL (by a user, or"),
         (lambda: os.kill(os.getpid(), signal.SIGTERM), "was ended by SIGTERM"),
         (lambda: os._exit(78), "cannot run a script that starts without `if __name__"),
     ],
 )
-def test_how_a_worker_ended(end, said):
+def test_the_end_of_a_worker_is_described(end, said):
     process = multiprocessing.get_context("fork").Process(target=end)
     process.start()
     assert workers._ending(process).startswith(said)

@@ -37,7 +37,7 @@ def test_choice_probabilities_worked_by_hand(habit, share):
     assert (arms == 2).float().mean().item() == pytest.approx(share, abs=0.0065)
 
 
-def test_it_forgets_what_was_paid_long_ago(play):
+def test_rewards_of_long_ago_lose_their_weight(play):
     """Unlike a mean, the value of an arm that no longer pays comes down at a fixed rate."""
     rule = RescorlaWagner(learning_rate=0.5, temperature=0.001, initial_value=1.0)
     _, rewards = play(rule, torch.tensor([[0.2, 0.6]]), num_steps=60)

@@ -425,7 +425,7 @@ MISTAKES = {
     "name that is no UTF-8": (
         f"{FIT_IT} --trainer.logger pytorch_lightning.loggers.TensorBoardLogger"
         " --trainer.logger.save_dir r\udce9",
-        r"a text must not hold bytes that are no UTF-8",
+        r"a string must not contain bytes that are not UTF-8",
     ),
     "missing history": (f"{ADAPT_IT} --logs none.csv", r"none\.csv cannot be read: No such file"),
     "history that is none": (f"{ADAPT_IT} --logs fit.yaml", r"fit\.yaml must end in \.csv or"),

@@ -270,12 +270,12 @@ def test_a_numpy_number_becomes_a_plain_one():
 
 @dataclass(frozen=True)
 class Opaque:
-    """A configurable object with something inside that is no plain data."""
+    """A configurable object with a field that is not plain data."""
 
     inside: object = field(default_factory=object)
 
 
-def test_what_is_no_plain_data_is_refused():
+def test_objects_that_are_not_plain_data_are_refused():
     with pytest.raises(TypeError, match=r"builtins\.object cannot be saved .* dataclass"):
         describe(Opaque())
     with pytest.raises(TypeError, match=r"torch\.Tensor cannot be saved"):
@@ -284,7 +284,7 @@ def test_what_is_no_plain_data_is_refused():
 
 @dataclass(frozen=True)
 class MySurrogate(PlainMAML):
-    """What a user may write in a file of their own."""
+    """A surrogate that a user may write in a file of their own."""
 
     strength: float = 1.0
 
@@ -339,7 +339,7 @@ def test_a_spec_names_types_only(path):
 @pytest.mark.parametrize(
     "path", ["mermaide_pl.game.Chess", "mermaide_pl.nowhere.Game", "torch.optim.Nothing"]
 )
-def test_what_this_version_does_not_know_is_refused(path):
+def test_classes_unknown_to_this_version_are_refused(path):
     for spec in ({"class_path": path, "init_args": {}}, {"type": path}):
         with pytest.raises(ValueError, match=f"'{path}' does not exist in this version"):
             rebuild(spec)

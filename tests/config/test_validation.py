@@ -75,7 +75,7 @@ def test_whole_numbers_of_any_library(value):
 
 
 @pytest.mark.parametrize("value", [2, 5, 3.0, np.float64(3), True, np.True_, "3", None, [3]])
-def test_what_is_no_whole_number(value):
+def test_anything_but_a_whole_number_is_refused(value):
     with pytest.raises(ValueError, match="x must be a whole number from 3 to 4, got "):
         whole_number("x", value, low=3, high=4)
     with pytest.raises(ValueError, match="x must be a whole number at least 6, got "):
@@ -85,8 +85,8 @@ def test_what_is_no_whole_number(value):
 @pytest.mark.parametrize(
     ("value", "bounds", "message"),
     [
-        (1e39, {}, "x must be a finite number and no larger than float32 holds, 3.403e.38, got"),
-        (-1e39, {"high": 1.0}, "x must be .* no larger than float32 holds, 3.403e.38, got -1e.39"),
+        (1e39, {}, "x must be a finite number and no larger than the float32 limit 3.403e.38, got"),
+        (-1e39, {"high": 1.0}, "x must be .* larger than the float32 limit 3.403e.38, got -1e.39"),
         (
             1e-46,
             {"above": 0.0},
@@ -101,17 +101,17 @@ def test_what_is_no_whole_number(value):
         (10**400, {}, "x must be a finite number, got 1000"),
     ],
 )
-def test_what_float32_cannot_hold_is_refused(value, bounds, message):
+def test_numbers_beyond_float32_are_refused(value, bounds, message):
     with pytest.raises(ValueError, match=message):
         check_number("x", value, **bounds)
 
 
-def test_what_float32_holds_is_allowed():
+def test_numbers_within_float32_are_allowed():
     check_number("x", 3.4e38)
     check_number("x", 1e-46)  # zero is allowed too
 
 
-def test_all_that_is_wrong_is_said_at_once():
+def test_all_mistakes_are_reported_at_once():
     def refuse(what):
         return lambda: check_number(what, 2.0, high=1.0)
 
@@ -132,5 +132,5 @@ def test_all_that_is_wrong_is_said_at_once():
         ("\ud800", "\\ud800"),
     ],
 )
-def test_what_has_no_sign_is_escaped(text, shown):
+def test_unprintable_characters_are_escaped(text, shown):
     assert printable(text) == shown

@@ -16,21 +16,21 @@ def test_numbers_are_read_as_jsonargparse_reads_them():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: {c: 1, c: 2}", r"line 2, column 11: the key 'c' stands there twice"),
-        ("1: 2", r"line 1, column 1: a key must be a text"),
+        ("a: 1\nb: {c: 1, c: 2}", r"line 2, column 11: the key 'c' is given twice"),
+        ("1: 2", r"line 1, column 1: a key must be a string"),
         ("__path__: x", r"the key '__path__' must not begin with '__'"),
-        ('a: "x\\0"', r"line 1, column 4: a text must not hold the null character"),
-        ("a: &a [*a]", r"it holds itself"),
-        ("a: &a {b: *a}", r"it holds itself"),
+        ('a: "x\\0"', r"line 1, column 4: a string must not contain the null character"),
+        ("a: &a [*a]", r"a value contains itself"),
+        ("a: &a {b: *a}", r"a value contains itself"),
         ("[" * 1000, r"nested too deeply"),
     ],
 )
-def test_what_would_be_silently_something_else_is_refused(text, message):
+def test_values_that_would_silently_change_meaning_are_refused(text, message):
     with pytest.raises(yaml.YAMLError, match=message):
         load_yaml(text)
 
 
-def test_files_are_no_modules():
+def test_file_names_are_not_taken_for_modules():
     assert current_names(["a.yaml", "--config=a.b.yml", "/x/a.yaml"]) == [
         "./a.yaml",
         "--config=./a.b.yml",
@@ -50,7 +50,7 @@ def test_files_are_no_modules():
         ("figures", "figures"),
     ],
 )
-def test_classes_of_earlier_versions_go_by_their_names_of_now(old, new):
+def test_classes_of_earlier_versions_get_their_present_names(old, new):
     assert load_yaml(f"a: [{{class_path: {old}}}]\nb: {old}") == {
         "a": [{"class_path": new}],
         "b": new,

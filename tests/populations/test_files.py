@@ -83,7 +83,7 @@ def test_a_file_comes_before_a_name(tmp_path, monkeypatch):
     assert load_population(Path("folder", "softmax")).families[0].rule is UCB
 
 
-def test_what_does_not_exist_is_refused_with_the_names_there_are():
+def test_unknown_populations_are_refused_with_the_available_names():
     for load in (packaged, load_population):
         with pytest.raises(
             ValueError, match=r"population nobody does not exist .*best_response, ep"

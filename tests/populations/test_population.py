@@ -43,7 +43,7 @@ MIXED = Population(
 
 
 def hyper_parameters(tasks: TaskBatch) -> list[dict[str, float]]:
-    """What each task's agent is, in task order."""
+    """The hyper-parameters of each task's agent, in task order."""
     agents: list[dict[str, float]] = [{}] * len(tasks)
     for family in tasks.families:
         for place, row in enumerate(family.rows.tolist()):

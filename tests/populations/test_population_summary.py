@@ -20,7 +20,7 @@ def test_families_by_hand():
     ]
 
 
-def test_what_all_agents_share():
+def test_properties_that_all_agents_share():
     assert surroundings(POPULATION) == (
         "3 arms, UniformRewards(low=0.0, high=1.0), UniformTarget(), GaussianReward(scale=0.1)"
     )

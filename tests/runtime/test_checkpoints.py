@@ -324,7 +324,7 @@ def test_a_principal_of_an_earlier_version_measures_as_it_was_trained(bonuses, u
     torch.save(old, tmp_path / "old.ckpt")
     loaded = MermaideModule.load_from_checkpoint(tmp_path / "old.ckpt")
     assert loaded.principal.history == Tallies(unit)
-    assert loaded.spec == content[CHECKPOINT_KEY]  # so that a run goes on from it
+    assert loaded.spec == content[CHECKPOINT_KEY]  # so that a run can resume from it
 
 
 def test_a_principal_of_a_version_without_recurrences(without_slot, tmp_path):
@@ -349,7 +349,7 @@ def test_settings_without_end_are_refused(tmp_path):
     loop.append(loop)
     content[CHECKPOINT_KEY]["objective"] = loop
     torch.save(content, tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match=r"a\.ckpt cannot be read: its settings have no end"):
+    with pytest.raises(ValueError, match=r"a\.ckpt cannot be read: its settings nest too deeply"):
         read_checkpoint(tmp_path / "a.ckpt")
 
 
@@ -398,15 +398,15 @@ def test_training_may_begin_in_a_game_of_other_prices(caplog):
     module = MermaideModule(game, architecture, adaptation, init_from="pretrained:ucb-partial")
     assert module.game.cost == 0.2
     says = (
-        "init_from pretrained:ucb-partial was trained for bonuses [0.0, 1.0] at cost 0.5 and meets"
-        " bonuses [0.0, 1.0] at cost 0.2: it is as good only if this is the same game in other"
-        " units, the agents' rewards and their own scales included"
+        "init_from pretrained:ucb-partial was trained for bonuses [0.0, 1.0] at cost 0.5, the"
+        " game has bonuses [0.0, 1.0] at cost 0.2: it is as good only if this is the same game in"
+        " other units, the agents' rewards and their own scales included"
     )
     assert [record.message for record in caplog.records] == [says]
     caplog.clear()
     told = Game(bonuses=(0.0, 100.0), cost=0.005)
     MermaideModule(told, architecture, adaptation, init_from="pretrained:ucb-partial")
-    assert "meets bonuses [0.0, 100.0] at cost 0.005" in caplog.text
+    assert "the game has bonuses [0.0, 100.0] at cost 0.005" in caplog.text
     caplog.clear()
     MermaideModule(Game(), architecture, adaptation, init_from="pretrained:ucb-partial")
     assert not caplog.records

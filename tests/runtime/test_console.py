@@ -38,7 +38,7 @@ def test_a_name_commands_no_terminal(capsys):
     assert capsys.readouterr().out == "a\\x1b[31m\\x07\nb\na\\x1b]0;title\\nb\\xff\n"
 
 
-def test_what_an_encoding_lacks_is_replaced(monkeypatch):
+def test_characters_an_encoding_lacks_are_replaced(monkeypatch):
     written = terminal(monkeypatch, "ascii")
     let_streams_replace()
     print("0.3 ± 0.1 µs")
@@ -57,7 +57,7 @@ class Learner:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_command_goes_on_whatever_the_terminal_lacks(encoding, monkeypatch):
+def test_a_command_continues_whatever_the_terminal_lacks(encoding, monkeypatch):
     written = terminal(monkeypatch, encoding)
     main(["check-agent", f"{__name__}.Learner"])
     assert " s a step" in written.getvalue().decode(encoding).replace("µ", "?").replace("?s", " s")

@@ -69,7 +69,7 @@ def whole(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("step", [STEPS + 2, 2 * STEPS, 2 * STEPS + 2, 3 * STEPS - 1])
-def test_a_run_that_goes_on_has_the_rows_of_the_run_that_was_not_interrupted(step, whole, tmp_path):
+def test_a_resumed_run_has_the_rows_of_the_run_that_was_not_interrupted(step, whole, tmp_path):
     with pytest.raises(RuntimeError, match="power cut"):
         trained(tmp_path, PowerCut(step))
     text = metrics(tmp_path)
@@ -107,7 +107,7 @@ def test_a_new_run_begins_a_new_file_and_a_test_adds_to_it(whole, tmp_path):
         ("not\r\nours\r\n", None),
     ],
 )
-def test_what_is_kept_of_a_file(before, after, tmp_path):
+def test_rows_kept_of_a_file(before, after, tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_bytes(before.encode())
     logger = CSVLogger(tmp_path, name="", version="")

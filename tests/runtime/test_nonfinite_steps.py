@@ -155,7 +155,7 @@ def test_too_many_end_the_run(tmp_path):
     path = tmp_path / "skipped" / "step3.pt"
     assert watch.error == (
         "the loss or gradient of step 3 is not finite, and max_skipped_steps = 2 were skipped;"
-        f" `mermaide replay {path}` shows which tasks do that"
+        f" `mermaide replay {path}` shows which tasks cause it"
     )
     assert path.is_file()
 
@@ -195,7 +195,7 @@ def test_the_mean_of_the_replayed_tasks_is_the_step(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_one_process_cannot_take_none_takes(tmp_path):
+def test_a_step_one_process_skips_is_skipped_by_all(tmp_path):
     program = f"""
 import os, sys
 from pathlib import Path

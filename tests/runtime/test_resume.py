@@ -64,7 +64,7 @@ def trained(folder: Path, *, ckpt_path: Path | str | None = None, **settings: An
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """What TensorBoard shows of a run."""
+    """The curves of a run, as TensorBoard shows them."""
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     return {
         tag: [(event.step, event.value) for event in events.Scalars(tag)]
@@ -114,7 +114,7 @@ def test_going_on_in_the_middle_of_an_epoch(step, whole, tmp_path):
 
 
 @NO_WARNINGS
-def test_going_on_from_a_version_without_recurrences(whole, without_slot, tmp_path, caplog):
+def test_resuming_from_a_version_without_recurrences(whole, without_slot, tmp_path, caplog):
     path = tmp_path / "old.ckpt"
     torch.save(without_slot(torch.load(whole / f"step={STEPS}.ckpt")), path)
     trained(tmp_path / "run", ckpt_path=path)
@@ -125,7 +125,7 @@ def test_going_on_from_a_version_without_recurrences(whole, without_slot, tmp_pa
 
 
 @NO_WARNINGS
-def test_going_on_in_double_precision(tmp_path):
+def test_resuming_in_double_precision(tmp_path):
     for name, start in (("one", None), ("other", tmp_path / "one" / f"step={STEPS}.ckpt")):
         trained(tmp_path / name, max_epochs=2, precision="64-true", ckpt_path=start)
     one, other = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("one", "other"))
@@ -134,7 +134,7 @@ def test_going_on_in_double_precision(tmp_path):
 
 
 @NO_WARNINGS
-def test_going_on_from_a_checkpoint_made_within_a_step(whole, tmp_path):
+def test_resuming_from_a_checkpoint_made_within_a_step(whole, tmp_path):
     class Save(pl.Callback):  # as Lightning does when SLURM sends a signal
         def on_before_backward(self, trainer, *_):
             if trainer.global_step == STEPS + 1:
@@ -171,14 +171,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*ckpt*"))
 
 
-def test_what_a_new_run_replaces_is_kept(tmp_path, caplog):
+def test_checkpoints_that_a_new_run_replaces_are_kept(tmp_path, caplog):
     kept = []
     for number in (1, 2, 3):
         with caplog.at_level("INFO", "mermaide_pl"):
             trained(tmp_path, max_epochs=number, callbacks=best_and_last(tmp_path))
         kept.append({name: (tmp_path / name).read_bytes() for name in ("best.ckpt", "last.ckpt")})
     trained(tmp_path, max_epochs=4, ckpt_path="last", callbacks=best_and_last(tmp_path))
-    assert not (tmp_path / "last.ckpt.3").exists()  # that run goes on
+    assert not (tmp_path / "last.ckpt.3").exists()  # the resumed run owns its checkpoint
     for number, files in enumerate(kept[:2], start=1):
         for name, content in files.items():
             path = tmp_path / f"{name}.{number}"
@@ -186,7 +186,7 @@ def test_what_a_new_run_replaces_is_kept(tmp_path, caplog):
             assert f"the checkpoint of an earlier run is kept as {path}" in caplog.messages
 
 
-def test_a_run_that_goes_on_from_another_folder_keeps_what_is_there(tmp_path):
+def test_a_run_resumed_from_another_folder_keeps_what_is_there(tmp_path):
     for name in ("one", "other"):
         trained(tmp_path / name, max_epochs=1, callbacks=best_and_last(tmp_path / name))
     start, other = tmp_path / "one" / "last.ckpt", tmp_path / "other"
@@ -212,7 +212,7 @@ def test_a_run_that_writes_nothing_moves_nothing(tmp_path, settings, further):
     assert names(tmp_path) == ["best.ckpt", "last.ckpt"]
 
 
-def test_what_cannot_be_replaced_stays_where_it_was(tmp_path, monkeypatch):
+def test_files_that_cannot_be_replaced_stay_where_they_were(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     path.write_bytes(b"earlier")
     monkeypatch.setattr(os, "replace", partial(_fail, "no space left"))
@@ -236,7 +236,7 @@ def test_an_epoch_that_was_cut_short_is_over(tmp_path):
 
 
 @NO_WARNINGS
-def test_curves_forget_what_is_logged_again(whole, tmp_path):
+def test_curves_drop_entries_that_are_logged_again(whole, tmp_path):
     class Stop(pl.Callback):
         def on_train_batch_start(self, trainer, *_):
             if trainer.global_step == STEPS + 2:
@@ -255,7 +255,7 @@ def test_curves_forget_what_is_logged_again(whole, tmp_path):
 
 
 @NO_WARNINGS
-def test_what_was_logged_is_on_the_disk_before_the_checkpoint(tmp_path):
+def test_logs_are_on_the_disk_before_the_checkpoint(tmp_path):
     class Look(pl.Callback):
         def __init__(self) -> None:
             self.seen = []
@@ -283,8 +283,8 @@ def test_a_damaged_checkpoint_is_refused_and_the_previous_one_is_named(whole, tm
     trained(tmp_path, ckpt_path=good)
 
 
-def gone_on(caplog, checkpoint: Path, *, model=None, **settings: Any) -> list[str]:
-    """What is said of a run that goes on from a checkpoint with other settings."""
+def resumption_warnings(caplog, checkpoint: Path, *, model=None, **settings: Any) -> list[str]:
+    """The warnings of a run that resumes from a checkpoint with other settings."""
     names = ("accelerator", "devices", "max_epochs", "precision", "accumulate_grad_batches")
     of_trainer = {name: settings.pop(name) for name in names if name in settings}
     sizes = {"meta_batch_size": 4, "steps_per_epoch": STEPS, "num_val_tasks": 4}
@@ -320,7 +320,7 @@ FAMILIES = "data.{}_population.families differs"
         ),
         (
             {"model": {"meta_lr": 0.5}},
-            "model.meta_lr = 0.5 (there 0.005); the outer rates go on as they were there",
+            "model.meta_lr = 0.5 (there 0.005); the outer rates continue as they were there",
         ),
         (
             {"train_population": OTHERS},
@@ -340,24 +340,24 @@ FAMILIES = "data.{}_population.families differs"
 )
 def test_other_settings_than_in_the_checkpoint_are_named(settings, said, whole, caplog):
     expected = [] if said is None else [f"not as in the checkpoint: {said}"]
-    assert gone_on(caplog, whole / "last.ckpt", **settings) == expected
+    assert resumption_warnings(caplog, whole / "last.ckpt", **settings) == expected
 
 
 @NO_WARNINGS
 def test_within_an_epoch_accumulated_batches_are_named_too(whole, caplog):
     settings = {"meta_batch_size": 2, "steps_per_epoch": 8, "accumulate_grad_batches": 2}
-    (said,) = gone_on(caplog, whole / f"step={3 * STEPS - 1}.ckpt", **settings)
+    (said,) = resumption_warnings(caplog, whole / f"step={3 * STEPS - 1}.ckpt", **settings)
     assert said.endswith(": trainer.accumulate_grad_batches = 2 (there 1)")
 
 
 @NO_WARNINGS
-def test_of_an_old_checkpoint_what_it_knows_is_compared(whole, tmp_path, caplog):
+def test_settings_of_an_old_checkpoint_are_compared_as_far_as_it_has_them(whole, tmp_path, caplog):
     old = read_checkpoint(whole / "last.ckpt")
     del old[RUN_KEY], old[CHECKPOINT_KEY]["meta_lr"]
     torch.save(old, tmp_path / "old.ckpt")
     changed = {"seed": 1, "meta_batch_size": 8, "max_epochs": 4, "model": {"meta_lr": 0.5}}
-    assert gone_on(caplog, tmp_path / "old.ckpt", **changed) == []
-    (said,) = gone_on(caplog, tmp_path / "old.ckpt", **changed, train_population=OTHERS)
+    assert resumption_warnings(caplog, tmp_path / "old.ckpt", **changed) == []
+    (said,) = resumption_warnings(caplog, tmp_path / "old.ckpt", **changed, train_population=OTHERS)
     assert said == f"not as in the checkpoint: {FAMILIES.format('train')}"
 
 
@@ -413,7 +413,7 @@ def test_a_module_can_be_copied_while_it_is_trained(tmp_path):
 
 
 @NO_WARNINGS
-def test_what_is_kept_is_said_of_a_training_only(whole, tmp_path, caplog):
+def test_only_a_training_reports_the_checkpoint_it_keeps(whole, tmp_path, caplog):
     caplog.set_level("INFO", logger="mermaide_pl")
     (tmp_path / "last.ckpt").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="cannot be read"):
@@ -471,7 +471,7 @@ CHECKPOINTS = Path("logs/checkpoints")
 
 
 def fit(folder: Path, limit: int | None, file: Path) -> None:
-    """`mermaide fit` that goes on where it stopped; no file may grow beyond `limit` bytes."""
+    """`mermaide fit` that resumes where it stopped; no file may grow beyond `limit` bytes."""
     os.chdir(folder)
     output = file.open("w", buffering=1)
     sys.stdout = sys.stderr = output
@@ -556,7 +556,7 @@ def test_a_full_disk_ends_with_one_line_and_loses_nothing(start, tmp_path):
     full.join()
     assert full.exitcode == 2
     said = (folder / "output.txt").read_text().splitlines()
-    assert said[-2].endswith(f"{CHECKPOINTS / 'last.ckpt'} is kept to go on from")
+    assert said[-2].endswith(f"{CHECKPOINTS / 'last.ckpt'} is kept to resume from")
     assert said[-1].startswith("mermaide: error: ")
     assert said[-1].endswith(".ckpt cannot be written: File too large")
     assert "Traceback" not in "".join(said)

@@ -186,7 +186,7 @@ def folders(**settings: Any) -> tuple[list[str], list[str]]:
     )
 
 
-def test_where_a_run_writes(tmp_path, monkeypatch):
+def test_folders_that_a_run_writes_to(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     board, table = TensorBoardLogger("a", "b", "c", sub_dir="d"), CSVLogger("e", "f", 3)
     assert folders(logger=[board, table]) == (["a/b/c/d", "e/f/version_3"], ["a/b/c/checkpoints"])
