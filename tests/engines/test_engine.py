@@ -69,7 +69,7 @@ def test_the_native_engine_hands_on_what_it_does_not_cover():
     assert fallback.asked == ["play", "forward", "play"]
     assert torch.equal(output.level_logits, own(own.weights(), played).level_logits)
     assert engine.describe(known).startswith("native, ")
-    assert engine.describe(own).startswith("torch, on cpu, for this principal has parts")
+    assert engine.describe(own).startswith("torch, on cpu: the native engine does not support")
 
 
 def test_both_engines_give_the_same():
