@@ -1,4 +1,4 @@
-"""The inner loop that suits a principal which was trained without one."""
+"""Choose an inner loop for a principal that was trained without one."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def choose_inner_loop(
     rates: Sequence[float],
     policy_weights: Sequence[float],
 ) -> tuple[InnerLoop, Objective, list[Row]]:
-    """Find the gradient step that leaves a principal with the highest return.
+    """Choose the gradient step after which a principal has the highest return.
 
     Args:
-        module: the principal, with the inner loop of no steps and the objective of its training.
-        agents: to choose by.
-        rates: candidates for the inner rate; zero leaves the principal as it is.
-        policy_weights: candidates for the weight of the policy's loss in the inner loop beside that
-            of the world model. Without one the policy's is the whole loss, and the rate says it.
+        module: the principal, with an inner loop of no steps and the objective of its training.
+        agents: validation agents.
+        rates: candidates for the inner learning rate; zero leaves the principal as it is.
+        policy_weights: candidates for the weight of the policy loss relative to the world model's
+            loss in the inner loop. Without a world model only the weight 1 is tried.
 
     Returns:
-        The inner loop and the objective, and a row for each candidate with its return after one
-        episode.
+        The inner loop, the objective, and a row for each candidate with its return after one
+        support episode.
     """
     principal = module.principal
     if principal.world_model is None:

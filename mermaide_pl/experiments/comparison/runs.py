@@ -1,4 +1,4 @@
-"""Trains and scores many methods under the same conditions: what a table is made of."""
+"""Train and score many methods under the same conditions; the tables are made of the scores."""
 
 from __future__ import annotations
 
@@ -47,24 +47,29 @@ from mermaide_pl.runtime.run_folders import occupied
 
 _LOGGER = logging.getLogger(__name__)
 _PRINCIPAL, _TRAINING, _SETTINGS = "principal.ckpt", "training.json", "settings.json"
+_EARLIER_NAME = "method gradient_only"  # settings of an earlier version
+_RENAMING = (
+    "they have method names of an earlier version; rename the folders mermaide to mermaide_memory,"
+    " then gradient_only to mermaide, as CHANGELOG.md says"
+)
 
 
 def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
     """Train and score every method under every condition, then write tables and figures.
 
-    What is finished is kept in `out` and not repeated: stop it at any time, and go on with the same
-    command. Where the scores of a run are deleted, its principal is scored again. What runs have in
-    common is kept in ``settings.json``, and a configuration that says otherwise is refused; costs,
-    seeds and names may be added. Trainings in progress are kept in ``logs/NAME``, by the name of
-    `out`.
+    Finished runs are kept in `out` and not repeated: it may be stopped at any time, and the same
+    command resumes it. If the scores of a run are deleted, its principal is scored again. Settings
+    shared by the runs are kept in ``settings.json``, and a configuration with other settings is
+    refused; costs, seeds and new names may be added. Trainings in progress are kept in
+    ``logs/NAME``, where NAME is that of `out`.
 
     Args:
         config: YAML file of a `Comparison`.
         out: folder for scores, principals, tables and figures.
-        minutes: budget; no training begins after it.
+        minutes: time budget; no training begins after it.
 
     Raises:
-        ValueError: one line that says which input is wrong.
+        ValueError: one line that names the wrong input.
     """
     check_number("--minutes", min(minutes, 1e9), low=0.0)
     given = load_comparison(config)
@@ -77,12 +82,12 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
 
 
 def _finish(runs: _Runs, out: str | Path, minutes: float) -> None:
-    """What is left, until the budget is spent."""
+    """Finish the runs that are left, until the budget is spent."""
     started, left = time.monotonic(), [run for run in runs.all() if not run.is_done]
     for number, run in enumerate(left, start=1):
         spent = (time.monotonic() - started) / 60.0
         if spent >= minutes:
-            _LOGGER.info("budget spent; the same command goes on")
+            _LOGGER.info("time budget spent; the same command resumes")
             return
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
         make_folder(Path(out), out)
@@ -122,18 +127,18 @@ class _Runs:
         }
         self._test = load_populations(comparison.test_populations)
         if taken := [name for name in SUMMARIES if name in self._test]:
-            raise ValueError(f"a test population cannot be named {taken[0]}, as a mean over all is")
+            raise ValueError(f"a test population cannot be named {taken[0]}, a name for means")
         self._shared = comparison.shared_settings(self._train, self._val, self._test)
         ours = comparison.game.num_arms
         for name, population in {**self._train, **self._val, **self._test}.items():
             if population.num_arms != ours:
                 raise ValueError(
-                    f"population {name} has agents with {population.num_arms} arms, the game of the"
-                    f" configuration has {ours}"
+                    f"population {name} has agents with {population.num_arms} arms, but the game"
+                    f" of the configuration has {ours}"
                 )
 
     def all(self) -> Iterator[_Run]:
-        """Seed by seed, so that what is there after a while holds every method."""
+        """All runs, seed by seed, so that an unfinished comparison has every method."""
         for condition in self._given.conditions():
             for seed in self._given.seeds:
                 for method in (YARDSTICKS, *self._given.methods):
@@ -141,28 +146,31 @@ class _Runs:
                     yield _Run(condition, seed, method, folder)
 
     def check(self) -> None:
-        """Refuse to go on where other principals were trained, or scored in another way.
+        """Refuse a folder whose principals were trained or scored with other settings.
 
         Raises:
-            ValueError: naming the first.
+            ValueError: one line that names the first difference.
         """
         kept = self._kept_settings()
         for name, value in self._shared.items():
             if kept.get(name, value) != value:
+                remedy = f"choose another --out, or move {self._out} elsewhere"
+                if _EARLIER_NAME in kept and _EARLIER_NAME not in self._shared:
+                    remedy = _RENAMING
                 raise ValueError(
                     f"{self._out / _SETTINGS}: the runs there have other settings ({name}) than the"
-                    f" configuration says: choose another --out, or delete {self._out}"
+                    f" configuration: {remedy}"
                 )
         for run in self.all():
             if (run.folder / _TRAINING).is_file() and not self._is_of(run):
                 raise ValueError(
                     f"{run.folder / _PRINCIPAL} is of another game, method, population or number of"
-                    " agent steps than the configuration says: choose another --out, or delete"
-                    f" {run.folder}"
+                    " agent steps than the configuration: choose another --out, or move"
+                    f" {run.folder} elsewhere"
                 )
 
     def keep_settings(self) -> None:
-        """Record what all runs have in common, if there are any, for those to come."""
+        """Write the shared settings, if any run is done, to compare later configurations with."""
         if not any(run.is_done for run in self.all()):
             return
         text = json.dumps({**self._kept_settings(), **self._shared}, indent=1)
@@ -173,14 +181,16 @@ class _Runs:
         try:
             found = upgraded(dict(json.loads(path.read_bytes()) if path.is_file() else {}))
             for name in found.keys() & self._shared.keys():
-                if name.startswith("method ") and "init_args" in found[name]:  # once a `Method`
+                if (
+                    name.startswith("method ") and "init_args" in found[name]
+                ):  # as `Method` objects were kept
                     found[name] = self._shared[name] | found[name]["init_args"]
             return found
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}") from None
 
     def _is_of(self, run: _Run) -> bool:
-        """Whether the principal kept of a run is of this configuration."""
+        """True if the kept principal of a run was trained by this configuration."""
         module, data = self._set_up(run)
         steps = json.loads((run.folder / _TRAINING).read_bytes())["agent_steps"]
         if steps != agent_steps(module, data, self._given.num_validations):
@@ -190,7 +200,7 @@ class _Runs:
         return ours == {name: kept.get(name) for name in ours}
 
     def finish(self, run: _Run) -> None:
-        """Train and score one method, or score the yardsticks."""
+        """Train and score one method, or score schedules and oracle."""
         rows = self._scored_yardsticks(run) if run.method == YARDSTICKS else self._scored(run)
         columns = {
             "trained_on": run.condition.trained_on,
@@ -255,7 +265,7 @@ class _Runs:
         ]
 
     def _fine_tune(self, module: MermaideModule, run: _Run) -> None:
-        """Give it the inner loop that suits it, and record what was tried."""
+        """Set the inner loop with the highest validation return, and record all candidates."""
         tasks, population = range(self._given.num_val_tasks), self._val[run.condition.trained_on]
         module.inner_loop, module.objective, tried = choose_inner_loop(
             module,
@@ -267,7 +277,7 @@ class _Runs:
 
 
 def _rows(population: str, scores: PopulationScores) -> list[Row]:
-    """Means over the agents of a population."""
+    """Rows of a population, with means over its agents."""
     return [
         {
             "method": method,

@@ -1,4 +1,4 @@
-"""What a comparison compares: methods, conditions and seeds, as its YAML file says."""
+"""Settings of a comparison: methods, conditions and seeds, read from YAML."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mermaide_pl.populations import Population
 from mermaide_pl.populations.files import load_from_yaml, population_file
 
 YARDSTICKS = "yardsticks"
-"""Folder of the fixed principals, where each method has one of its own name."""
+"""Folder with the scores of schedules and oracle; that of a method has the method's name."""
 
 
 Method: TypeAlias = Callable[[Game], MermaideModule]
-"""Builds an untrained principal for a game, with the other arguments of `MermaideModule` given.
+"""Builds an untrained principal for a game; the other arguments of `MermaideModule` are given.
 
-One without adaptation is fine-tuned by plain gradient steps when it is scored at one or more shots,
-as is best for it on validation agents.
+A principal without adaptation is fine-tuned by one plain gradient step when it is scored at one or
+more shots; the step is chosen on validation agents.
 """
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What all methods of one block of the table have in common."""
+    """Training population, observation and cost shared by all methods in a block of the table."""
 
     trained_on: str
     observation: str
@@ -36,39 +36,39 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """As a folder is named."""
+        """Name of the folder of this condition."""
         return f"{self.trained_on}-{self.observation}-cost{self.cost:g}"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared: every method under every condition with every seed.
+    """Comparison of every method under every condition with every seed.
 
-    A seed is that of a training and of the agents it is scored on, so intervals over seeds hold
-    both. Yardsticks meet the same agents; schedules are tuned on the training population, the
-    oracle on each population. Every method plays the same number of agent steps in training, as
-    nearly as whole training steps allow.
+    A seed determines a training and the agents it is scored on, so intervals over seeds cover both.
+    Schedules and oracle play the same agents; schedules are tuned on the training population, the
+    oracle on each population. Every method plays the same number of agent steps in training, up to
+    rounding to whole training steps.
 
     Args:
         methods: name to learned principal, ours first; in YAML, arguments of `MermaideModule`.
-        train_populations: name to population, a file beside the configuration or one of the
-            package by its name.
-        test_populations: such populations.
-        val_population: such a population, to choose checkpoints and fine-tuning by; None for
-            unseen agents of the training population.
-        game: the rules; observation and cost are those of the condition.
-        observations: name to what the principal sees.
-        costs: of the interventions.
-        seeds: of the trainings.
-        agent_steps: played in a training, support and query.
-        num_validations: times a principal is validated in a training.
+        train_populations: name to training population: a file beside the configuration, or the
+            name of a packaged population.
+        test_populations: populations to score on, likewise.
+        val_population: population on which checkpoints and fine-tuning are chosen, likewise; None
+            for unseen agents of the training population.
+        game: rules of the game; each condition replaces observation and cost.
+        observations: name to observation of the principal.
+        costs: costs per unit of bonus.
+        seeds: seeds of the trainings.
+        agent_steps: agent steps of a training, support and query.
+        num_validations: number of validations in a training.
         num_val_tasks: agents of a validation.
-        meta_batch_size: M.
+        meta_batch_size: M, tasks of a training step.
         shots: numbers of support episodes to score at.
         num_agents: agents of each test population.
-        fine_tuning_rates: candidates for methods without adaptation; zero leaves them as they are.
-        fine_tuning_policy_weights: candidates for the weight of the policy's loss beside that of
-            the world model, as `Objective.inner_policy_weight`, for those that have one.
+        fine_tuning_rates: candidate inner rates of methods without adaptation; zero is no step.
+        fine_tuning_policy_weights: candidate weights of the policy loss relative to the world
+            model's, `Objective.inner_policy_weight`, for methods with a world model.
     """
 
     methods: dict[str, Method]
@@ -98,12 +98,14 @@ class Comparison:
             *("fine_tuning_rates", "fine_tuning_policy_weights"),
         ):
             if not getattr(self, name):
-                raise ValueError(f"{name} is empty, it needs at least one entry")
+                raise ValueError(f"{name} is empty; it needs at least one entry")
         if YARDSTICKS in self.methods:
             raise ValueError(f"a method cannot be named {YARDSTICKS}")
         for name in (*self.methods, *self.train_populations, *self.observations):
             if name in ("", ".", "..") or "/" in name:
-                raise ValueError(f"{name!r} cannot name a folder, which holds its results")
+                raise ValueError(
+                    f"{name!r} cannot be the name of a folder, which is to hold results"
+                )
         for name in ("num_validations", "num_val_tasks", "meta_batch_size"):
             check_count(name, getattr(self, name))
         check_number("agent_steps", self.agent_steps, above=0.0)
@@ -119,10 +121,10 @@ class Comparison:
         for weight in self.fine_tuning_policy_weights:
             check_number("fine_tuning_policy_weights", weight, low=0.0)
         for method in self.methods.values():
-            method(self.game)  # which checks its arguments
+            method(self.game)  # checks the arguments
 
     def conditions(self) -> list[Condition]:
-        """All of them, in the order in which they are run."""
+        """All conditions, in the order in which they are run."""
         return [
             Condition(trained_on, observation, cost)
             for trained_on in self.train_populations
@@ -136,7 +138,7 @@ class Comparison:
         val: Mapping[str, Population],
         test: Mapping[str, Population],
     ) -> dict[str, Any]:
-        """What all runs in a folder have in common, by name, as plain data.
+        """Settings shared by all runs in a folder, by name, as plain data.
 
         Args:
             train: the training populations, by name.
@@ -144,8 +146,8 @@ class Comparison:
             test: the test populations, by name.
 
         Returns:
-            All but costs and seeds, which may be added later, as methods, observations and training
-            populations of new names may.
+            All settings but costs and seeds. Those may be added later, and so may methods,
+            observations and training populations with new names.
         """
         game = replace(self.game, cost=0.0, observation=PartialInformation())
         found = {"game": describe(game)}
@@ -165,7 +167,7 @@ class Comparison:
         return found
 
     def game_of(self, condition: Condition) -> Game:
-        """The rules under a condition."""
+        """The game under a condition."""
         observation = self.observations[condition.observation]
         return replace(self.game, cost=condition.cost, observation=observation)
 
@@ -175,10 +177,10 @@ def _settings_of(module: MermaideModule) -> dict[str, Any]:
 
 
 def load_comparison(path: str | Path) -> Comparison:
-    """Read a comparison from YAML; population files are found beside it.
+    """Read a comparison from YAML; paths of populations are relative to its folder.
 
     Raises:
-        ValueError: one line that says what is wrong with the file.
+        ValueError: one line that names the file and the problem.
     """
     given = load_from_yaml(Comparison, path, "configuration")
 

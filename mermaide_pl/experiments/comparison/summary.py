@@ -1,4 +1,4 @@
-"""What the table of a comparison says, for people: in the terminal and as a page of Markdown."""
+"""Summary of a comparison for readers: findings and tables, in the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -29,17 +29,26 @@ _UNDEFINED = (
 
 
 def by_condition(rows: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
-    """Rows of each condition, by the values of `CONDITION`."""
+    """Rows of each condition, keyed by its values of `CONDITION`."""
     return {} if rows.empty else dict(iter(rows.groupby(list(CONDITION), sort=False)))
 
 
 def findings(table: pd.DataFrame, improvement: pd.DataFrame, ours: str) -> list[str]:
-    """Where our method stands in one condition, one sentence each.
+    """Findings about our method in one condition, one sentence each.
 
-    One method is above another where its interquartile mean of the return is, clearly above where
-    the two intervals are disjoint besides, by the bootstrap or by Student's t, and above it run by
-    run where the interval of the gain lies above zero. Of a single run, which has no interval, only
-    the first is said.
+    On a population, method A is
+
+    - *above* B if its interquartile mean of the return is higher;
+    - *clearly* above B if their stratified bootstrap intervals are also disjoint, and clearly *by
+      t* if their Student's t intervals are;
+    - above B *run by run* if the interval of the gain, on the same agents, lies above zero.
+
+    A single run has no intervals, so only the first is reported for it.
+
+    Args:
+        table: rows of ``table.csv`` of the condition.
+        improvement: rows of ``improvement.csv`` of the condition.
+        ours: name of our method.
     """
     found = table.set_index(["method", "shots", "population"]).sort_index()
     populations = [name for name in table["population"].unique() if name not in SUMMARIES]
@@ -74,7 +83,7 @@ def findings(table: pd.DataFrame, improvement: pd.DataFrame, ours: str) -> list[
 
 
 def _on(ahead: pd.Series) -> str:
-    """On how many populations ours is ahead, and on which not; nothing if there is no number."""
+    """Number of populations where ours is ahead, and the others; empty without intervals."""
     if ahead.isna().any():
         return ""
     no = ahead.index[ahead <= 0.0]
@@ -133,7 +142,7 @@ def summary_page(table: pd.DataFrame, improvement: pd.DataFrame, ours: str) -> s
     Args:
         table: rows of ``table.csv``.
         improvement: rows of ``improvement.csv``.
-        ours: the method that is compared with the others; its rows are bold.
+        ours: method that is compared with the others; its rows are bold.
     """
     lines = [
         "# All numbers",
@@ -190,7 +199,7 @@ def _title(trained_on: str, observation: str, cost: float | None = None) -> str:
 def _cells(
     rows: pd.DataFrame, down: str | list[str], across: str, text: Callable[[Row], str]
 ) -> pd.DataFrame:
-    """Texts of rows, a line per value of `down`, a column per value of `across`, as they come."""
+    """Texts of rows, a line per value of `down`, a column per value of `across`, in row order."""
     texts = rows.assign(text=[text(row) for row in rows.to_dict("records")])
     return texts.pivot_table("text", down, across, "first", fill_value="", sort=False)
 
@@ -214,7 +223,7 @@ def _markdown_name(method: str, shots: int | None = None) -> str:
 
 
 def _rendered(cells: pd.DataFrame, corner: str) -> list[str]:
-    """Lines of a table in Markdown, numbers to the right."""
+    """Lines of a Markdown table with numbers aligned right."""
     table = RichTable(box=MARKDOWN, pad_edge=True)
     table.add_column(corner, no_wrap=True)
     for heading in cells.columns:
@@ -227,13 +236,13 @@ def _rendered(cells: pd.DataFrame, corner: str) -> list[str]:
 
 
 def _odds(row: Row) -> str:
-    """A probability with its interval."""
+    """Text of a probability with its interval."""
     interval = "" if math.isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
     return f"{row['probability']:.2f}{interval}"
 
 
 def _interval(row: Row, quantity: str, middle: str) -> str:
-    """Mean, or what the row calls the middle, and half of its interval; a dash without a number."""
+    """Text of an estimate and half of its interval; a dash if there is no number."""
     mean = row[f"{quantity}_{middle}"]
     has_interval = not math.isnan(row[f"{quantity}_low"])
     if has_interval or math.isnan(mean):

@@ -1,4 +1,4 @@
-"""From the scores of many runs to tables with intervals, and to their figures."""
+"""Tables with intervals, and figures, from the scores of many runs."""
 
 from __future__ import annotations
 
@@ -42,23 +42,29 @@ Runs: TypeAlias = dict[tuple[str, int], pd.DataFrame]
 
 
 def read_scores(out: Path, methods: Collection[str]) -> pd.DataFrame:
-    """The scores of yardsticks and methods in a folder, with the normalised return of each run.
+    """Read the scores of all runs in a folder, and add the normalised return of each run.
 
     Normalised return of a run on a population: ``(return - none) / (oracle - none)``, with the
-    returns of no intervention and of the oracle on the same agents; nan for a population where
-    that is undefined: the oracle gains too little in one run, or over the runs no more than half of
+    returns of no intervention and of the oracle on the same agents. It is undefined, nan, for a
+    population where the oracle gains too little in one run, or over the runs no more than half of
     its Student's t interval.
+
+    Args:
+        out: folder of a comparison.
+        methods: learned methods to read; schedules and oracle are always read.
     """
     paths = sorted(out.glob(f"*/seed*/*/{SCORES}"))
     kept = [path for path in paths if path.parent.name in (YARDSTICKS, *methods)]
     if others := {path.parent.name for path in paths} - {path.parent.name for path in kept}:
         names = ", ".join(sorted(others))
-        _LOGGER.info("%s: left out, for the configuration does not have them: %s", out, names)
+        _LOGGER.info(
+            "%s: methods left out, since the configuration does not have them: %s", out, names
+        )
     scores = pd.DataFrame([row for path in kept for row in read_rows(path)])
     if not {NO_INTERVENTION, ORACLE} <= set(scores.get("method", ())):
         return pd.DataFrame()
     where = [*CONDITION, "population"]
-    # of a run whose folder was copied
+    # a copied run folder would count twice
     scores = scores.drop_duplicates([*where, "seed", "method", "shots"], keep="last")
     returns = scores.pivot_table("return", [*where, "seed"], "method")
     returns = returns[[NO_INTERVENTION, ORACLE]].dropna()
@@ -71,25 +77,25 @@ def read_scores(out: Path, methods: Collection[str]) -> pd.DataFrame:
 
 
 def _undefined(gains: pd.Series) -> bool:
-    """Whether a population has no normalised return, by the oracle's gain in each run."""
+    """True if the oracle's gains in the runs are too small for a normalised return."""
     mean, low, high = student_mean(gains)
     return bool(undefined_because(min(gains)) or undefined_because(mean, (high - low) / 2.0))
 
 
 def runs_of(scores: pd.DataFrame, order: Sequence[str]) -> Runs:
-    """The scores of one condition by method and shots, methods in the order given."""
+    """The scores of one condition by method and shots, methods in the order of `order`."""
     names = ["method", "shots"]
     wide = scores.pivot(index=[*names, "seed"], columns="population", values=[*QUANTITIES])
-    # populations stand as they come
+    # populations in the order of the rows
     wide = wide[[(name, each) for name in QUANTITIES for each in scores["population"].unique()]]
     found = {key: runs.droplevel(names) for key, runs in wide.groupby(level=names)}
     return {key: found[key] for key in sorted(found, key=lambda one: (order.index(one[0]), one[1]))}
 
 
 def shots_of(runs: Runs, method: str, shots: int) -> int | None:
-    """At what shots a method is met at `shots`: schedules always at zero.
+    """The shot count at which to compare `method` with one at `shots` (schedules: always 0).
 
-    None if it was scored at others only.
+    None if it was scored at other shot counts only.
     """
     scored_at = {number for name, number in runs if name == method}
     if shots in scored_at:
@@ -98,9 +104,9 @@ def shots_of(runs: Runs, method: str, shots: int) -> int | None:
 
 
 def matrix(runs: pd.DataFrame, quantity: str, population: str = ALL) -> np.ndarray:
-    """Scores [runs, populations], or of one population or the mean over all [runs, 1].
+    """Scores [runs, populations]; [runs, 1] for one population or the mean over all.
 
-    Of all populations, those are left out that have no number.
+    Populations without a number are left out of `ALL` and `MEAN`.
     """
     if population not in SUMMARIES:
         return np.asarray(runs[quantity][[population]])
@@ -112,10 +118,10 @@ def matrix(runs: pd.DataFrame, quantity: str, population: str = ALL) -> np.ndarr
 def gains(ours: pd.DataFrame, other: pd.DataFrame, population: str = ALL) -> np.ndarray:
     """Return of a method minus that of another, each at its shots, seed by seed.
 
-    The runs of a seed meet the same agents with the same random numbers.
+    The runs of a seed play the same agents on common random numbers.
 
     Returns:
-        [seeds that both have]; of all populations the mean over them.
+        Differences [seeds that both have]; for `ALL` and `MEAN` the mean over populations.
     """
     difference = (ours["return"] - other["return"]).dropna()
     return np.asarray(difference if population in SUMMARIES else difference[[population]]).mean(1)
@@ -124,8 +130,8 @@ def gains(ours: pd.DataFrame, other: pd.DataFrame, population: str = ALL) -> np.
 def table_rows(condition: Row, runs: Runs, populations: Sequence[str]) -> list[Row]:
     """Interquartile mean over runs of every quantity, with its stratified bootstrap interval.
 
-    Of the return, ``return_t_low`` and ``return_t_high`` are Student's t interval of the mean
-    besides, which is as wide as few runs ask for.
+    ``return_t_low`` and ``return_t_high`` are Student's t interval of the mean return, which is
+    also valid for few runs.
     """
     rows: list[Row] = []
     for (method, shots), scores in runs.items():
@@ -146,11 +152,11 @@ def table_rows(condition: Row, runs: Runs, populations: Sequence[str]) -> list[R
 def improvement_rows(
     condition: Row, runs: Runs, ours: str, populations: Sequence[str]
 ) -> list[Row]:
-    """Where ours stands against each other method at as many shots, with intervals.
+    """Rows that compare ours with each other method at equal shots, with intervals.
 
-    ``probability`` is that of a run of ours having the higher return, of any two runs, and
-    ``gain_mean`` the mean difference in return of the runs of the same seed, with its Student's t
-    interval, which is the same for all populations and for the mean over them.
+    ``probability`` is the probability that a run of ours has a higher return than a run of the
+    other method. ``gain_mean`` is the mean difference in return between runs of the same seed, with
+    its Student's t interval; it is the same for `ALL` and `MEAN`.
     """
     rows: list[Row] = []
     others = dict.fromkeys(method for method, _ in runs if method != ours)
@@ -174,18 +180,17 @@ def improvement_rows(
 def report(out: Path, methods: Sequence[str], console: Console | None = None) -> None:
     """Write the tables and figures of all runs in a folder, and print the tables.
 
-    ``scores.csv`` has a row for each run, ``table.csv`` interquartile means with intervals,
+    ``scores.csv`` has the scores of each run, ``table.csv`` interquartile means with intervals,
     ``improvement.csv`` the probability of improvement and the gain of the first method over each
-    other, and ``tables.md`` shows both to readers.
-    Of conditions and seeds all in the folder are shown, of methods those named.
-    Of several methods ``normalised_return.png`` is drawn in the folder of every condition where
-    there is any, over several costs ``frontier.png``, over several training populations
-    ``families.png``.
+    other, and ``tables.md`` shows both as Markdown. All conditions and seeds in the folder are
+    included, and the named methods. Figures: ``normalised_return.png`` in the folder of each
+    condition if there are several methods, ``frontier.png`` if there are several costs, and
+    ``families.png`` if there are several training populations.
 
     Args:
         out: folder of a comparison.
-        methods: learned ones in the order in which they are shown, ours first.
-        console: where to print.
+        methods: learned methods in the order in which they are shown, ours first.
+        console: console to print to.
     """
     found, console = read_scores(out, methods), console or literal_console()
     if found.empty:
@@ -220,7 +225,7 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
 
 
 def _recorded(path: Path, rows: list[Row]) -> pd.DataFrame:
-    """Rows as a file has them, for all that is shown is to be what is recorded."""
+    """Write rows and read them back, so that all that is shown is what is recorded."""
     if not rows:
         return pd.DataFrame()
     write_rows(path, rows)

@@ -1,7 +1,7 @@
 """The figures of the paper: each file computes rows, writes them as CSV, and draws them.
 
 An experiment of the paper is ``run(out, quick, seed) -> str``: it writes its CSV and PNG files into
-the folder `out` and returns in one sentence what came out. `quick` takes under three minutes.
+the folder `out` and returns its result in one sentence. `quick` takes under three minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mermaide_pl.experiments.paper import (
 __all__ = ["EXPERIMENTS", "Experiment"]
 
 Experiment: TypeAlias = Callable[[Path, bool, int], str]
-"""Folder for the results, whether to be quick, and seed, to what came out."""
+"""Maps folder for the results, quick or in full, and seed to the result in one sentence."""
 
 EXPERIMENTS: dict[str, Experiment] = {
     "fig2": single_round.run,

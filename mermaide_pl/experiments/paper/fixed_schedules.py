@@ -1,7 +1,7 @@
-"""Figures 4 and 5: what two fixed schedules with the same budget do to UCB agents.
+"""Figures 4 and 5: effects of two fixed schedules with the same budget on UCB agents.
 
 The paper shows single runs, whose values are 0 or 1; here every value is the share of many agents.
-What we do not know of its setting is ours. Rewards have the Gaussian noise of all our populations
+Settings that the paper does not give are ours. Rewards have the Gaussian noise of our populations
 (scale 0.1). S1 (periodic) intervenes on every 3rd step, S2 (initial only) on the first 67, which is
 the same budget. A bonus of 1 on every n-th step is worth 1/n a step to an agent that stays with the
 target, so 3 is the largest period that clearly outweighs what the target costs it in figure 5
@@ -34,7 +34,7 @@ FIG5_REWARDS = (0.32, 0.67, 0.13, 0.72, 0.29, 0.18, 0.59, 0.02, 0.83, 0.01)
 PREFERRED_ARM, TARGET_ARM = 8, 6
 BETAS = tuple(round(0.05 * number, 2) for number in range(1, 31))
 GAME = Game()  # 10 arms, 200 steps, bonus 0 or 1
-LOW_BETA = 0.5  # up to here an agent exploits most of the time
+LOW_BETA = 0.5  # up to this beta an agent mostly exploits
 _PERIOD = 3
 _OTHER_PERIODS = (2, 4, 5, 10)
 
@@ -53,14 +53,14 @@ def run(name: str, base_rewards: Sequence[float], out: Path, *, num_agents: int,
     """Play all schedules with the same agents, write three tables, and draw two of them.
 
     Args:
-        name: of the figure, how the names of its files begin.
-        base_rewards: of every agent, [A], reward units.
+        name: name of the figure, a prefix of the names of its files.
+        base_rewards: base rewards of every agent, [A], reward units.
         out: folder of the results.
         num_agents: N, agents of each beta.
-        seed: of the agents.
+        seed: seed of the agents.
 
     Returns:
-        How far the two schedules are apart, in one sentence.
+        The difference between the two schedules, in one sentence.
     """
     periodic, burst = same_budget(_PERIOD)
     players = {"none": NoIntervention(), "periodic": periodic, "burst": burst}
@@ -107,18 +107,18 @@ def run(name: str, base_rewards: Sequence[float], out: Path, *, num_agents: int,
 
 
 def same_budget(period: int) -> tuple[Periodic, InitialBurst]:
-    """S1 with a period, and S2 with as many interventions."""
+    """S1 with period `period`, and S2 with the same number of interventions."""
     return Periodic(period), InitialBurst(len(range(0, GAME.num_steps, period)))
 
 
 def pulls(base_rewards: Sequence[float], player: Player, num_agents: int, seed: int) -> Tensor:
-    """Arms that UCB agents pull, other agents for every beta; int64 [len(BETAS), N, T].
+    """Arms pulled by UCB agents, with new agents for every beta; int64 [len(BETAS), N, T].
 
     Args:
-        base_rewards: of every agent, [A], reward units.
-        player: the principal; all principals meet the same agents with the same luck.
-        num_agents: N.
-        seed: of the agents.
+        base_rewards: base rewards of every agent, [A], reward units.
+        player: the principal; all principals play the same agents on common random numbers.
+        num_agents: N, agents of each beta.
+        seed: seed of the agents.
     """
     arms = []
     for row, beta in enumerate(BETAS):
@@ -141,12 +141,13 @@ def shares_of(arms: Tensor, arm: int) -> Tensor:
 def mean_difference(first: Tensor, second: Tensor, highest_beta: float = BETAS[-1]) -> float:
     """Mean absolute difference of two maps over the steps and the betas up to `highest_beta`.
 
-    Shares of finitely many agents are noisy: equal schedules with other luck are above 0 too.
+    Shares of finitely many agents are noisy: equal schedules on independent random numbers also
+    differ by more than 0.
 
     Args:
         first: shares, float [len(BETAS), T].
         second: shares, float [len(BETAS), T].
-        highest_beta: which rows count.
+        highest_beta: largest beta whose row counts.
     """
     low = [beta <= highest_beta for beta in BETAS]
     return (first - second)[low].abs().mean().item()

@@ -1,4 +1,4 @@
-"""Agents that best-respond: the followers of the Stackelberg games of figures 2 and 3."""
+"""Best-response agents: the followers of the Stackelberg games of figures 2 and 3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mermaide_pl.populations import AgentFamily, GapTarget, Population, TaskBatc
 from mermaide_pl.principals import GreedyPlayer
 
 NUM_ARMS = 2
-"""All that matters of a follower is how much it dislikes the target, so one more arm will do."""
+"""Two arms suffice: only how much a follower dislikes the target matters."""
 
 
 def followers(largest_delta: float) -> Population:
@@ -29,20 +29,20 @@ def followers(largest_delta: float) -> Population:
 
 
 def mean_equilibrium(tasks: TaskBatch, game: Game) -> float:
-    """Mean over the agents of what a principal gets per step that knows each of them."""
+    """Equilibrium payoff per step, mean over the agents; its principal knows each agent."""
     return equilibrium_payoff(tasks.delta, game).double().mean().item()
 
 
 def play_adapted(
     module: MermaideModule, tasks: TaskBatch, shots: int, inner_loop: InnerLoop | None = None
 ) -> Trajectory:
-    """One episode with each task after adapting to it on `shots` others, axes [M, 1, T].
+    """Play one episode with each task after adapting to it on `shots` others, axes [M, 1, T].
 
     Args:
         module: the principal.
         tasks: M tasks.
-        shots: support episodes with each.
-        inner_loop: how it adapts, by default as in its training.
+        shots: support episodes with each task.
+        inner_loop: inner loop of the adaptation; by default that of its training.
     """
     principal, inner_loop = module.principal, inner_loop or module.inner_loop
     weights = adapted_weights(principal, inner_loop, module.objective, tasks, shots, module.engine)

@@ -1,7 +1,7 @@
-"""Figure 6: when a trained principal intervenes, with every population and in one episode.
+"""Figure 6: timing of the interventions of a trained principal, by population and in one episode.
 
-Our source does not describe the paper's figure; this is what we take it to be. The principal plays
-its most probable level, without adaptation (0 shots).
+Our source does not describe the paper's figure; this is our interpretation. The principal plays its
+most probable level, without adaptation (0 shots).
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ _SHOWN = "unseen_ucb"  # population of the annotated episode
 
 
 def run(out: Path, quick: bool, seed: int) -> str:
-    """Play with every population, write two tables, and draw them.
+    """Play with agents of every population, write two tables, and draw them.
 
-    The annotated episode is the one with the median return, neither a good nor a bad one.
+    The annotated episode is the one with the median return.
 
     Args:
         out: folder of the results.
-        quick: whether to play with 100 agents of each population, else 500.
-        seed: of the agents.
+        quick: play with 100 agents of each population instead of 500.
+        seed: seed of the agents.
 
     Returns:
-        How often the principal intervenes early and late, in one sentence.
+        The intervention rates over the quarters of an episode, in one sentence.
     """
     module = MermaideModule.pretrained(_PRINCIPAL)
     num_agents = 100 if quick else 500

@@ -1,18 +1,18 @@
 """Figure 3: a hundred rounds, best-response agents, adaptation to one agent on one episode.
 
 An agent dislikes the target by ``delta``, uniform on [0, 1.5], and the two bonuses on offer are 0.5
-and 1: a third of the agents is had for the small bonus, a third for the large one, and a third for
-neither, so the equilibrium is to pay always or never, and how much, depending on the agent. The
-best level for all of them gets 0.4 of the equilibrium's payoff.
+and 1: for a third of the agents the small bonus suffices, a third needs the large one, and for a
+third neither suffices. In equilibrium the principal pays one level always, or never, depending on
+the agent; the best single level for all of them gets 0.4 of the equilibrium's payoff.
 
 The principal remembers what happened in an episode, so it may find out within its first one (0
 shots); after one gradient step on that (1 shot) it should know from the first step on. *REINFORCE*
-has the same memory, but neither a world model nor meta-learning; no weak rival, for in a hundred
-rounds memory alone can do it (in figure 2 there is nothing to remember). All play their likeliest
-level.
+has the same memory, but neither a world model nor meta-learning. It is a strong baseline, since in
+a hundred rounds memory alone suffices (in figure 2 there is nothing to remember). All play their
+most probable level.
 
 The landscape shows the payoff after one episode, which is what meta-training climbs, of principals
-that sample from their policy: it has no cliffs where another level becomes the likeliest.
+that sample from their policy: it has no jumps where another level becomes the most probable.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ _NUM_QUERY_EPISODES = 4
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is computed."""
+    """Size of the experiment: trainings, agents, and points of the landscape."""
 
     num_seeds: int = 5  # trainings
-    num_steps: int = 600  # of a training
-    num_records: int = 30  # of its parameters, besides the start
-    num_agents: int = 500  # unseen ones to score on
+    num_steps: int = 600  # steps of a training
+    num_records: int = 30  # records of the parameters in a training, without that at the start
+    num_agents: int = 500  # unseen agents to score on
     grid_size: int = 25  # points of the landscape in each direction
-    num_grid_agents: int = 200  # unseen ones at each point
+    num_grid_agents: int = 200  # unseen agents at each point
 
 
 QUICK = Effort(
@@ -82,11 +82,11 @@ def run(out: Path, quick: bool, seed: int) -> str:
 
     Args:
         out: folder of the results.
-        quick: whether to do with fewer and shorter trainings, and fewer agents.
-        seed: of the trainings and the agents.
+        quick: run fewer and shorter trainings, with fewer agents.
+        seed: seed of the trainings and the agents.
 
     Returns:
-        What came out, in one sentence.
+        The result, in one sentence.
     """
     effort = QUICK if quick else Effort()
     by_seed, surface = compute(effort, out / "runs", seed)
@@ -100,12 +100,12 @@ def run(out: Path, quick: bool, seed: int) -> str:
 
 
 def compute(effort: Effort, runs: Path, seed: int) -> tuple[list[Row], list[Row]]:
-    """All that is drawn.
+    """Compute all rows that are drawn.
 
     Args:
-        effort: how much is computed.
+        effort: size of the experiment.
         runs: folder of the trainings.
-        seed: of the agents, and of the first training.
+        seed: seed of the agents, and of the first training.
 
     Returns:
         Rows of `scores` for every training, and rows of `landscape` for the first of MERMAIDE.
@@ -130,7 +130,7 @@ def compute(effort: Effort, runs: Path, seed: int) -> tuple[list[Row], list[Row]
 
 
 def build(method: str) -> MermaideModule:
-    """An untrained principal, `MERMAIDE` or `REINFORCE`; both play as many episodes to learn."""
+    """Build an untrained principal, `MERMAIDE` or `REINFORCE`, with equal episodes per step."""
     meta_learns = method == MERMAIDE
     return MermaideModule(
         game=GAME,
@@ -144,7 +144,7 @@ def build(method: str) -> MermaideModule:
             advantages=GeneralisedAdvantages(0.97),
             inner_policy_weight=1.0,
             logit_penalty=0.0,
-            zero_shot_weight=0.2,  # without it, whether the first episode goes well is left to luck
+            zero_shot_weight=0.2,  # without it the first episode is not trained for
         ),
         num_query_episodes=_NUM_QUERY_EPISODES + (not meta_learns),
         num_zero_shot_episodes=0,
@@ -177,13 +177,13 @@ def train(
 def scores(
     method: str, seed: int, module: MermaideModule, path: ParameterPath, unseen: TaskBatch
 ) -> Iterator[Row]:
-    """What the principal achieved at each point of its path, without and with adaptation.
+    """Scores of the principal at each point of its path, without and with adaptation.
 
     Args:
-        method: name for the rows.
-        seed: of the training, for the rows.
-        module: takes the parameters of the path in turn, and has the last ones in the end.
-        path: of N points.
+        method: name of the method in the rows.
+        seed: seed of the training in the rows.
+        module: the principal; it is given the parameters of each point in turn and keeps the last.
+        path: path of N points.
         unseen: agents to score on.
 
     Yields:
@@ -215,8 +215,8 @@ def landscape(
     """Expected payoff after one episode in the plane of the path, and the path in it.
 
     Args:
-        module: a principal; it gets other parameters.
-        path: of its N points.
+        module: a principal; its parameters are replaced.
+        path: path of its N points.
         tasks: agents, the same at every point of the plane.
         grid_size: points in each direction.
 
@@ -258,7 +258,7 @@ def landscape(
 
 
 def _expected_payoff(module: MermaideModule, tasks: TaskBatch) -> float:
-    """Mean return after one episode of adaptation, of sampled levels."""
+    """Mean return after adaptation on one episode, with sampled levels."""
     player = LearnedPlayer(module.principal, module.adapted_weights(tasks, 1))
     played = rollout(tasks, player, GAME, stream=Stream.SCORE, num_episodes=1)
     return played.returns.double().mean().item()
@@ -288,7 +288,7 @@ def summarise(by_seed: Sequence[Row]) -> list[Row]:
 
 
 def say(rows: Sequence[Row]) -> str:
-    """What came out at the end of training, in one sentence, from rows of `summarise`."""
+    """Describe the result at the end of training in one sentence, from rows of `summarise`."""
     parts = []
     for method, shots in ((MERMAIDE, 1), (MERMAIDE, 0), (REINFORCE, 0)):
         last = [row for row in rows if (row["method"], row["shots"]) == (method, shots)][-1]

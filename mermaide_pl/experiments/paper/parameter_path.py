@@ -1,4 +1,4 @@
-"""The path of the parameters over meta-training, and the plane that shows most of it."""
+"""The path of the parameters over meta-training, and the plane that explains most of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mermaide_pl.config.validation import check_number
 
 
 class ParameterPath(pl.Callback):
-    """Records all that is meta-learned, weights and inner rates, before training and during it.
+    """Records all meta-learned parameters, weights and inner rates, before and during training.
 
     Args:
         every_n_steps: training steps from one record to the next.
@@ -23,7 +23,7 @@ class ParameterPath(pl.Callback):
     def __init__(self, every_n_steps: int) -> None:
         check_number("ParameterPath.every_n_steps", every_n_steps, low=1)
         self._every_n_steps = every_n_steps
-        self.steps: list[int] = []  # [N], training steps gone by
+        self.steps: list[int] = []  # [N], training steps done
         self.points: list[Tensor] = []  # [N] of float [P], in the order of module.parameters()
 
     def state_dict(self) -> dict[str, Any]:
@@ -31,11 +31,11 @@ class ParameterPath(pl.Callback):
         return {"steps": list(self.steps), "points": list(self.points)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The path of a training that was kept."""
+        """Restore the path of a kept training."""
         self.steps, self.points = list(state_dict["steps"]), list(state_dict["points"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record where it starts."""
+        """Record the starting point."""
         self._record(0, pl_module)
 
     def on_train_batch_end(
@@ -57,7 +57,7 @@ class ParameterPath(pl.Callback):
 
 @dataclass(frozen=True)
 class Plane:
-    """The plane through the end of a path in which the path moves most.
+    """The plane through the end of a path that explains most of its movement.
 
     Source: Li et al., "Visualizing the loss landscape of neural nets", NeurIPS 2018, section 7.2:
     the directions are the first two principal components of ``theta_0 - theta_n, ...,
@@ -73,7 +73,7 @@ class Plane:
         """The plane of a path.
 
         Args:
-            points: in their order, float [N, P], N > 2.
+            points: points of the path in order, float [N, P], N > 2.
         """
         differences = (points[:-1] - points[-1]).double()
         _, lengths, components = torch.linalg.svd(differences, full_matrices=False)

@@ -1,16 +1,16 @@
 """Figure 2: one round, best-response agents, payoff against the number of adaptation episodes.
 
 An agent dislikes the target by ``delta``, uniform on [0, 1], and the two bonuses on offer are 0.5
-and 1: half of the agents are had for less than the others, so a principal that plays one level
-against all of them gets half of the equilibrium's payoff. To do better it must find out, in
-episodes of one step each, which of the two a new agent needs; with noise it sees the wrong arm.
+and 1: for half of the agents the smaller bonus suffices, so a principal that plays one level for
+all of them gets half of the equilibrium's payoff. To do better it must find out, in episodes of one
+step each, which of the two a new agent needs; with noise it may see the wrong arm.
 
 *MAML* is meta-trained for each number of episodes, to take one gradient step on all of them.
-*REINFORCE* is what MAML is with no episode at all: plain training on the same agents, with at least
-as many agent steps. It is then given the same episodes and one step of the same kind, at the rate
-that is best on validation agents. The plain one has no entropy bonus and ends at one level for all.
-The *exploring* one has the entropy bonus of MAML: it still tries every level now and then, which
-shows how much of adapting is exploration, and how much must be meta-learned.
+*REINFORCE* is MAML with no support episode: plain training on the same agents, with at least as
+many agent steps. It then takes one gradient step on the same episodes, at the rate that is best on
+validation agents. Plain REINFORCE has no entropy bonus and ends at one level for all agents.
+*Exploring* REINFORCE has the entropy bonus of MAML: it still tries every level now and then, which
+shows how much of adaptation is exploration, and how much must be meta-learned.
 """
 
 from __future__ import annotations
@@ -47,26 +47,26 @@ from mermaide_pl.reporting.figures.style import save_png
 
 POPULATION = followers(largest_delta=1.0)
 NEAR = 0.9
-"""A principal is near the equilibrium with this share of its payoff."""
+"""Share of the equilibrium payoff from which on a principal counts as near the equilibrium."""
 
 INNER_RATES = tuple(10.0 ** (half / 2) for half in range(-8, 7))
-"""What REINFORCE may choose from, 1e-4 to 1e3."""
+"""Candidate inner rates of REINFORCE, 1e-4 to 1e3."""
 _META_BATCH_SIZE = 32
 _NUM_QUERY_EPISODES = 8
-_ENTROPY = (0.2, 0.001)  # of MAML: less, and it settles on one level before it learns to adapt
-_INNER_LR = 30.0  # in the beginning: of the size that tells levels apart by one step
-_LONGER = 4  # REINFORCE takes so many times the steps, on so many times fewer episodes
+_ENTROPY = (0.2, 0.001)  # of MAML; with less it settles on one level before it learns to adapt
+_INNER_LR = 30.0  # initial rate: large enough for one step to separate the levels
+_LONGER = 4  # REINFORCE takes 4 times the steps, on a fourth of the episodes each
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is computed."""
+    """Size of the experiment: noises, episodes, trainings and agents."""
 
     noises: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)  # probability of seeing the wrong arm
     episodes: tuple[int, ...] = (1, 2, 3, 5, 10, 20, 50, 100, 200)  # to adapt on
     num_seeds: int = 5  # trainings
-    num_steps: int = 150  # of a training of MAML
-    num_agents: int = 1000  # unseen ones to score on
+    num_steps: int = 150  # steps of a training of MAML
+    num_agents: int = 1000  # unseen agents to score on
     num_tuning_agents: int = 300
 
 
@@ -80,11 +80,11 @@ def run(out: Path, quick: bool, seed: int) -> str:
 
     Args:
         out: folder of the results.
-        quick: whether to do with fewer noises, episodes and trainings.
-        seed: of the trainings and the agents.
+        quick: run fewer noises, numbers of episodes and trainings.
+        seed: seed of the trainings and the agents.
 
     Returns:
-        What came out, in one sentence.
+        The result, in one sentence.
     """
     effort = QUICK if quick else Effort()
     by_seed = list(score(effort, out / "runs", seed))
@@ -96,7 +96,7 @@ def run(out: Path, quick: bool, seed: int) -> str:
 
 
 def game(noise: float) -> Game:
-    """One round; the principal sees the wrong arm with probability `noise`."""
+    """The game of one round; the principal sees the wrong arm with probability `noise`."""
     return Game(
         num_arms=NUM_ARMS,
         num_steps=1,
@@ -107,12 +107,12 @@ def game(noise: float) -> Game:
 
 
 def score(effort: Effort, runs: Path, seed: int) -> Iterator[Row]:
-    """Every method at every noise, number of episodes and training seed, on the same test agents.
+    """Score all methods, noises, numbers of episodes and training seeds on the same test agents.
 
     Args:
-        effort: how much is computed.
+        effort: size of the experiment.
         runs: folder of the trainings.
-        seed: of the agents, and of the first training.
+        seed: seed of the agents, and of the first training.
 
     Yields:
         One row each; `payoff` is the mean over agents, reward units per step.
@@ -124,7 +124,7 @@ def score(effort: Effort, runs: Path, seed: int) -> Iterator[Row]:
         bar = progress.add_task("training, many times", total=num_trainings)
         for own_seed in ((seed + number) % NUM_SEEDS for number in range(effort.num_seeds)):
             for method in (REINFORCE, REINFORCE_EXPLORING):
-                # in a single round nothing is seen before the choice: noise makes no difference
+                # in a single round the choice precedes all observations: noise does not matter
                 module = train(method, 0.0, 0, own_seed, effort, runs)
                 progress.advance(bar)
                 for noise, episodes in product(effort.noises, (0, *effort.episodes)):
@@ -154,20 +154,20 @@ def _row(
         "noise": noise,
         "episodes": episodes,
         "seed": seed,
-        "inner_lr": inner_lr,  # one for all weights; nan where they are learned, or not needed
+        "inner_lr": inner_lr,  # one rate for all weights; nan if rates are learned or not needed
         "payoff": payoff,
         "equilibrium": mean_equilibrium(unseen, game(noise)),
     }
 
 
 def build(method: str, noise: float, episodes: int, effort: Effort) -> MermaideModule:
-    """An untrained principal.
+    """Build an untrained principal.
 
     Args:
         method: `MAML_ONLY`, `REINFORCE` or `REINFORCE_EXPLORING`.
         noise: probability of seeing the wrong arm.
-        episodes: MAML's, to adapt on.
-        effort: gives REINFORCE its number of episodes per training step.
+        episodes: support episodes of MAML.
+        effort: size of the experiment; determines the episodes per step of REINFORCE.
     """
     adaptation: Adaptation = NoAdaptation()
     num_query_episodes = -(-(effort.episodes[-1] + _NUM_QUERY_EPISODES) // _LONGER)
@@ -190,7 +190,7 @@ def build(method: str, noise: float, episodes: int, effort: Effort) -> MermaideM
             entropy_start=start,
             entropy_end=end,
             logit_penalty=0.0,
-            zero_shot_weight=0.0,  # without adaptation MAML is to explore, not to earn
+            zero_shot_weight=0.0,  # before adaptation MAML is to explore, not to earn
         ),
         num_query_episodes=num_query_episodes,
         num_zero_shot_episodes=0,
@@ -201,7 +201,7 @@ def build(method: str, noise: float, episodes: int, effort: Effort) -> MermaideM
 def train(
     method: str, noise: float, episodes: int, seed: int, effort: Effort, runs: Path
 ) -> MermaideModule:
-    """Train a principal, or read it from `runs`; arguments as of `build` and `score`."""
+    """Train a principal, or read it from `runs`; arguments are those of `build` and `score`."""
     torch.manual_seed(seed)
     module = build(method, noise, episodes, effort)
     num_steps = effort.num_steps * (1 if method == MAML_ONLY else _LONGER)
@@ -215,10 +215,10 @@ def train(
 
 
 def tune(module: MermaideModule, tasks: TaskBatch, episodes: int) -> tuple[float, InnerLoop | None]:
-    """The one inner rate that is best for a principal after `episodes` with `tasks`.
+    """Choose the inner rate with the highest payoff of a principal after `episodes` with `tasks`.
 
     Returns:
-        The rate, and the inner loop with it; nan and None for no episodes, which need none.
+        The rate, and an inner loop with it; nan and None for no episodes.
     """
     if episodes == 0:
         return math.nan, None
@@ -240,14 +240,14 @@ def _payoff(
 
 
 def summarise(by_seed: Sequence[Row]) -> list[Row]:
-    """Means over seeds with 95% intervals, and how many episodes each line needs.
+    """Means over seeds with 95% intervals, and the number of episodes each line needs.
 
     Args:
         by_seed: rows of `score`.
 
     Returns:
         One row per method, noise and number of episodes; ``episodes_needed`` is the smallest
-        number from which on the line stays at `NEAR` of the equilibrium or above, or inf.
+        number from which on the line stays at or above `NEAR` of the equilibrium, or inf.
     """
     groups: dict[tuple[str, float, int], list[Row]] = {}
     for row in by_seed:
@@ -272,7 +272,7 @@ def _line_of(row: Row) -> tuple[str, float]:
 
 
 def say(rows: Sequence[Row]) -> str:
-    """What came out, in one sentence, from rows of `summarise`."""
+    """Describe the result in one sentence, from rows of `summarise`."""
 
     def most(method: str) -> float:
         return max(

@@ -1,4 +1,4 @@
-"""Payoff against the number of adaptation episodes, one panel for every noise."""
+"""Figure of payoff against the number of adaptation episodes, one panel for each noise."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _LOOKS = {
 
 
 def draw_adaptation_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the payoff of every method, between nothing and the equilibrium.
+    """Draw the payoff of every method, with that of the equilibrium.
 
     Args:
         rows: one for every ``method``, ``noise`` and number of ``episodes``, with ``payoff``,
             ``payoff_low`` and ``payoff_high`` (reward units per step, 95% intervals over seeds),
-            ``equilibrium``, and ``episodes_needed``, inf if there are never enough.
+            ``equilibrium``, and ``episodes_needed`` to come near it, inf if none suffice.
 
     Returns:
         The figure, one panel per noise; a ring marks when MAML has come near the equilibrium.
@@ -99,7 +99,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
                 color=colour,
                 fontsize=SMALL_FONT_SIZE,
             )
-    axes.set_xscale("symlog", linthresh=1.0, linscale=0.5)  # zero has its place
+    axes.set_xscale("symlog", linthresh=1.0, linscale=0.5)  # shows zero
     axes.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(0.0, 1.25 * equilibrium)

@@ -1,4 +1,4 @@
-"""What fixed schedules reach, against how much the agents explore."""
+"""Figure of the alignment under fixed schedules, against the exploration of the agents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def draw_alignment_curves(rows: Sequence[Mapping[str, Any]], names: Mapping[str,
     Args:
         rows: with the columns ``schedule``, ``beta`` (reward units), and ``alignment_mean``,
             ``alignment_low`` and ``alignment_high`` (share of steps, 95% interval over agents).
-        names: schedule to the name of its line.
+        names: schedule to the label of its line.
 
     Returns:
         The figure, one panel; bands are the intervals.

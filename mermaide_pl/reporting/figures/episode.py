@@ -1,4 +1,4 @@
-"""One annotated episode: what the agent did, what the principal did and what it foresaw."""
+"""Figure of one annotated episode: arms pulled, interventions and forecasts."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def draw_episode(
         trajectory: recorded episodes, [M, B, T].
         arm_logits: the world model's forecasts during them, float [M, B, T, L, A], principal
             labels; None without a world model.
-        task: which of the M tasks.
-        episode: which of its B episodes.
+        task: index of the task, of M.
+        episode: index of the episode, of B.
 
     Returns:
-        The figure: arms pulled and interventions; below, given a world model, the forecast
-        probability that the agent pulls the target, at the level that was played.
+        The figure: arms pulled and interventions; below, with a world model, the forecast
+        probability that the agent pulls the target at the level played.
 
     Raises:
-        ValueError: if the forecasts are not for these episodes.
+        ValueError: if the forecasts have another shape than the episodes.
     """
     if arm_logits is not None and arm_logits.shape[:3] != trajectory.arms.shape:
         raise ValueError(
@@ -81,7 +81,7 @@ def _draw_behaviour(axes: Axes, trajectory: Trajectory, task: int, episode: int)
     num_arms = int(trajectory.arms.max()) + 1  # over all tasks: one agent may leave arms out
     named = range(num_arms) if num_arms <= _MOST_NAMED_ARMS else ()
     rows: dict[float, str] = {arm: str(arm) for arm in named}
-    # a target that the agent never pulled cannot be told from the record
+    # a target that was never pulled is not in the record
     for target in trajectory.arms[task][trajectory.aligned[task]][:1].tolist():
         axes.axhspan(target - 0.5, target + 0.5, color=GREEN, alpha=0.15, linewidth=0)
         rows[target] = "target"

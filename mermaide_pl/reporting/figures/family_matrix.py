@@ -1,4 +1,4 @@
-"""How far what was learned from one family of agents carries over to another."""
+"""Figure of the transfer from each family of agents to each other."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]], method: str) -> Figure
     Args:
         rows: with the columns ``trained_on``, ``population``, ``method``, ``shots`` and
             ``normalised_return_iqm``; the populations "mean" and "all" are left out.
-        method: whose rows are drawn.
+        method: name of the method that is drawn.
 
     Returns:
-        The figure, one panel per number of shots; colours are cut at 0 and 1, numbers are not;
+        The figure, one panel per number of shots; colours, but not numbers, are cut at 0 and 1;
         nan is a dash.
     """
     chosen = [row for row in rows if row["method"] == method and row["population"] not in SUMMARIES]

@@ -1,4 +1,4 @@
-"""What alignment costs: how often each method intervenes, and what it gets for it."""
+"""Figures of the cost of alignment: alignment against intervention rate, by method."""
 
 from __future__ import annotations
 
@@ -53,12 +53,11 @@ def draw_frontier(rows: Sequence[Mapping[str, Any]]) -> Figure:
         rows: with the columns ``trained_on``, ``observation``, ``method``, ``shots``,
             ``population``, ``cost`` (per unit of bonus), and interquartile mean, ``_low`` and
             ``_high`` (95% interval over runs) of ``alignment`` and ``intervention_rate`` (shares of
-            steps). Those of the population "mean" are drawn, of learned methods at the largest
-            number of shots.
+            steps). Rows of the population "mean" are drawn, at the largest number of shots.
 
     Returns:
-        The figure, one panel per training population and observation with the most costs; crosses
-        are the intervals in both directions.
+        The figure, one panel for each training population and observation that has the most costs;
+        crosses are the intervals in both directions.
     """
     conditions: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -121,11 +120,11 @@ def draw_trade_off(rows: Sequence[Mapping[str, Any]], price: float | None = None
         rows: as `evaluate` returns them: ``method``, ``shots``, ``population``, and ``_mean``,
             ``_low`` and ``_high`` (95% interval over agents) of ``alignment`` and
             ``intervention_rate`` (shares of steps).
-        price: of one intervention, cost times bonus, reward units; None where levels differ in it.
+        price: cost of one intervention, reward units; None if it depends on the level.
 
     Returns:
-        The figure; crosses are the intervals, and on each grey line ``alignment - price * rate``,
-        the return, is the same.
+        The figure; crosses are the intervals, and grey lines are lines of equal return,
+        ``alignment - price * rate``.
     """
     populations = list(dict.fromkeys(row["population"] for row in rows))
     wide = len(populations) == 1
@@ -152,10 +151,10 @@ def draw_trade_off(rows: Sequence[Mapping[str, Any]], price: float | None = None
 
 
 def _draw_crosses(axes: Axes, line: Sequence[Mapping[str, Any]], centre: str, **style: Any) -> None:
-    """Points joined by a line, with the intervals in both directions."""
+    """Draw points joined by a line, with their intervals in both directions."""
     columns = ("intervention_rate", "alignment")
     x, y = ([row[f"{name}_{centre}"] for row in line] for name in columns)
-    ends = [  # of a rate that is the same for all agents they differ by rounding
+    ends = [  # rounding may put an end of a zero interval on the wrong side
         [
             [max(row[f"{name}_{centre}"] - row[f"{name}_low"], 0.0) for row in line],
             [max(row[f"{name}_high"] - row[f"{name}_{centre}"], 0.0) for row in line],

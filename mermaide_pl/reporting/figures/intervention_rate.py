@@ -1,4 +1,4 @@
-"""When the principal intervenes, and when the agent does what it wants."""
+"""Figure of intervention rate and alignment over the steps of an episode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validation return while the principal is trained, between its yardsticks."""
+"""Figure of the validation return during training, with reference returns."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def draw_learning_curves(
     """Draw the return of a principal on validation agents over the course of training.
 
     Args:
-        progress: how long had been trained at each of N validations, [N], in `progress_unit`.
+        progress: training done before each of N validations, [N], in `progress_unit`.
         returns: name of a line (a number of shots) to mean return, [N], reward units per step.
-        yardsticks: name to mean return on the same agents, drawn as horizontal lines.
-        progress_unit: what `progress` counts, e.g. agent steps or epochs.
+        yardsticks: name to reference return on the same agents, drawn as horizontal lines.
+        progress_unit: unit of `progress`, e.g. agent steps or epochs.
 
     Returns:
         The figure, one panel.
 
     Raises:
-        ValueError: if a line has not one value per validation.
+        ValueError: if a line does not have one value per validation.
     """
     for name, values in returns.items():
         if len(values) != len(progress):
@@ -50,7 +50,7 @@ def draw_learning_curves(
     middle = sum(yardsticks.values()) / max(len(yardsticks), 1)
     for name, value in yardsticks.items():
         axes.axhline(value, color=GREY, linestyle=":", linewidth=LINE_WIDTH, label=f"_{name}")
-        # on the outer side of the line: the curves run between the yardsticks
+        # on the outer side of the line: the curves run between the references
         above = value >= middle
         axes.annotate(
             name,

@@ -1,4 +1,4 @@
-"""Meta-training in the landscape of payoffs, and what it achieves on unseen agents."""
+"""Figure of meta-training: its path over the landscape of payoffs, and scores over time."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _COLOURS = {(MERMAIDE, 0): ORANGE, (MERMAIDE, 1): BLUE, (REINFORCE, 0): VERMILLI
 
 
 def draw_meta_training(landscape: Rows, rows: Rows) -> Figure:
-    """Draw three panels: landscape, payoff, and interventions per T.
+    """Draw three panels: landscape with path, payoff, and interventions per step.
 
     Args:
-        landscape: one for every point of the plane (``kind`` grid, line by line) and of the path
+        landscape: one row for each point of the plane (``kind`` grid, line by line) and of the path
             (``kind`` path, from start to end), with ``x``, ``y``, ``payoff`` and
             ``equilibrium_payoff`` (reward units per step), and the shares of variance ``share_x``
             and ``share_y``.
-        rows: one for every ``method``, number of ``shots`` and of ``agent_steps`` trained on, with
+        rows: one for every ``method``, number of ``shots`` and ``agent_steps`` of training, with
             ``_mean``, ``_low`` and ``_high`` of ``payoff`` and ``rate`` (95% intervals over
             seeds), and ``equilibrium_payoff`` and ``equilibrium_rate``.
 

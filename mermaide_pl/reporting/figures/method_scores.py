@@ -1,4 +1,4 @@
-"""Where each method stands with each population of agents."""
+"""Figure of the normalised return of each method on each population of agents."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from mermaide_pl.reporting.figures.style import (
 )
 
 _PANELS_IN_A_LINE = 2
-_APART = 0.3  # of a line, between the numbers of shots
+_APART = 0.3  # distance between numbers of shots, in lines
 _SCHEDULES = (ALWAYS, PERIODIC, BURST, RANDOM)
-_MARKERS = ("o", "s", "D", "^")  # over the numbers of shots, without zero
+_MARKERS = ("o", "s", "D", "^")  # by number of shots, from the smallest above zero
 
 
 def draw_method_scores(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> Figure:
@@ -39,7 +39,7 @@ def draw_method_scores(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]
         rows: of one condition, with the columns ``method``, ``shots``, ``population``, and
             interquartile mean, ``_low`` and ``_high`` (95% interval over runs, nan if there is one)
             of ``normalised_return``.
-        methods: learned ones, ours first.
+        methods: learned methods, ours first.
 
     Returns:
         The figure, one panel per population; points before adaptation are hollow, a schedule's
@@ -68,7 +68,7 @@ def draw_method_scores(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]
 
 def _draw_schedule(axes: Axes, row: Mapping[str, Any]) -> None:
     mean, low, high = Estimate.of_row(row, "normalised_return", "iqm")
-    # wide, for where always intervening is the best there is
+    # wide, to be seen behind other lines
     axes.axvline(mean, color=GREY, linewidth=2.5 * LINE_WIDTH, label="best schedule")
     if not math.isnan(low):
         axes.axvspan(low, high, color=GREY, alpha=0.2, linewidth=0)

@@ -1,4 +1,4 @@
-"""Who pulls an arm, and when: one map for every principal."""
+"""Figure of the share of agents that pull an arm: one map for each principal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draw_pull_maps(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str])
     """Draw the share of agents that pull an arm, against the step and the exploration coefficient.
 
     Args:
-        rows: one for every pair of ``beta`` (reward units, evenly spaced) and ``step``, in any
+        rows: one row for every pair of ``beta`` (reward units, evenly spaced) and ``step``, in any
             order, with one column of shares in [0, 1] for each map.
         titles: column of shares to the title of its map; two maps in a row.
 
@@ -29,7 +29,7 @@ def draw_pull_maps(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str])
         The figure, maps in the order of `titles`.
 
     Raises:
-        ValueError: if a pair of beta and step is missing, or there twice.
+        ValueError: if a pair of beta and step is missing or occurs twice.
     """
     betas, steps = (sorted({row[axis] for row in rows}) for axis in ("beta", "step"))
     places = {(row["beta"], row["step"]): row for row in rows}

@@ -1,7 +1,7 @@
-"""How every figure looks: one journal column wide, colours that the colour-blind tell apart.
+"""Style of all figures: one journal column wide, in colours for the colour-blind.
 
-Everything is set on the figure at hand: neither pyplot nor matplotlib's global settings are
-touched, so drawing is safe in any process, with or without a display.
+The style is set on each figure; pyplot and the global settings of matplotlib are not used, so
+drawing is safe in any process, with or without a display.
 """
 
 from __future__ import annotations
@@ -33,31 +33,32 @@ SERIES_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, WINE, BLACK
 
 
 def series_style(index: int) -> dict[str, Any]:
-    """Colour of the line number `index`, solid: dashes are lost on lines that jump every step."""
+    """Style of line number `index`; solid, since dashes are invisible on lines that jump."""
     return {"color": SERIES_COLOURS[index % len(SERIES_COLOURS)], "linewidth": LINE_WIDTH}
 
 
 def shots_label(shots: int) -> str:
-    """How a line for `shots` support episodes is named."""
+    """Label of a line for `shots` support episodes."""
     return "1 shot" if shots == 1 else f"{shots} shots"
 
 
 def png(figure: Figure, *, dots_per_inch: int | None = None) -> bytes:
-    """The figure as a PNG file; without a number, at its own resolution."""
+    """The figure as the bytes of a PNG file, by default at its own resolution."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=dots_per_inch or "figure")
     return file.getvalue()
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG file, see `write_whole`."""
+    """Write the figure as a PNG file, atomically as `write_whole` does."""
     write_whole(path, png(figure))
 
 
 def literal(name: str) -> str:
-    """A name as matplotlib draws it sign by sign.
+    """Escape a name so that matplotlib draws it literally, character by character.
 
-    It is no formula, nothing that the font lacks, and no name of a line to be left out of legends.
+    It is not read as a formula, has no characters that the font lacks, and does not hide its line
+    from legends.
     """
     font = get_font(findfont(FontProperties()))
     signs = [
@@ -74,11 +75,11 @@ def name_panel(axes: Axes, name: str) -> None:
 
 
 def new_figure(height: float, panel_heights: Sequence[float] = (1.0,)) -> tuple[Figure, list[Axes]]:
-    """An empty figure with panels one above the other that share their horizontal axis.
+    """Create a figure of empty panels in one column that share their horizontal axis.
 
     Args:
-        height: of the figure, inches.
-        panel_heights: one panel each, in any unit.
+        height: height of the figure, inches.
+        panel_heights: relative height of each panel.
 
     Returns:
         The figure and its panels, top first.
@@ -97,17 +98,17 @@ def new_figure(height: float, panel_heights: Sequence[float] = (1.0,)) -> tuple[
 def new_grid(
     num_panels: int, columns: int, line_height: float, *, sharex: bool = True, sharey: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure with panels side by side, in as many lines as it takes.
+    """Create a figure of empty panels in rows of at most `columns`.
 
     Args:
-        num_panels: how many there are, at least one.
-        columns: how many may stand in a line.
-        line_height: of each line, inches.
-        sharex: whether they share their horizontal axis.
-        sharey: whether they share their vertical axis.
+        num_panels: number of panels, at least one.
+        columns: largest number of panels in a row.
+        line_height: height of each row, inches.
+        sharex: share the horizontal axis.
+        sharey: share the vertical axis.
 
     Returns:
-        The figure and its panels, line by line.
+        The figure and its panels, row by row.
     """
     columns = min(columns, num_panels)
     num_lines = -(-num_panels // columns)
@@ -132,19 +133,19 @@ def _tidy(panels: Sequence[Axes]) -> None:
 
 
 def label_axes(axes: Axes, *, x: str | None = None, y: str) -> None:
-    """Name the axes, with units; panels above others have no `x`."""
+    """Label the axes, with units; panels above others have no `x`."""
     if x is not None:
         axes.set_xlabel(x, fontsize=FONT_SIZE)
     axes.set_ylabel(y, fontsize=FONT_SIZE)
 
 
 def legend_above(figure: Figure, axes: Axes, **options: Any) -> None:
-    """Name the lines of `axes` in rows above all panels, where nothing is hidden.
+    """Draw the legend of `axes` above all panels, where it hides nothing.
 
     Args:
         figure: the figure.
         axes: one of its panels.
-        options: what matplotlib's legend is told besides, e.g. ``ncols``.
+        options: further arguments of matplotlib's legend, e.g. ``ncols``.
     """
     handles, labels = axes.get_legend_handles_labels()
     usual = {"ncols": min(len(labels), 4), "columnspacing": 1.4}

@@ -1,4 +1,4 @@
-"""A search over configurations: what it found trial by trial, and what each parameter does."""
+"""Figure of a search over configurations: the objective by trial and by each parameter."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def draw_sweep(
     """Draw the objective by trial with the best so far, and against each parameter.
 
     Args:
-        rows: with the columns ``trial``, ``state``, that of the objective, and of each parameter;
-            drawn are those that are "done" or "pruned".
-        objective: column of what was searched for.
-        parameters: columns of the parameters, to how their axes are named; what is not a number is
-            a category.
+        rows: with the columns ``trial``, ``state``, the objective and each parameter; rows that are
+            "done" or "pruned" are drawn.
+        objective: column of the objective.
+        parameters: column of each parameter to the label of its axis; values that are not numbers
+            are categories.
         logarithmic: parameters on a logarithmic axis.
-        maximises: whether more is better.
+        maximises: the objective is maximised, not minimised.
 
     Returns:
         The figure; pruned trials are crosses at the value where they were stopped.
@@ -87,7 +87,7 @@ def draw_sweep(
 
 
 def _label_the_few(axes: Axes, values: Sequence[float], is_logarithmic: bool) -> None:
-    """Name the values if they are few, and both ends and the middle of less than a decade."""
+    """Set ticks at the values if they are few, or at ends and middle of less than a decade."""
     places = sorted(set(values))
     if len(places) > _FEW and is_logarithmic and places[-1] < 10.0 * places[0]:
         places = [places[0], (places[0] * places[-1]) ** 0.5, places[-1]]
@@ -97,7 +97,7 @@ def _label_the_few(axes: Axes, values: Sequence[float], is_logarithmic: bool) ->
 
 
 def _category(value: Any) -> str:
-    """A class without its module, its words one below the other."""
+    """Name of a class without its module, one word per line."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", literal(str(value)).rpartition(".")[2])
 
 

@@ -1,4 +1,4 @@
-"""Shows in TensorBoard what a run is made of, and draws the figures while it trains."""
+"""TensorBoard callbacks: log the settings of a run, and figures while it trains."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from mermaide_pl.runtime.run_summary import setting_rows
 
 
 class SettingsLogger(pl.Callback):
-    """Logs what a run is made of; does nothing without a TensorBoardLogger.
+    """Logs settings and populations of a run; does nothing without a TensorBoardLogger.
 
-    ``run/settings`` and ``run/populations`` are tables in the TEXT tab. The HPARAMS tab has the run
-    as a line: settings, and the returns of the latest validation beside them, which it reads from
-    the curves themselves, so that no sub-run and no further point is written.
+    ``run/settings`` and ``run/populations`` are tables in the TEXT tab. The HPARAMS tab has one
+    line for the run: its settings, and the returns of the latest validation, which TensorBoard
+    reads from the curves, so that no sub-run and no further point is written.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the tables, and begin the line."""
+        """Write the tables, and start the line of the run in the HPARAMS tab."""
         assert isinstance(pl_module, MermaideModule)
         texts = {"settings": _settings_table(pl_module)}
         data: Any = getattr(trainer, "datamodule", None)
@@ -46,7 +46,7 @@ class SettingsLogger(pl.Callback):
                 writer.file_writer.add_summary(summary)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """End the line: until then the run counts as going on."""
+        """End the line; until then TensorBoard shows the run as unfinished."""
         assert isinstance(pl_module, MermaideModule)
         for writer in _writers(trainer):
             writer.file_writer.add_summary(_session(pl_module)[2])
@@ -60,7 +60,7 @@ class FigureLogger(pl.Callback):
     of process zero; the episode is the first agent's first, at the largest number of shots.
 
     Args:
-        every_n_validations: draw at every n-th validation; the curves miss none.
+        every_n_validations: draw at every n-th validation; the curves have all of them.
     """
 
     def __init__(self, every_n_validations: int = 1) -> None:
@@ -100,7 +100,7 @@ class FigureLogger(pl.Callback):
         self._agent_steps += trainer.world_size * len(batch) * per_task
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Prolong the curves, then draw."""
+        """Extend the curves, then draw."""
         assert isinstance(pl_module, MermaideModule)
         if trainer.sanity_checking:
             return
@@ -136,13 +136,13 @@ class FigureLogger(pl.Callback):
 
 
 def _writers(trainer: pl.Trainer) -> list[Any]:
-    """Where TensorBoard's own writers are to be had: in the first process alone."""
+    """TensorBoard's own writers in the first process; none in the others."""
     loggers = [item for item in trainer.loggers if isinstance(item, TensorBoardLogger)]
     return [logger.experiment for logger in loggers] if trainer.is_global_zero else []
 
 
 def _session(module: MermaideModule) -> tuple[Any, Any, Any]:
-    """Columns of the HPARAMS tab, and the beginning and the end of the run in it."""
+    """Summaries for the HPARAMS tab: its columns, and the start and the end of the run."""
     returns = [
         f"val/{quantity}_{shots}shot"
         for quantity in ("return", "normalised_return")

@@ -1,4 +1,4 @@
-"""When the principal intervenes, one panel for every population of agents."""
+"""Figure of the timing of interventions, one panel for each population of agents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mermaide_pl.reporting.figures.style import (
 )
 
 _PANELS_IN_A_LINE = 3
-_LINES = (  # the wider one below, so that both are seen where they are the same
+_LINES = (  # the wider one is drawn below, so that both are visible where equal
     ("alignment", "target pulled", GREEN, 1.8 * LINE_WIDTH),
     ("intervention_rate", "intervention", VERMILLION, LINE_WIDTH),
 )
@@ -34,7 +34,7 @@ def draw_timing(rows: Sequence[Mapping[str, Any]]) -> Figure:
             ``intervention_rate`` and ``alignment``: shares of episodes, 95% intervals over agents.
 
     Returns:
-        The figure, one panel per population in the order in which they come.
+        The figure, one panel per population in the order of the rows.
     """
     populations = list(dict.fromkeys(row["population"] for row in rows))
     figure, panels = new_grid(len(populations), _PANELS_IN_A_LINE, line_height=0.95)

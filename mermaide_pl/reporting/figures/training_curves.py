@@ -1,4 +1,4 @@
-"""What was logged while a principal was trained, one panel for every quantity."""
+"""Figure of the quantities logged during training, one panel for each."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def draw_training_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
     """Draw logged quantities against the training step.
 
     Args:
-        panels: quantity with its unit, the title of a panel, to name of a line to its points
-            ``(step, value)``; the line "training" is grey and below the others.
+        panels: title of each panel, a quantity with its unit, to its lines: label to points
+            ``(step, value)``. The line "training" is grey and below the others.
 
     Returns:
-        The figure, two panels in a line.
+        The figure, two panels in a row.
     """
     names = dict.fromkeys(name for lines in panels.values() for name in lines)
     styles: dict[str, dict[str, Any]] = {}

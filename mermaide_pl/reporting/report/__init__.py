@@ -1,4 +1,4 @@
-"""One self-contained page about a training run: what was trained, how it learned, what it does."""
+"""Report: one self-contained page about a training run, with scores, curves and an episode."""
 
 from mermaide_pl.reporting.report.page import write_report
 

@@ -1,4 +1,4 @@
-"""Plays, draws, and puts the page together."""
+"""Write the report page: play with agents, draw the figures, render the template."""
 
 from __future__ import annotations
 
@@ -70,22 +70,22 @@ def write_report(
 ) -> Path:
     """Write one HTML page about a training run, with its pictures inside it.
 
-    The scores are those of ``results.json`` in the folder of the run. Without that file, or if
-    populations are given, the principal plays: with unseen agents of these populations, else of the
-    population it was trained on.
+    The scores are those of ``results.json`` in the folder of the run. Without that file, or with
+    populations given, the principal is scored anew on unseen agents of these populations, or else
+    of its training population.
 
     Args:
         logdir: folder of one run.
         out: the HTML file.
         populations: name to population of agents to score it on.
-        num_agents: agents of each population, where it plays.
-        seed: which agents are drawn.
+        num_agents: agents of each population, if it is scored anew.
+        seed: seed of the agents.
 
     Returns:
         The path of the page.
 
     Raises:
-        ValueError: one line that says which input is wrong.
+        ValueError: one line that names the wrong input.
     """
     check_count("--num_agents", num_agents, low=2)
     check_seed("--seed", seed)
@@ -98,13 +98,13 @@ def write_report(
     trained_on = training_population(checkpoint, files.checkpoint)
     rows = None if populations else files.results()
     scored_from_file = rows is not None
-    met = populations or {"training population": trained_on}
+    scored = populations or {"training population": trained_on}
     if rows is None:
         rows = evaluate(
-            files.checkpoint, met, shots=module.eval_shots, num_agents=num_agents, seed=seed
+            files.checkpoint, scored, shots=module.eval_shots, num_agents=num_agents, seed=seed
         )
     curves = _panels(files.curves())
-    pictures = _pictures(module, met, rows, curves, min(num_agents, _NUM_TIMING_AGENTS), seed)
+    pictures = _pictures(module, scored, rows, curves, min(num_agents, _NUM_TIMING_AGENTS), seed)
     page = _render(
         name=files.folder.resolve().name,
         checkpoint=files.checkpoint.relative_to(files.folder),
@@ -120,7 +120,7 @@ def write_report(
         settings=_settings(module.spec),
         pictures=pictures,
         has_forecast=module.principal.world_model is not None,
-        met=list(met),
+        scored=list(scored),
     )
     write_whole(out, page)
     return out
@@ -134,7 +134,7 @@ def _pictures(
     num_agents: int,
     seed: int,
 ) -> dict[str, str]:
-    """Name of each picture to its data URI; without curves there is no picture of them."""
+    """Draw all pictures: name to data URI; without curves there is no picture of them."""
     first = next(iter(populations.values()))
 
     def timing() -> Figure:
@@ -171,7 +171,7 @@ def _data_uri(figure: Figure) -> str:
 
 
 def _panels(curves: Mapping[str, Curve]) -> dict[str, dict[str, Curve]]:
-    """Title of a panel to its lines, in training and at each number of shots; no empty panel."""
+    """Title of each panel to its lines, in training and at each number of shots; none is empty."""
     panels = {}
     for quantity, title in _PANELS.items():
         lines = {TRAINING: curves[f"train/{quantity}"]} if f"train/{quantity}" in curves else {}
@@ -184,7 +184,7 @@ def _panels(curves: Mapping[str, Curve]) -> dict[str, dict[str, Curve]]:
 
 
 def _families(populations: Mapping[str, Population]) -> dict[str, Population]:
-    """Name to agents of one family each."""
+    """Populations split into single families, by name."""
     families = [
         (name if len(population.families) == 1 else family.rule.__name__, population, family)
         for name, population in populations.items()
@@ -198,13 +198,13 @@ def _families(populations: Mapping[str, Population]) -> dict[str, Population]:
 
 
 def _price(module: MermaideModule) -> float | None:
-    """What an intervention costs, reward units; None if levels differ in it."""
+    """Cost of one intervention, reward units; None if it depends on the level."""
     bonuses = module.game.bonuses
     return module.game.cost * bonuses[1] if len(bonuses) == 2 else None
 
 
 def _findings(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """For each population the returns of the learned principal and of what it is held against."""
+    """Returns of the principal, of the best schedule and of the oracle, for each population."""
     findings = []
     for population in dict.fromkeys(row["population"] for row in rows):
         chosen = [row for row in rows if row["population"] == population]
@@ -242,7 +242,7 @@ def _tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, list[tuple[str, Any]]]:
-    """Settings by the slot that they belong to; those of no slot come last."""
+    """Settings grouped by their slot; settings of no slot come last."""
     groups: dict[str, list[tuple[str, Any]]] = {}
     rest = []
     for name, value in setting_rows(spec).items():
@@ -268,5 +268,5 @@ def _render(**content: Any) -> str:
 
 
 def _signs(value: Any) -> Any:
-    """A value as a page can hold it; what is HTML already stays so."""
+    """Printable text of a value; HTML stays as it is."""
     return value if hasattr(value, "__html__") else printable(str(value))

@@ -1,4 +1,4 @@
-"""The files of a training run: its checkpoint, its curves, and its results if there are some."""
+"""Files of a training run: its checkpoint, its curves, and its results if there are any."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PREFERRED = ("best.ckpt", "last.ckpt")
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Where the files of one run are.
+    """Paths of the files of one run.
 
     Args:
-        folder: of the run.
-        checkpoint: the best one, else the last.
-        events: what TensorBoard reads, in the order of writing; may be none.
+        folder: folder of the run.
+        checkpoint: the best checkpoint, else the last.
+        events: event files of TensorBoard in the order of writing; may be empty.
     """
 
     folder: Path
@@ -33,7 +33,7 @@ class RunFiles:
 
     @classmethod
     def find(cls, logdir: str | Path) -> RunFiles:
-        """Look for one run in a folder and the folders below it.
+        """Find the one run in a folder and the folders below it.
 
         Raises:
             ValueError: if there is no run, or more than one.
@@ -46,7 +46,7 @@ class RunFiles:
         place = checkpoints[0].parent
         folder = place.parent if place.name == "checkpoints" else place
         found = {*Path(logdir).rglob(_EVENTS), *folder.glob(_EVENTS)}
-        events = sorted(found, key=lambda path: path.name)  # which begins with the time
+        events = sorted(found, key=lambda path: path.name)  # names begin with the time
         for paths in (checkpoints, events):
             places = sorted({str(path.parent) for path in paths})
             if len(places) > 1:
@@ -60,8 +60,8 @@ class RunFiles:
     def curves(self) -> dict[str, Curve]:
         """Name of each logged quantity to its points ``(training step, value)``.
 
-        A run that was resumed has several event files: of two values at a step the later one
-        counts. A file whose every step is zero comes from `mermaide validate` or `test`.
+        A resumed run has several event files; of two values at one step the later one counts. Files
+        with step zero only are left out: they come from `mermaide validate` or `test`.
         """
         found: dict[str, dict[int, ScalarEvent]] = {}
         for path in self.events:
@@ -80,10 +80,10 @@ class RunFiles:
         }
 
     def results(self) -> list[Row] | None:
-        """The rows that `mermaide evaluate` wrote into the folder, None if it did not.
+        """The rows that `mermaide evaluate` wrote into the folder; None without its file.
 
         Raises:
-            ValueError: if the file holds something else.
+            ValueError: if the file holds other content.
         """
         path = self.folder / "results.json"
         if not path.is_file():
@@ -98,10 +98,10 @@ class RunFiles:
 
 
 def check_rows(rows: list[Row]) -> None:
-    """Refuse what are not rows of `evaluate`.
+    """Raise unless `rows` are rows of `evaluate`.
 
     Raises:
-        ValueError, KeyError, TypeError: saying what is missing or wrong.
+        ValueError, KeyError, TypeError: naming the missing or wrong entry.
     """
     if not rows:
         raise ValueError("no rows")

@@ -53,7 +53,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Where the comparison was run, to its end, once."""
+    """Folder in which the comparison was run to its end."""
     folder = tmp_path_factory.mktemp("comparison")
     shutil.copytree(CONF / "population", folder / "population")
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
@@ -70,7 +70,7 @@ def scored(folder: Path) -> list[dict]:
 
 
 def mean_return(module: MermaideModule, agents: TaskBatch) -> float:
-    """At 1 shot, over two episodes with each agent."""
+    """Play at 1 shot, two episodes with each agent."""
     player = adapted_player(module, 1)(agents)
     played = rollout(agents, player, module.game, stream=Stream.SCORE, num_episodes=2)
     return played.returns.mean().item()
@@ -212,7 +212,7 @@ def test_what_is_finished_is_not_repeated(folder, monkeypatch, capsys):
 
 
 def refused(config: dict, message: str) -> None:
-    """Before anything is trained."""
+    """`compare` refuses a configuration before anything is trained."""
     Path("other.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match=message) as caught:
         compare("other.yaml", "out", minutes=0.0)
@@ -265,6 +265,19 @@ def test_settings_that_an_earlier_version_kept_are_understood(folder, tmp_path, 
     refused({**CONFIG, **OTHER_METHOD}, r"other settings \(method ours\)")
     compare("config.yaml", "out", minutes=0.0)
     assert json.loads(path.read_text())["method ours"]["num_eval_episodes"] == 2
+
+
+def test_runs_with_names_of_an_earlier_version_are_to_be_renamed(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "out" / "settings.json"
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps({**kept, "method gradient_only": kept["method ours"]}))
+    refused(
+        {**CONFIG, **OTHER_METHOD},
+        r"\(method ours\).* then gradient_only to mermaide, as CHANGELOG",
+    )
+    compare("config.yaml", "out", minutes=0.0)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", ""])
@@ -361,7 +374,7 @@ def test_methods_that_the_configuration_does_not_have_are_left_out(folder, caplo
     with caplog.at_level("INFO", "mermaide_pl"):
         scores = read_scores(folder / "out", ["ours"])
     assert "plain" not in set(scores["method"])
-    assert "left out, for the configuration does not have them: plain" in caplog.text
+    assert "left out, since the configuration does not have them: plain" in caplog.text
 
 
 @pytest.mark.parametrize(

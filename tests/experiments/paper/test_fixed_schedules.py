@@ -30,7 +30,7 @@ FILES = ("fig5.png", "fig5_alignment.csv", "fig5_alignment.png", "fig5_budgets.c
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Folder with the results of figure 5 for a few agents, and what was said."""
+    """Folder with the results of figure 5 for a few agents, and the sentence about them."""
     out = tmp_path_factory.mktemp("fig5")
     return out, run("fig5", FIG5_REWARDS, out, num_agents=NUM_AGENTS, seed=3)
 
@@ -131,7 +131,7 @@ def test_the_sentence_says_what_the_maps_hold(results):
 
 
 def test_schedules_act_alike_on_agents_that_hardly_mind_the_target():
-    """What the paper found, for small beta; bars from 1000 agents: 0.070 and 0.391."""
+    """The paper's finding for small beta; with 1000 agents the differences are 0.070 and 0.391."""
     near = []
     for rewards in (FIG4_REWARDS, FIG5_REWARDS):
         first, second = (shares_of(pulls(rewards, p, 50, 0), TARGET_ARM) for p in same_budget(3))

@@ -35,7 +35,7 @@ def module() -> MermaideModule:
 
 @pytest.fixture(scope="module")
 def results(module, tmp_path_factory):
-    """Folder with the results of an untrained principal, and what was said."""
+    """Folder with the results of an untrained principal, and the sentence about them."""
     out = tmp_path_factory.mktemp("fig6")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(intervention_timing.MermaideModule, "pretrained", lambda name: module)

@@ -30,7 +30,7 @@ UNSEEN = POPULATION.sample(range(20), split="test", seed=7)
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Folder with the results of an experiment that is too short to learn, and what was said."""
+    """Folder with the results of a very short experiment, and the sentence about them."""
     out = tmp_path_factory.mktemp("fig3")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multi_round, "QUICK", TINY)

@@ -33,7 +33,7 @@ TINY = Effort(
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Folder with the results of an experiment that is too short to learn, and what was said."""
+    """Folder with the results of a very short experiment, and the sentence about them."""
     out = tmp_path_factory.mktemp("fig2")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(single_round, "QUICK", TINY)

@@ -160,7 +160,7 @@ def test_refuses_a_period_below_one() -> None:
 
 
 def recorded(folder: Path) -> EventAccumulator:
-    """What stands in the one event file of a run; there is no sub-run."""
+    """Content of the single event file of a run; there is no sub-run."""
     (path,) = folder.rglob("events.out.tfevents.*")
     assert path.parent == folder
     events = EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
@@ -168,7 +168,7 @@ def recorded(folder: Path) -> EventAccumulator:
 
 
 def session(folder: Path) -> dict[str, Any]:
-    """The parts of the line in the HPARAMS tab that were written, by name."""
+    """The written parts of the line in the HPARAMS tab, by name."""
     metadata = recorded(folder).summary_metadata
     parts = {}
     for tag in metadata:
@@ -203,7 +203,7 @@ def test_settings_and_returns_make_one_line_of_hparams(tmp_path: Path) -> None:
     events = recorded(tmp_path)
     for name in metrics:
         values = [event.value for event in events.Scalars(name)]
-        assert len(values) == 2  # one for each validation, none besides
+        assert len(values) == 2  # one for each validation, and no other
         assert values[-1] == run.callback_metrics[name]
 
 

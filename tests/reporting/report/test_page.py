@@ -25,7 +25,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class Page(HTMLParser):
-    """What stands in a page: elements, text, and the rows of its tables."""
+    """Content of a page: elements, text, and the rows of its tables."""
 
     VOID = ("meta", "img", "br")
 
