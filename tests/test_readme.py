@@ -233,3 +233,12 @@ def test_every_place_in_contributing_is_there():
         folders = (ROOT, ROOT / "mermaide_pl", ROOT / "mermaide_pl" / "experiments")
         inside = (*folders, ROOT / "mermaide_pl" / "engines")
         assert any((folder / name).exists() for folder in inside), name
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "results/README.md"])
+def test_every_link_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text())
+    local = [link for link in links if "://" not in link]
+    assert local
+    for link in local:
+        assert ((ROOT / page).parent / link).exists(), link

@@ -232,5 +232,9 @@ def _save(out: str | Path, checkpoint: dict[str, Any], weights: Weights) -> None
             raise ValueError("the adapted weights are not finite; nothing was saved")
         key = f"principal.{name}"
         state[key] = weight.reshape(state[key].shape).clone()
-    kept = {key: checkpoint[key] for key in (CHECKPOINT_KEY, "TaskDataModule") if key in checkpoint}
+    kept = {
+        key: part
+        for key, part in checkpoint.items()
+        if key == CHECKPOINT_KEY or (isinstance(part, dict) and "train_population" in part)
+    }
     write_checkpoint({"state_dict": state, **kept}, out)

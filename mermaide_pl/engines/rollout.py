@@ -1,4 +1,4 @@
-"""Principal x agents for T steps: the only place where the game is played."""
+"""A rollout: its random numbers are drawn, and an engine plays it."""
 
 from __future__ import annotations
 

@@ -47,12 +47,12 @@ def read_principals(
     *earlier, last = paths
     modules, ours = {last: load(last)}, checkpoints[last][CHECKPOINT_KEY]
     for name in earlier:
-        load(name)  # raises if the file is not a checkpoint
-        theirs = checkpoints[name][CHECKPOINT_KEY]
-        check_same_shape({"game": theirs["game"]}, {"game": ours["game"]})
-        if difference := prices_differ(theirs, ours):
+        theirs = checkpoints[name].get(CHECKPOINT_KEY)
+        if isinstance(theirs, dict) and "game" in theirs:
+            check_same_shape({"game": theirs["game"]}, {"game": ours["game"]})
+        modules[name] = load(name, game=modules[last].game)  # refuses settings without a game
+        if difference := prices_differ(checkpoints[name][CHECKPOINT_KEY], ours):
             _LOGGER.warning("%s %s", paths[name], difference)
-        modules[name] = load(name, game=modules[last].game)
     modules = {name: modules[name] for name in paths}
     return modules, training_population(checkpoints[last], paths[last])
 

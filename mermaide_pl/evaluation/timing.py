@@ -20,7 +20,9 @@ from mermaide_pl.principals import GreedyPlayer
 def play(module: MermaideModule, tasks: TaskBatch) -> Trajectory:
     """Play one episode with each task at 0 shots, axes [M, 1, T]."""
     player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 0))
-    return rollout(tasks, player, module.game, stream=Stream.SCORE, num_episodes=1)
+    return rollout(
+        tasks, player, module.game, stream=Stream.SCORE, num_episodes=1, engine=module.engine
+    )
 
 
 def median_agent(played: Trajectory) -> int:

@@ -57,7 +57,7 @@ class TrajectoryMean(_Mean):
         self._add(values.double().sum(), values.numel())
 
 
-class NormalisedReturn(Metric):
+class NormalisedReturnMetric(Metric):
     """Return on a scale from no intervention (0) to the best of several oracles (1).
 
     See `normalised_return`. Which oracle is the best is known when all agents have been seen, so it
@@ -192,9 +192,9 @@ class EvaluationMetrics(nn.Module):
         return self._normalised_return.undefined
 
     @property
-    def _normalised_return(self) -> NormalisedReturn:
+    def _normalised_return(self) -> NormalisedReturnMetric:
         behaviour = cast(MetricCollection, self._behaviour[str(self._shots[0])])
-        return cast(NormalisedReturn, behaviour["normalised_return"])
+        return cast(NormalisedReturnMetric, behaviour["normalised_return"])
 
 
 def behaviour_metrics(num_oracles: int) -> MetricCollection:
@@ -204,7 +204,7 @@ def behaviour_metrics(num_oracles: int) -> MetricCollection:
             "return": TrajectoryMean("returns"),
             "alignment": TrajectoryMean("alignment"),
             "intervention_rate": TrajectoryMean("intervention_rate"),
-            "normalised_return": NormalisedReturn(num_oracles),
+            "normalised_return": NormalisedReturnMetric(num_oracles),
         },
         compute_groups=False,
     )

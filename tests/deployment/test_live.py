@@ -397,7 +397,9 @@ def test_a_saved_one_keeps_its_settings(tmp_path):
     for given in ({}, {"target_arm": 2}, {"target_arm": 2, "max_interventions": 1}):
         live = LivePrincipal.load(path, **given)
         assert (live.target_arm, live.max_interventions, live.sampling_seed) == (2, 1, None)
-    with pytest.raises(ValueError, match=r"agent.live was saved with target_arm = 2, got 0; it cannot change"):
+    with pytest.raises(
+        ValueError, match=r"agent.live was saved with target_arm = 2, got 0; it cannot change"
+    ):
         LivePrincipal.load(path, target_arm=0)
     with pytest.raises(ValueError, match="with max_interventions = 1, got None"):
         LivePrincipal.load(path, max_interventions=None)

@@ -451,7 +451,9 @@ def second(checkpoint, tmp_path) -> Path:
 def test_several_principals_play_by_the_rules_of_the_last(checkpoint, second, tmp_path, caplog):
     found = run({"before": checkpoint, "after": second})
     (warning,) = [record.message for record in caplog.records if "trained for" in record.message]
-    assert warning.startswith(f"{checkpoint} was trained for bonuses [0.0, 1.0] at cost 0.4, the game")
+    assert warning.startswith(
+        f"{checkpoint} was trained for bonuses [0.0, 1.0] at cost 0.4, the game"
+    )
     alone = [
         row | {"method": row["method"].replace("principal", "after")}
         for row in run(second)  # schedules tuned on the population of the second

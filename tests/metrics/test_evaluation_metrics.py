@@ -11,7 +11,7 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.metrics.evaluation_metrics import (
     EvaluationMetrics,
     ForecastLogLoss,
-    NormalisedReturn,
+    NormalisedReturnMetric,
     TrajectoryMean,
     behaviour_metrics,
     forecast_inputs,
@@ -104,7 +104,7 @@ def returns(*values: float) -> Tensor:
 
 
 def test_normalised_return_by_hand():
-    metric = NormalisedReturn(num_oracles=1)
+    metric = NormalisedReturnMetric(num_oracles=1)
     metric.update(with_rewards([0.5]), returns(0.25), returns(0.75)[None])
     assert metric.compute().item() == 0.5
     # a ratio of means, not the mean of the ratios 0.5 and 1
@@ -113,7 +113,7 @@ def test_normalised_return_by_hand():
 
 
 def test_one_oracle_is_the_best_over_all_batches():
-    metric = NormalisedReturn(num_oracles=3)
+    metric = NormalisedReturnMetric(num_oracles=3)
     # the best of each batch, the third and the first, are not the best of both
     metric.update(with_rewards([0.5]), returns(0.0), torch.stack([*map(returns, (0.0, 0.7, 0.8))]))
     metric.update(with_rewards([0.5]), returns(0.2), torch.stack([*map(returns, (1.0, 0.9, 0.1))]))
@@ -125,20 +125,20 @@ def test_normalised_return_of_the_yardsticks_themselves():
     none, oracle = random_trajectory(0), random_trajectory(1)
     oracle = replace(oracle, rewards=oracle.rewards + 9.0)
     for played, expected in ((none, 0.0), (oracle, 1.0)):
-        metric = NormalisedReturn(num_oracles=2)
+        metric = NormalisedReturnMetric(num_oracles=2)
         metric.update(played, none.returns, torch.stack([none.returns, oracle.returns]))
         assert metric.compute().item() == expected
 
 
 @pytest.mark.parametrize("oracle", [0.5, 0.4])
 def test_normalised_return_is_nan_where_nothing_can_be_gained(oracle):
-    metric = NormalisedReturn(num_oracles=2)
+    metric = NormalisedReturnMetric(num_oracles=2)
     metric.update(with_rewards([0.7]), returns(0.5), returns(oracle).expand(2, 1, 1))
     assert metric.compute().isnan()
 
 
 def test_normalised_return_is_nan_within_the_noise_of_the_gain_and_says_so():
-    metric = NormalisedReturn(num_oracles=1)
+    metric = NormalisedReturnMetric(num_oracles=1)
     metric.update(with_rewards([0.7, 0.7]), returns(0.0, 0.0), returns(1.0, 0.0)[None])
     assert metric.compute().isnan()
     assert metric.undefined.startswith("the oracle's gain over no intervention, 0.500 ± 0.980")
@@ -278,7 +278,7 @@ def updates_of(metric: Metric, seed: int) -> tuple:
     """Arguments for one `update`."""
     if isinstance(metric, TrajectoryMean):
         return (random_trajectory(seed, 1 + seed),)
-    if isinstance(metric, NormalisedReturn):
+    if isinstance(metric, NormalisedReturnMetric):
         played, none, *oracles = (
             random_trajectory(10 * seed + player, 1 + seed) for player in range(2 + NUM_ORACLES)
         )
@@ -292,7 +292,7 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "returns": lambda: TrajectoryMean("returns"),
     "alignment": lambda: TrajectoryMean("alignment"),
     "intervention rate": lambda: TrajectoryMean("intervention_rate"),
-    "normalised return": lambda: NormalisedReturn(NUM_ORACLES),
+    "normalised return": lambda: NormalisedReturnMetric(NUM_ORACLES),
     "log loss": ForecastLogLoss,
     "accuracy": lambda: forecast_metrics(A)["forecast_accuracy"],
     "calibration": lambda: forecast_metrics(A)["forecast_calibration_error"],

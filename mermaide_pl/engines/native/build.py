@@ -95,7 +95,16 @@ def _build(flags: list[str]) -> bytes:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "kernel.so"
-        command = [*compiler, "-std=c++20", "-shared", "-fPIC", "-pthread", *flags, str(_SOURCE)]
+        command = [
+            *compiler,
+            "-std=c++20",
+            "-shared",
+            "-fPIC",
+            "-pthread",
+            "-Werror=switch",
+            *flags,
+            str(_SOURCE),
+        ]
         command += [f"-isystem{path}" for path in cpp_extension.include_paths()]
         command += [f"-L{path}" for path in cpp_extension.library_paths()]
         command += ["-ltorch_cpu", "-lc10", "-o", str(output)]

@@ -15,7 +15,7 @@ from mermaide_pl.engines.native.binary_interface import GameCall, NetworkCall, P
 from mermaide_pl.engines.native.calls import network_call, pointer, run, weights_of
 from mermaide_pl.engines.native.coverage import HISTORIES, RULES, network_shape
 from mermaide_pl.engines.noise import Noise, by_step
-from mermaide_pl.game import FullInformation, Game
+from mermaide_pl.game import TIE_TOLERANCE, FullInformation, Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
@@ -37,6 +37,7 @@ def play(tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajecto
 
     call = GameCall(
         base_rewards=at(like),
+        tie_tolerance=TIE_TOLERANCE,
         target=at(tasks.target_arm, torch.int64),
         shared_draws=noise.rewards.shape[1] == 1,
     )
@@ -116,6 +117,6 @@ def _enter_noise(
     call.arm_flip = observation.arm_flip
     seen = noise.observation
     if seen.shape[-1]:
-        call.flip_draws = at(seen)
+        call.num_observation_draws, call.observation_draws = seen.shape[-1], at(seen)
         if isinstance(observation, FullInformation) and observation.reward_noise > 0.0:
             call.seen_noise = at(observation.agent_rewards(torch.zeros_like(seen[..., 0]), seen))

@@ -50,7 +50,14 @@ def choose_inner_loop(
             candidates.append((inner_loop, objective))
             weights = adapted_weights(principal, inner_loop, objective, agents, 1, module.engine)
             player = GreedyPlayer(principal, weights)
-            played = rollout(agents, player, module.game, stream=Stream.SCORE, num_episodes=2)
+            played = rollout(
+                agents,
+                player,
+                module.game,
+                stream=Stream.SCORE,
+                num_episodes=2,
+                engine=module.engine,
+            )
             row = {"inner_lr": rate, "inner_policy_weight": objective.inner_policy_weight}
             rows.append({**row, "val_return": played.returns.mean().item()})
     best = max(range(len(rows)), key=lambda number: rows[number]["val_return"])

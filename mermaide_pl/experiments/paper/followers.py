@@ -47,4 +47,6 @@ def play_adapted(
     principal, inner_loop = module.principal, inner_loop or module.inner_loop
     weights = adapted_weights(principal, inner_loop, module.objective, tasks, shots, module.engine)
     player = GreedyPlayer(principal, weights)
-    return rollout(tasks, player, module.game, stream=Stream.SCORE, num_episodes=1)
+    return rollout(
+        tasks, player, module.game, stream=Stream.SCORE, num_episodes=1, engine=module.engine
+    )

@@ -260,7 +260,7 @@ def landscape(
 def _expected_payoff(module: MermaideModule, tasks: TaskBatch) -> float:
     """Mean return after adaptation on one episode, with sampled levels."""
     player = LearnedPlayer(module.principal, module.adapted_weights(tasks, 1))
-    played = rollout(tasks, player, GAME, stream=Stream.SCORE, num_episodes=1)
+    played = rollout(tasks, player, GAME, stream=Stream.SCORE, num_episodes=1, engine=module.engine)
     return played.returns.double().mean().item()
 
 

@@ -39,12 +39,16 @@ def resized(fields):
     fields[1] = (fields[1][0], ctypes.c_int32)
 
 
+def place(fields, name):
+    return [field for field, _ in fields].index(name)
+
+
 def of_another_type(fields):
-    fields[16] = (fields[16][0], ctypes.c_int64)
+    fields[place(fields, "arm_flip")] = ("arm_flip", ctypes.c_int64)
 
 
 def without_a_field(fields):
-    del fields[10]
+    del fields[place(fields, "parameters")]
 
 
 def with_another_field(fields):
@@ -59,15 +63,15 @@ def with_another_field(fields):
         (resized, "GameCall.principal: int64 at byte 32", "GameCall.principal: c_int at byte 32"),
         (
             of_another_type,
-            "GameCall.arm_flip: float64 at byte 152",
-            "GameCall.arm_flip: int64 at byte 152",
+            "GameCall.arm_flip: float64 at byte 160",
+            "GameCall.arm_flip: int64 at byte 160",
         ),
         (
             without_a_field,
-            "GameCall.parameters: pointer at byte 104",
-            "GameCall.agent_draws: pointer at byte 104",
+            "GameCall.parameters: pointer at byte 112",
+            "GameCall.agent_draws: pointer at byte 112",
         ),
-        (with_another_field, "GameCall: 216 bytes", "GameCall.whims: pointer at byte 216"),
+        (with_another_field, "GameCall: 232 bytes", "GameCall.whims: pointer at byte 232"),
     ],
 )
 def test_a_structure_of_another_layout_is_refused(path, monkeypatch, change, found, expected):

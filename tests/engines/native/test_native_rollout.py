@@ -22,7 +22,7 @@ from mermaide_pl.agents import (
     Softmax,
 )
 from mermaide_pl.agents.base import HyperParameter, hyper_parameter
-from mermaide_pl.engines import AUTO, Stream, TorchEngine
+from mermaide_pl.engines import Stream, TorchEngine, choose_engine
 from mermaide_pl.engines.native import build, coverage
 from mermaide_pl.engines.native import rollout as native_rollout
 from mermaide_pl.engines.native.binary_interface import RULES, Rule
@@ -50,6 +50,7 @@ from mermaide_pl.principals import (
 )
 
 M, T, A = 36, 50, 4
+NATIVE = choose_engine("native")  # refuses to compare PyTorch with itself
 FAMILIES = [
     AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}),
     AgentFamily(EpsilonGreedy, {"epsilon": [0.1, 0.3], "decay": 0.01}),
@@ -109,9 +110,9 @@ def principal_for(architecture, game, dtype=torch.float64) -> Principal:
 
 def both_ways(tasks, player, game, num_episodes=3, **options) -> tuple[Trajectory, Trajectory]:
     assert covers_rollout(tasks, player, game)
-    fused = rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=num_episodes, **options)
-    options |= {"stream": Stream.SCORE, "num_episodes": num_episodes, "engine": TorchEngine()}
-    return fused, rollout(tasks, player, game, **options)
+    options |= {"stream": Stream.SCORE, "num_episodes": num_episodes}
+    fused = rollout(tasks, player, game, engine=NATIVE, **options)
+    return fused, rollout(tasks, player, game, engine=TorchEngine(), **options)
 
 
 def assert_same(fused: Trajectory, loop: Trajectory) -> None:
@@ -232,6 +233,10 @@ def test_a_principal_plays_another_game_as_pytorch_has_it(game):
     assert torch.equal(played.levels, again.levels)
 
 
+def test_every_rule_of_the_library_is_played_above():
+    assert {family.rule for family in FAMILIES} == set(coverage.RULES)
+
+
 def test_no_hyper_parameter_is_lost():
     assert [rule.__name__ for rule in coverage.RULES] == list(RULES)
     for rule, known in coverage.RULES.items():
@@ -277,7 +282,7 @@ def test_a_rule_may_have_five_hyper_parameters(monkeypatch, tmp_path):
         build.library.cache_clear()
 
 
-@pytest.mark.parametrize("engine", [AUTO, TorchEngine()], ids=["native", "torch"])
+@pytest.mark.parametrize("engine", [NATIVE, TorchEngine()], ids=["native", "torch"])
 @pytest.mark.parametrize("observation", [OBSERVATIONS[0], OBSERVATIONS[2]], ids=["partial", "full"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=["default", "last step", "blind"])
 @pytest.mark.parametrize("unit", [2.0**-7, 4.0, 100.0])
@@ -328,6 +333,6 @@ def test_a_principal_of_an_earlier_version_measures_in_its_own_units():
         assert not torch.allclose(measured.encode(played), other.encode(played))
         for principal in (one, other, measured):  # both engines agree
             weights = principal.weights()
-            native = AUTO.forward(principal, weights, played).level_logits
+            native = NATIVE.forward(principal, weights, played).level_logits
             expected = principal(weights, played).level_logits
             torch.testing.assert_close(native, expected, rtol=0.0, atol=1e-12)

@@ -197,6 +197,7 @@ struct FeatureCall {
   FIELD(const T*, budget)           /* [M] of the oracle, reward units */                     \
   FIELD(const i64*, fixed_level)    /* [M] of the oracle, -1 for none */                      \
   FIELD(const T*, base_rewards)     /* [M, A] */                                              \
+  FIELD(double, tie_tolerance)      /* reward units within which values of an arm tie */      \
   FIELD(const i64*, target)         /* [M] */                                                 \
   FIELD(const i64*, rule)           /* [M] Rule */                                            \
   FIELD(i64, num_parameters)        /* at least as many as any of these rules has */          \
@@ -207,7 +208,8 @@ struct FeatureCall {
   FIELD(i64, bernoulli)             /* whether reward_draws are uniform, not noise to add */  \
   FIELD(const T*, reward_draws)     /* [M, B or 1, T] */                                      \
   FIELD(double, arm_flip)                                                                     \
-  FIELD(const T*, flip_draws)       /* [M, B, T, 3] uniform; null if arm_flip is 0 */         \
+  FIELD(i64, num_observation_draws)                                                           \
+  FIELD(const T*, observation_draws)  /* [M, B, T, num_observation_draws] uniform, or null */ \
   FIELD(const T*, seen_noise)       /* [M, B, T] to be added to the reward seen, or null */   \
   FIELD(i64*, arms)                 /* this and what follows are written, [M, B, T] */        \
   FIELD(i64*, levels)                                                                         \

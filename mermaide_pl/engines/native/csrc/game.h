@@ -91,7 +91,7 @@ class Agent {
   Agent(const GameCall<T>& game, i64 task, i64 num_arms)
       : rule_(Rule(game.rule[task])), A_(num_arms), target_(game.target[task]),
         base_(game.base_rewards + task * num_arms), p_(game.parameters + task * game.num_parameters),
-        counts_(num_arms), sums_(num_arms) {
+        tie_tolerance_(T(game.tie_tolerance)), counts_(num_arms), sums_(num_arms) {
     if (rule_ == Rule::EXP3) std::fill(sums_.begin(), sums_.end(), -std::log(T(A_)));
     if (rule_ == Rule::RescorlaWagner)
       std::fill(sums_.begin(), sums_.end(), p_[RescorlaWagner::initial_value]);
@@ -155,17 +155,18 @@ class Agent {
         for (i64 a = 0; a + 1 < A_; ++a) arm += (cumulative += probability(a)) <= draws[0];
         return arm;
       }
-      default: {  // best response; ties, within a tolerance, go to the principal
+      case Rule::BestResponse: {  // ties, within a tolerance, go to the principal
         T top = -infinity;
         auto value = [&](i64 a) { return base_[a] + (a == target_ ? bonus : 0); };
         for (i64 a = 0; a < A_; ++a) top = std::max(top, value(a));
-        top -= T(1e-6);  // TIE_TOLERANCE in game.py
+        top -= tie_tolerance_;
         if (value(target_) >= top) return target_;
         i64 arm = 0;
         while (value(arm) < top) ++arm;
         return arm;
       }
     }
+    __builtin_unreachable();
   }
   void learn(i64 arm, T reward) {
     ++step_;
@@ -211,6 +212,7 @@ class Agent {
   const Rule rule_;
   const i64 A_, target_;
   const T *base_, *p_;
+  const T tie_tolerance_;
   // pulls and reward sums; sums_ are EXP3's log weights and Rescorla and Wagner's values
   std::vector<T> counts_, sums_;
   i64 step_ = 1, last_ = -1;
@@ -272,8 +274,8 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           if (arm == target) reward += bonus;
           agents[r].learn(arm, reward);
           i64 seen = arm;
-          if (game.arm_flip > 0 && game.flip_draws[at * 3] < T(game.arm_flip)) {
-            const i64 shift = game.flip_draws[at * 3 + 1] * (s.A - 1);
+          if (game.arm_flip > 0 && game.observation_draws[at * game.num_observation_draws] < T(game.arm_flip)) {
+            const i64 shift = game.observation_draws[at * game.num_observation_draws + 1] * (s.A - 1);
             seen = (arm + 1 + std::min(shift, s.A - 2)) % s.A;
           }
           seen = seen == target ? 0 : seen == 0 ? target : seen;  // principal labels
