@@ -1,22 +1,20 @@
 """Meta-train a principal of your own: here a small network that sees the last eight steps.
 
-`python examples/own_principal.py` (half a minute, seed 0): returns on 128 unseen agents 0.078
-before and 0.350 after training, once adapted 0.112 and 0.358; without intervention 0.067.
+Return on 128 unseen agents: 0.067 without it, 0.078 untrained, 0.350 trained, 0.358 adapted.
 """
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl import AgentFamily, Game, Population, TaskDataModule, principals
-from mermaide_pl.agents import UCB
+from mermaide_pl import AgentFamily, Game, Population, TaskDataModule, agents, principals
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning import GradientAdaptation, Objective
 from mermaide_pl.meta_learning.meta_step import meta_step
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import LearnedPrincipal, Past, PrincipalOutput, Weights
+from mermaide_pl.principals import HistoryState, LearnedPrincipal, PrincipalOutput, Weights
 
 
 class WindowPrincipal(nn.Module):  # a LearnedPrincipal: mermaide_pl/principals/protocol.py
@@ -33,7 +31,7 @@ class WindowPrincipal(nn.Module):  # a LearnedPrincipal: mermaide_pl/principals/
 
     def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
         seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
-        steps = self.history.features(Past.of_sequence(*seen, self.game), self.game)
+        steps = self.history.features(HistoryState.of_sequence(*seen, self.game), self.game)
         windows = nn.functional.pad(steps, (0, 0, self.shape[1] - 1, 0)).unfold(2, self.shape[1], 1)
         level_logits, arm_logits = self.logits(weights, windows)
         return PrincipalOutput.of(trajectory, level_logits, arm_logits=arm_logits)
@@ -41,7 +39,9 @@ class WindowPrincipal(nn.Module):  # a LearnedPrincipal: mermaide_pl/principals/
     def first_state(self, weights: Weights, num_tasks: int, num_episodes: int) -> Tensor:
         return torch.zeros(num_tasks, num_episodes, *self.shape)
 
-    def step(self, weights: Weights, state: Tensor, past: Past) -> tuple[Tensor, Tensor, Tensor]:
+    def step(
+        self, weights: Weights, state: Tensor, past: HistoryState
+    ) -> tuple[Tensor, Tensor, Tensor]:
         latest = self.history.features(past, self.game)
         state = torch.cat([state[..., 1:], latest.unsqueeze(-1)], dim=-1)
         return state, *self.logits(weights, state)
@@ -77,8 +77,8 @@ class MetaTraining(pl.LightningModule):  # of any LearnedPrincipal
 
 def main(num_steps: int = 150) -> None:
     pl.seed_everything(0)
-    agents = Population([AgentFamily(UCB, {"beta": [0.1, 0.2, 0.4]})], num_arms=5)
-    data = TaskDataModule(agents, meta_batch_size=16, steps_per_epoch=num_steps)
+    population = Population([AgentFamily(agents.UCB, {"beta": [0.1, 0.2, 0.4]})], num_arms=5)
+    data = TaskDataModule(population, meta_batch_size=16, steps_per_epoch=num_steps)
     module = MetaTraining(WindowPrincipal(Game(num_arms=5, num_steps=40)))
     trainer = pl.Trainer(
         accelerator="cpu",

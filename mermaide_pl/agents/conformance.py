@@ -84,7 +84,7 @@ class _Bandit:
         """
         random.seed(disturbance)
         np.random.seed(disturbance)
-        maker = self._agent.maker("check", self._hyper_parameters)
+        maker = self._agent.learner_spec("check", self._hyper_parameters)
         learners = Learners([maker] * len(seeds), self._num_arms, seeds)
         noise = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
         steps = []

@@ -28,7 +28,7 @@ class Learner(Protocol):
 
 
 @dataclass(frozen=True)
-class Maker:
+class LearnerSpec:
     """A factory for the learners of one task, with their name in messages."""
 
     factory: Callable[..., Learner]
@@ -40,7 +40,7 @@ class Learners:
     """A list of N learners, which act and learn together.
 
     Args:
-        makers: one per learner.
+        specs: one per learner.
         num_arms: A.
         seeds: one per learner.
 
@@ -48,12 +48,12 @@ class Learners:
         ValueError: one line with the learner, its task and the step; all methods raise it.
     """
 
-    def __init__(self, makers: Sequence[Maker], num_arms: int, seeds: Sequence[int]) -> None:
-        self._makers, self._num_arms, self._step = makers, num_arms, 0
+    def __init__(self, specs: Sequence[LearnerSpec], num_arms: int, seeds: Sequence[int]) -> None:
+        self._specs, self._num_arms, self._step = specs, num_arms, 0
         self._learners = []
-        for number, (maker, seed) in enumerate(zip(makers, seeds, strict=True)):
+        for number, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
             try:
-                learner = maker.factory(num_arms, seed, **maker.hyper_parameters)
+                learner = spec.factory(num_arms, seed, **spec.hyper_parameters)
                 missing = [
                     name for name in ("act", "learn") if not callable(getattr(learner, name, None))
                 ]
@@ -62,7 +62,7 @@ class Learners:
             except BaseException as error:
                 self._fail(number, error, f"cannot be made by factory({num_arms}, {seed})")
             if missing:
-                raise ValueError(f"{maker.label}: {learner!r} has no method {missing[0]}()")
+                raise ValueError(f"{spec.label}: {learner!r} has no method {missing[0]}()")
             self._learners.append(learner)
 
     def act(self) -> list[int]:
@@ -82,7 +82,7 @@ class Learners:
             arm = -1
         if not 0 <= arm < self._num_arms:
             raise ValueError(
-                f"{self._makers[number].label}, step {self._step}: act() returned {chosen!r},"
+                f"{self._specs[number].label}, step {self._step}: act() returned {chosen!r},"
                 f" allowed: a whole number from 0 to {self._num_arms - 1}"
             )
         return arm
@@ -102,6 +102,6 @@ class Learners:
         line = traceback.extract_tb(error.__traceback__)[-1]
         at = f" ({Path(line.filename).name}, line {line.lineno})"
         raise ValueError(
-            f"{self._makers[number].label}, step {self._step}: {what}: {type(error).__name__}:"
+            f"{self._specs[number].label}, step {self._step}: {what}: {type(error).__name__}:"
             f" {one_line(error)}{at if line.filename != __file__ else ''}"
         ) from error

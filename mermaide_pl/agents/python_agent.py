@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents.base import LearningRule
-from mermaide_pl.agents.learners import PASSED_ON, Learner, Learners, Maker
+from mermaide_pl.agents.learners import PASSED_ON, Learner, Learners, LearnerSpec
 from mermaide_pl.agents.workers import in_workers
 from mermaide_pl.config.serialization import name_callable
 from mermaide_pl.config.validation import check_count, one_line
@@ -77,7 +77,7 @@ class PythonAgent:
         Raises:
             ValueError: one line that says what is wrong with the learner.
         """
-        Learners([self.maker("first trial", hyper_parameters)], num_arms, [0]).act()
+        Learners([self.learner_spec("first trial", hyper_parameters)], num_arms, [0]).act()
 
     def for_tasks(self, labels: Sequence[str], drawn: Mapping[str, Tensor]) -> LearningRule:
         """Build a learning rule that runs the learners of m tasks.
@@ -88,20 +88,22 @@ class PythonAgent:
         """
         return _PythonRule(
             [
-                self.maker(label, {name: float(values[row]) for name, values in drawn.items()})
+                self.learner_spec(
+                    label, {name: float(values[row]) for name, values in drawn.items()}
+                )
                 for row, label in enumerate(labels)
             ],
             self.num_workers,
         )
 
-    def maker(self, label: str, hyper_parameters: Mapping[str, float]) -> Maker:
+    def learner_spec(self, label: str, hyper_parameters: Mapping[str, float]) -> LearnerSpec:
         """A factory of learners with these hyper-parameters, called `label` in messages."""
         assert not isinstance(self.factory, str)
         given = {
             name: int(value) if float(value).is_integer() else value
             for name, value in hyper_parameters.items()
         }
-        return Maker(self.factory, given, f"learner {self.__name__}, {label}")
+        return LearnerSpec(self.factory, given, f"learner {self.__name__}, {label}")
 
 
 def import_named(what: str, path: str) -> Any:
@@ -149,12 +151,12 @@ class _PythonRule(LearningRule):
 
     is_tensors = False
 
-    def __init__(self, makers: Sequence[Maker], num_workers: int) -> None:
-        self._makers = makers
+    def __init__(self, specs: Sequence[LearnerSpec], num_workers: int) -> None:
+        self._specs = specs
         self._num_workers = num_workers
 
     def __str__(self) -> str:
-        return "; ".join(maker.label for maker in self._makers)
+        return "; ".join(spec.label for spec in self._specs)
 
     def num_uniforms(self, num_arms: int) -> int:
         """Two, for a seed of 31 bits."""
@@ -162,7 +164,7 @@ class _PythonRule(LearningRule):
 
     def init(self, base_rewards: Tensor, target_arm: Tensor, num_episodes: int) -> _State:
         """The state before the first step, without learners yet."""
-        return _State(self._makers, self._num_workers, base_rewards.shape[1])
+        return _State(self._specs, self._num_workers, base_rewards.shape[1])
 
     def act(self, state: _State, bonus: Tensor, uniforms: Tensor) -> Tensor:
         """The arms that the learners choose; each is asked once a step, as this may change it."""
@@ -175,8 +177,8 @@ class _PythonRule(LearningRule):
 
 
 class _State:
-    def __init__(self, makers: Sequence[Maker], num_workers: int, num_arms: int) -> None:
-        self._makers, self._num_workers, self._num_arms = makers, num_workers, num_arms
+    def __init__(self, specs: Sequence[LearnerSpec], num_workers: int, num_arms: int) -> None:
+        self._specs, self._num_workers, self._num_arms = specs, num_workers, num_arms
         self._learners: Learners | None = None
         self._chosen: Tensor | None = None
 
@@ -185,9 +187,9 @@ class _State:
         if self._learners is None:
             high, low = (uniforms.double() * 2**16).long().unbind(-1)
             seeds = (high << 15 | low >> 1).flatten().tolist()
-            each = len(seeds) // len(self._makers)
-            makers = [maker for maker in self._makers for _ in range(each)]
-            self._learners = in_workers(self._num_workers, makers, self._num_arms, seeds)
+            each = len(seeds) // len(self._specs)
+            specs = [spec for spec in self._specs for _ in range(each)]
+            self._learners = in_workers(self._num_workers, specs, self._num_arms, seeds)
         if self._chosen is None:
             arms = torch.tensor(self._learners.act(), device=uniforms.device)
             self._chosen = arms.view(uniforms.shape[:2])

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from mermaide_pl.agents.learners import PASSED_ON, Learners, Maker
+from mermaide_pl.agents.learners import PASSED_ON, Learners, LearnerSpec
 from mermaide_pl.config.validation import one_line
 from mermaide_pl.runtime.console import let_streams_replace
 
@@ -27,15 +27,15 @@ _UNGUARDED = 78  # exit code
 
 
 def in_workers(
-    num_workers: int, makers: Sequence[Maker], num_arms: int, seeds: Sequence[int]
+    num_workers: int, specs: Sequence[LearnerSpec], num_arms: int, seeds: Sequence[int]
 ) -> Learners:
     """Make learners in `num_workers` processes, or in this process if that is 0.
 
     Arguments as of `Learners`; the results do not depend on the number of processes.
     """
     if num_workers == 0:
-        return Learners(makers, num_arms, seeds)
-    return _RemoteLearners(_workers(num_workers, os.getpid()), makers, num_arms, seeds)
+        return Learners(specs, num_arms, seeds)
+    return _RemoteLearners(_workers(num_workers, os.getpid()), specs, num_arms, seeds)
 
 
 class _DiedError(Exception):
@@ -134,14 +134,14 @@ class _RemoteLearners(Learners):
     """Proxy of `Learners` held by the workers, each with an equal block of consecutive ones."""
 
     def __init__(
-        self, workers: _Workers, makers: Sequence[Maker], num_arms: int, seeds: Sequence[int]
+        self, workers: _Workers, specs: Sequence[LearnerSpec], num_arms: int, seeds: Sequence[int]
     ) -> None:
-        size = -(-len(makers) // len(workers))
-        self._slices = [slice(at, at + size) for at in range(0, len(makers), size)]
+        size = -(-len(specs) // len(workers))
+        self._slices = [slice(at, at + size) for at in range(0, len(specs), size)]
         self._workers, self._number = workers, next(_NUMBERS)
-        self._makers, self._step = makers, 0
+        self._specs, self._step = specs, 0
         weakref.finalize(self, workers.forgotten.append, self._number)
-        self._ask("make", [(list(makers[part]), num_arms, seeds[part]) for part in self._slices])
+        self._ask("make", [(list(specs[part]), num_arms, seeds[part]) for part in self._slices])
 
     def act(self) -> list[int]:
         """See the base class."""
@@ -157,8 +157,8 @@ class _RemoteLearners(Learners):
             return self._workers.ask(method, self._number, arguments)
         except _DiedError as died:
             # a worker may have none of them
-            mine = self._makers[self._slices[died.worker]] if died.worker < len(arguments) else []
-            labels = list(dict.fromkeys(maker.label for maker in mine or self._makers))
+            mine = self._specs[self._slices[died.worker]] if died.worker < len(arguments) else []
+            labels = list(dict.fromkeys(spec.label for spec in mine or self._specs))
             others = f" or one of {len(labels) - 1} beside it" if len(labels) > 1 else ""
             raise ValueError(
                 f"{labels[0]}{others}, step {self._step}: the worker process {died} in {method}();"

@@ -25,6 +25,8 @@ MOVED = {
     "principal": "principals",
 }
 """Module names of earlier versions, mapped to the present ones."""
+RENAMED = {"Tallies": "CountFeatures"}
+"""Present names of the classes of earlier versions."""
 
 
 _NAMED: dict[str, Callable[..., Any]] = {}
@@ -150,7 +152,7 @@ def current_path(path: str) -> str:
     if package != "mermaide_pl" or "." not in rest:
         return path
     module, name = rest.partition(".")[0], rest.rpartition(".")[2]
-    return f"{package}.{MOVED.get(module, module)}.{name}"
+    return f"{package}.{MOVED.get(module, module)}.{RENAMED.get(name, name)}"
 
 
 def current_paths(spec: Any) -> Any:

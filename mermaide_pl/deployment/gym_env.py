@@ -5,7 +5,7 @@ Importing this module registers ``mermaide/Bandit-v0``; Gymnasium also imports i
 
 An episode is one game of T steps with one agent, and every reset draws another agent.
 
-- Observation: the features of `Tallies`, float32 [F]: counts of all that the principal may
+- Observation: the features of `CountFeatures`, float32 [F]: counts of all that the principal may
   have seen, so that no memory is needed. The target arm comes first.
 - Action: the intervention level, 0 to L - 1.
 - Reward: the principal's, ``1[a_t = a*] - cost * b(u_t)``. The package's *return* is its mean over

@@ -26,7 +26,7 @@ from mermaide_pl.engines.noise import Part, uniforms
 from mermaide_pl.game.trajectory import relabel_target_first
 from mermaide_pl.meta_learning.adaptation import adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.principals import Past, Weights, sample_levels
+from mermaide_pl.principals import HistoryState, Weights, sample_levels
 from mermaide_pl.runtime.checkpoints import read_checkpoint, upgraded_weights, write_checkpoint
 
 _KEY = "live"  # in a checkpoint: its entries in addition to the trained principal
@@ -280,7 +280,7 @@ class LivePrincipal:
         """Begin an episode."""
         weights = {name: weight.detach() for name, weight in weights.items()}
         hidden = self.module.principal.first_state(weights, 1, 1)
-        past = Past.empty(hidden, self.game, 1, 1)
+        past = HistoryState.empty(hidden, self.game, 1, 1)
         self._be_in(LiveState(weights, ended, Episode([], [], [], None), past, hidden, None))
 
     def _be_in(self, state: LiveState) -> None:

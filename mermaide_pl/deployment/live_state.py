@@ -11,7 +11,7 @@ from torch import Tensor
 from mermaide_pl.config.validation import LARGEST_REWARD, check_number, whole_number
 from mermaide_pl.deployment.logged_episode import Episode
 from mermaide_pl.game import Game
-from mermaide_pl.principals import Past
+from mermaide_pl.principals import HistoryState
 
 
 @dataclass
@@ -21,7 +21,7 @@ class LiveState:
     weights: dict[str, Tensor]  # meta weights, or adapted ones [1, ...]
     ended: list[Episode]  # since the principal was new
     steps: Episode  # of the running episode
-    past: Past  # the same, as the principal sees it, axes [1, 1]
+    past: HistoryState  # the same, as the principal sees it, axes [1, 1]
     hidden: Tensor  # [1, 1, H]
     level: int | None  # chosen, outcome not yet observed
 
@@ -48,7 +48,7 @@ class LiveState:
             weights=_alike("weights", self.weights, saved["weights"]),
             ended=[_episode(episode, game) for episode in saved["episodes"]],
             steps=_episode(saved["steps"], game),
-            past=Past(**_alike("past", vars(self.past), saved["past"])),
+            past=HistoryState(**_alike("past", vars(self.past), saved["past"])),
             hidden=_alike("state", {"hidden": self.hidden}, saved)["hidden"],
             level=None if level is None else whole_number("level", level, low=0, high=last),
         )

@@ -14,11 +14,11 @@ from mermaide_pl.engines.torch_rollout import VectorGame
 from mermaide_pl.game import Game
 from mermaide_pl.populations import Population, Split, packaged
 from mermaide_pl.populations.files import load_population
-from mermaide_pl.principals import Past, Tallies
+from mermaide_pl.principals import CountFeatures, HistoryState
 
 NUM_TASKS = 2**40
 """Agents of a split."""
-_ENCODING = Tallies()
+_ENCODING = CountFeatures()
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Encounter:
         noise = draw_noise(self._tasks, None, self._game, stream=Stream.SCORE, num_episodes=1)
         self._episodes = VectorGame(self._tasks, self._game, noise)
         self._episodes.start()
-        self._past = Past.empty(self._tasks.base_rewards, self._game, len(numbers), 1)
+        self._past = HistoryState.empty(self._tasks.base_rewards, self._game, len(numbers), 1)
 
     @property
     def num_agents(self) -> int:

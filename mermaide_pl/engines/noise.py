@@ -21,7 +21,7 @@ from mermaide_pl.principals import Player
 
 
 class Stream(Enum):
-    """Purpose of the episodes played; each stream has its own random numbers."""
+    """Purpose of the episodes played; each has its own random numbers, but SCORE has QUERY's."""
 
     SUPPORT = "support"  # the principal adapts on them
     ZERO_SHOT = "zero_shot"  # training: the loss before adaptation

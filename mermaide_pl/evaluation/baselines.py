@@ -11,7 +11,7 @@ from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Player
-from mermaide_pl.runtime.distributed import Share
+from mermaide_pl.runtime.distributed import Shard
 
 
 def best_of(
@@ -22,7 +22,7 @@ def best_of(
     num_episodes: int = 1,
     engine: Engine = AUTO,
     on_step: Callable[[], None] = lambda: None,
-    share: Share = Share(),
+    share: Shard = Shard(),
 ) -> Player:
     """The player with the highest mean return on these tasks; the first one among equals.
 

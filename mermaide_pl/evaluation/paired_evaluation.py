@@ -22,7 +22,7 @@ from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population, TaskBatch
 from mermaide_pl.principals import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.principals.grids import oracle_grid, schedule_grids
-from mermaide_pl.runtime.distributed import Share
+from mermaide_pl.runtime.distributed import Shard
 
 NUM_TUNING_AGENTS = 300
 _CHUNK = 250  # agents played at once; bounds memory
@@ -66,7 +66,7 @@ class PairedEvaluation:
     num_episodes: int = 2
     seed: int = 0
     engine: Engine = AUTO
-    share: Share = Share()
+    share: Shard = Shard()
     progress: Progress = field(default_factory=lambda: Progress(disable=True))
 
     def schedules(self, train: Population) -> dict[str, Player]:

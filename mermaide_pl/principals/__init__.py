@@ -1,6 +1,6 @@
 """Principals: the learned principal, fixed schedules, and the oracle baseline."""
 
-from mermaide_pl.principals.features import History, LastStep, Past, Tallies
+from mermaide_pl.principals.features import CountFeatures, History, HistoryState, LastStep
 from mermaide_pl.principals.layers import Weights, call_module
 from mermaide_pl.principals.min_gru import MinGRU
 from mermaide_pl.principals.model import Architecture, Principal
@@ -35,10 +35,12 @@ __all__ = [
     "GRU",
     "AlwaysIntervene",
     "Architecture",
+    "CountFeatures",
     "Critic",
     "FunctionPlayer",
     "GreedyPlayer",
     "History",
+    "HistoryState",
     "InitialBurst",
     "LastStep",
     "LearnedPlayer",
@@ -49,7 +51,6 @@ __all__ = [
     "NoIntervention",
     "NoWorldModel",
     "Oracle",
-    "Past",
     "Periodic",
     "Player",
     "Principal",
@@ -60,7 +61,6 @@ __all__ = [
     "Schedule",
     "SharedForecast",
     "StateValue",
-    "Tallies",
     "Weights",
     "WorldModel",
     "call_module",

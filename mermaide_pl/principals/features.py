@@ -20,7 +20,7 @@ from mermaide_pl.game import Game
 
 
 @dataclass
-class Past:
+class HistoryState:
     """Everything the principal observed before a step, with any leading axes."""
 
     step: float | Tensor  # index of the step, from 0; a number, or [..., 1]
@@ -34,7 +34,7 @@ class Past:
     offered: Tensor  # [..., 1] float, bonuses offered
 
     @classmethod
-    def empty(cls, like: Tensor, game: Game, *lead: int) -> Past:
+    def empty(cls, like: Tensor, game: Game, *lead: int) -> HistoryState:
         """The empty history, with leading axes `lead` and the dtype and device of `like`."""
 
         def zeros(size: int) -> Tensor:
@@ -74,7 +74,9 @@ class Past:
             self.reward_sums += arm * reward
 
     @classmethod
-    def of_sequence(cls, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game) -> Past:
+    def of_sequence(
+        cls, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game
+    ) -> HistoryState:
         """The history before every recorded step; inputs [M, B, T], fields [M, B, T, ...]."""
         arm, level, reward, offered = (
             F.pad(part, (0, 0, 1, 0))[:, :, :-1]
@@ -137,7 +139,7 @@ class History(ABC):
         """G, the number of global features, and P, the number per arm."""
 
     @abstractmethod
-    def features(self, past: Past, game: Game) -> Tensor:
+    def features(self, past: HistoryState, game: Game) -> Tensor:
         """Features of a step, float [..., G + A * P], the arms' features last, arm by arm."""
 
 
@@ -153,7 +155,7 @@ class LastStep(History):
         """See the base class."""
         return game.num_levels + 1 + game.observation.sees_agent_rewards, 1
 
-    def features(self, past: Past, game: Game) -> Tensor:
+    def features(self, past: HistoryState, game: Game) -> Tensor:
         """See the base class."""
         parts = [past.last_level, past.step / game.num_steps + torch.zeros_like(past.paid)]
         if game.observation.sees_agent_rewards:
@@ -162,7 +164,7 @@ class LastStep(History):
 
 
 @dataclass(frozen=True)
-class Tallies(History):
+class CountFeatures(History):
     """`LastStep` plus running tallies: counting to T is not left to the recurrence.
 
     Global, in addition: log steps left, bonus paid and offered so far per T, mean bonus of a
@@ -177,7 +179,7 @@ class Tallies(History):
         sees = int(game.observation.sees_agent_rewards)
         return game.num_levels + 5 + sees, 7 + sees
 
-    def features(self, past: Past, game: Game) -> Tensor:
+    def features(self, past: HistoryState, game: Game) -> Tensor:
         """See the base class."""
         horizon, log_horizon = game.num_steps, math.log1p(game.num_steps)
         unit = self.unit(game)

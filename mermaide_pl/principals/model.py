@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mermaide_pl.config.validation import check_count
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.principals.features import History, Past, Tallies
+from mermaide_pl.principals.features import CountFeatures, History, HistoryState
 from mermaide_pl.principals.layers import Weights
 from mermaide_pl.principals.policy import Critic, PolicyAndCritic, StateValue
 from mermaide_pl.principals.protocol import PrincipalOutput
@@ -34,7 +34,7 @@ class Architecture:
 
     hidden_size: int = 32
     policy_size: int = 64
-    history: History = Tallies()
+    history: History = CountFeatures()
     world_model: WorldModel = SharedForecast()
     critic: Critic = StateValue()
     recurrence: Recurrence = GRU()
@@ -116,10 +116,10 @@ class Principal(nn.Module):
     def encode(self, trajectory: Trajectory) -> Tensor:
         """Features of every step of recorded episodes, float [M, B, T, G + A * P]."""
         seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
-        return self.history.features(Past.of_sequence(*seen, self.game), self.game)
+        return self.history.features(HistoryState.of_sequence(*seen, self.game), self.game)
 
     def step(
-        self, weights: Weights, hidden: Tensor, past: Past
+        self, weights: Weights, hidden: Tensor, past: HistoryState
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Forward pass of one step in a running game.
 

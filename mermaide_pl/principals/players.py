@@ -15,7 +15,7 @@ from mermaide_pl.agents import AgentGroup
 from mermaide_pl.config.validation import check_levels
 from mermaide_pl.game import Game
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals.features import Past, Tallies
+from mermaide_pl.principals.features import CountFeatures, HistoryState
 from mermaide_pl.principals.layers import Weights
 from mermaide_pl.principals.protocol import LearnedPrincipal
 
@@ -73,7 +73,7 @@ class LearnedPlayer(Player):
         self._uniforms = context.uniforms
         shape = context.uniforms.shape[1:]
         self._hidden = self.principal.first_state(self.weights, *shape)
-        self._past = Past.empty(context.uniforms, self.principal.game, *shape)
+        self._past = HistoryState.empty(context.uniforms, self.principal.game, *shape)
 
     def act(self, step: int) -> Tensor:
         """Levels for this step."""
@@ -112,7 +112,7 @@ class GreedyPlayer(LearnedPlayer):
 
 
 class FunctionPlayer(Player):
-    """Plays any function of the features of `Tallies`: a principal trained with another library.
+    """Plays any function of `CountFeatures`: a principal trained with another library.
 
     The features are the observations of `mermaide_pl.deployment.gym_env`.
 
@@ -128,7 +128,7 @@ class FunctionPlayer(Player):
     def start(self, context: RolloutContext) -> None:
         """Reset the history."""
         self._game = context.game
-        self._past = Past.empty(context.uniforms, context.game, *context.uniforms.shape[1:])
+        self._past = HistoryState.empty(context.uniforms, context.game, *context.uniforms.shape[1:])
 
     def act(self, step: int) -> Tensor:
         """Levels returned by the function.
@@ -136,7 +136,7 @@ class FunctionPlayer(Player):
         Raises:
             ValueError: if it does not return one level for each episode.
         """
-        features = Tallies().features(self._past, self._game)
+        features = CountFeatures().features(self._past, self._game)
         num_tasks, num_episodes, _ = features.shape
         levels = np.asarray(self.function(features.flatten(0, 1).float().cpu().numpy()))
         check_levels(

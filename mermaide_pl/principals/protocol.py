@@ -10,7 +10,7 @@ from torch import Tensor
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
-from mermaide_pl.principals.features import Past
+from mermaide_pl.principals.features import HistoryState
 from mermaide_pl.principals.layers import Weights
 
 
@@ -90,7 +90,7 @@ class LearnedPrincipal(Protocol):
         """State before the first step of an episode, float [M, B, ...]."""
 
     def step(
-        self, weights: Weights, state: Tensor, past: Past, /
+        self, weights: Weights, state: Tensor, past: HistoryState, /
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Play one step of running episodes.
 

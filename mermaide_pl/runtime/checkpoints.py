@@ -20,7 +20,7 @@ CHECKPOINT_KEY = "mermaide_pl"
 """Key of the module's settings in a checkpoint."""
 _PREFIX = "pretrained:"
 _ARCHITECTURE = "mermaide_pl.principals.Architecture"
-_HISTORIES = ("mermaide_pl.principals.Tallies", "mermaide_pl.principals.LastStep")
+_HISTORIES = ("mermaide_pl.principals.CountFeatures", "mermaide_pl.principals.LastStep")
 _IS_FOLDER = 0x10  # attribute in a ZIP archive; torch.load leaves such a part uninitialised
 _OF_TORCH = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
 _RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "initial_state")

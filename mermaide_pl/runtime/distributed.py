@@ -27,7 +27,7 @@ def is_alive(process: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """The part of a set of jobs that one process does; jobs are dealt out in turn.
 
     Args:
@@ -53,7 +53,7 @@ class Share:
 
 
 @contextmanager
-def processes(devices: int, num_nodes: int) -> Iterator[Share]:
+def processes(devices: int, num_nodes: int) -> Iterator[Shard]:
     """Run the block of this context in several processes, each with its part of the jobs.
 
     Lightning Fabric starts them, which runs the script again in each; torchrun and SLURM have
@@ -69,13 +69,13 @@ def processes(devices: int, num_nodes: int) -> Iterator[Share]:
     check_number("--devices", devices, low=1)
     check_number("--num_nodes", num_nodes, low=1)
     if devices * num_nodes == 1:
-        yield Share()
+        yield Shard()
         return
     fabric = Fabric(accelerator="cpu", devices=devices, num_nodes=num_nodes, strategy="ddp")
     check_world(fabric.strategy, devices, num_nodes)
     with one_fate(fabric.strategy):
         fabric.launch()
-        yield Share(fabric.global_rank, fabric.world_size)
+        yield Shard(fabric.global_rank, fabric.world_size)
 
 
 def check_world(strategy: Any, devices: int, num_nodes: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB, PythonAgent, workers
-from mermaide_pl.agents.learners import Maker
+from mermaide_pl.agents.learners import LearnerSpec
 from mermaide_pl.agents.workers import in_workers
 from mermaide_pl.config import serialization as spec
 from mermaide_pl.config.serialization import describe, rebuild
@@ -247,7 +247,7 @@ def test_an_error_names_the_learner_the_task_and_the_step(factory, message):
         (lambda: python_agents(3), r"factory 3 cannot be called"),
         (lambda: python_agents(Greedy, -1), "num_workers must be a whole number, at least 0"),
         (lambda: python_agents(lambda a, b: 1, 1), "cannot be imported, as num_workers = 1 needs"),
-        (lambda: python_agents(Greedy, epsilon=1e39), r"epsilon must be .*float32 holds"),
+        (lambda: python_agents(Greedy, epsilon=1e39), r"epsilon must be .*float32 limit"),
         (lambda: AgentFamily(), "needs either a rule or a factory"),
         (lambda: AgentFamily(UCB, factory=Greedy), "needs either a rule or a factory"),
         (lambda: AgentFamily(UCB, num_workers=1), "num_workers is allowed with a factory only"),
@@ -382,8 +382,12 @@ class Panicking(Greedy):
 
 @pytest.mark.slow
 def test_a_dead_worker_says_whose_and_how(capfd):
-    makers = [Maker(Greedy, {}, "task 0"), Maker(Dies, {}, "task 1"), Maker(Dies, {}, "task 2")]
-    learners = in_workers(2, makers, 3, [0, 1, 2])
+    specs = [
+        LearnerSpec(Greedy, {}, "task 0"),
+        LearnerSpec(Dies, {}, "task 1"),
+        LearnerSpec(Dies, {}, "task 2"),
+    ]
+    learners = in_workers(2, specs, 3, [0, 1, 2])
     said = (
         r"^task 0 or one of 1 beside it, step 2: the worker process ended with exit code 7 in"
         r" learn\(\); num_workers = 0 shows more$"
@@ -392,7 +396,7 @@ def test_a_dead_worker_says_whose_and_how(capfd):
         for _ in range(3):
             learners.act()
             learners.learn([0, 0, 0], [0.0, 0.0, 0.0])
-    learners = in_workers(1, [Maker(Panicking, {}, "task 0")], 3, [0])
+    learners = in_workers(1, [LearnerSpec(Panicking, {}, "task 0")], 3, [0])
     learners.act()
     with pytest.raises(ValueError, match=r"task 0, step 0: learn.* PanicError: index out"):
         learners.learn([0], [0.0])
@@ -404,9 +408,9 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import random\n"
-        "from mermaide_pl.agents.learners import Maker\n"
+        "from mermaide_pl.agents.learners import LearnerSpec\n"
         "from mermaide_pl.agents.workers import in_workers\n"
-        "in_workers(1, [Maker(random.Random, {}, 'task 0')], 3, [0])\n",
+        "in_workers(1, [LearnerSpec(random.Random, {}, 'task 0')], 3, [0])\n",
         encoding="utf-8",
     )
     command, root = [sys.executable, str(script)], Path(__file__).parents[2]

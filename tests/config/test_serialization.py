@@ -63,12 +63,12 @@ from mermaide_pl.populations import (
 )
 from mermaide_pl.principals import (
     Architecture,
+    CountFeatures,
     History,
     LastStep,
     LinearForecast,
     NoWorldModel,
     SharedForecast,
-    Tallies,
     WorldModel,
 )
 from mermaide_pl.reporting import FigureLogger
@@ -79,7 +79,7 @@ OBJECTS = [
     FullInformation(arm_flip=0.2, reward_noise=0.3),
     Game(4, 9, (0.0, 0.5, 1.5), 0.3, FullInformation(0.1, 0.2)),
     LastStep(),
-    Tallies(),
+    CountFeatures(),
     NoWorldModel(),
     LinearForecast(),
     SharedForecast(size=7),
@@ -229,7 +229,7 @@ def test_a_spec_names_no_file_of_the_package(configured):
 @pytest.mark.parametrize(
     ("earlier", "now"),
     [
-        ("mermaide_pl.principal.history.Tallies", Tallies),
+        ("mermaide_pl.principal.history.Tallies", CountFeatures),
         ("mermaide_pl.tasks.base_rewards.UniformRewards", UniformRewards),
         ("mermaide_pl.tasks.population.Population", Population),
         ("mermaide_pl.agents.ucb.UCB", UCB),

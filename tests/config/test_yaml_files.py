@@ -43,7 +43,7 @@ def test_file_names_are_not_taken_for_modules():
     [
         ("mermaide_pl.tasks.UniformRewards", "mermaide_pl.populations.UniformRewards"),
         ("mermaide_pl.figures.FigureLogger", "mermaide_pl.reporting.FigureLogger"),
-        ("mermaide_pl.principal.history.Tallies", "mermaide_pl.principals.Tallies"),
+        ("mermaide_pl.principal.history.Tallies", "mermaide_pl.principals.CountFeatures"),
         ("mermaide_pl.game.PartialInformation", "mermaide_pl.game.PartialInformation"),
         ("mermaide_pl.agents.ucb.UCB", "mermaide_pl.agents.ucb.UCB"),
         ("my.mermaide_pl.tasks.Mine", "my.mermaide_pl.tasks.Mine"),

@@ -26,7 +26,7 @@ from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Interval, Population
-from mermaide_pl.principals import Player, RolloutContext, Tallies
+from mermaide_pl.principals import CountFeatures, Player, RolloutContext
 
 GAME = Game(4, 12, (0.0, 0.5, 1.0), cost=0.3, observation=FullInformation(0.2, 0.3))
 POPULATION = Population(
@@ -108,7 +108,7 @@ def test_an_episode_is_the_rollout_of_its_tasks(split):
     np.testing.assert_array_equal(found["rewards"], played.rewards[:, 0].double())
     assert 0.0 < found["aligned"].mean() < 1.0
     # features by hand: time, and pulls of the target as they were seen
-    num_global, per_arm = Tallies().sizes(GAME)
+    num_global, per_arm = CountFeatures().sizes(GAME)
     time = found["features"][..., GAME.num_levels]
     np.testing.assert_allclose(time, np.tile(np.arange(13) / 12, (7, 1)), rtol=1e-6)
     seen = (played.observed_arms[:, 0] == 0).numpy().cumsum(1)
@@ -372,11 +372,11 @@ def test_every_observation_lies_in_its_space(num_steps, bonuses, flip, rates, se
 
 def test_the_bounds_are_reached():
     game = Game(2, 40, (0.0, 0.7), observation=PartialInformation())
-    low, high = Tallies().bounds(game)
+    low, high = CountFeatures().bounds(game)
     environment = BanditVectorEnv(64, replace(POPULATION, num_arms=2), game=game)
     found = played_in_vector(environment, np.ones((64, 40), dtype=int), seed=0)["features"]
     lowest, highest = found.min((0, 1)), found.max((0, 1))
-    num_global, per_arm = Tallies().sizes(game)
+    num_global, per_arm = CountFeatures().sizes(game)
     # the level played, time gone and left, bonuses offered and per pull, last arm, target
     named = [1, 2, 3, 5, 6, num_global, num_global + 1]
     np.testing.assert_allclose(highest[named], high[named], rtol=1e-4)
@@ -384,8 +384,8 @@ def test_the_bounds_are_reached():
 
 
 def test_rewards_of_the_agent_have_no_bounds():
-    low, high = Tallies().bounds(GAME)
-    num_global, per_arm = Tallies().sizes(GAME)
+    low, high = CountFeatures().bounds(GAME)
+    num_global, per_arm = CountFeatures().sizes(GAME)
     free = [num_global - 1, *(num_global + per_arm * arm + per_arm - 1 for arm in range(4))]
     assert high.isinf().nonzero().flatten().tolist() == free
     assert torch.equal(low[free], -high[free])

@@ -18,13 +18,13 @@ from mermaide_pl.objectives import DiCE, LowVarianceCurvature, PlainMAML
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import (
     Architecture,
+    CountFeatures,
     LastStep,
     LearnedPlayer,
     LinearForecast,
     NoWorldModel,
     PrincipalOutput,
     SharedForecast,
-    Tallies,
 )
 
 
@@ -38,7 +38,7 @@ def test_loss_and_gradients_are_finite(name, surrogate):
 
 @pytest.mark.parametrize("name", ADAPTATIONS)
 @pytest.mark.parametrize("zero_shot_weight", [0.0, 1.0])
-@pytest.mark.parametrize("history", [LastStep(), Tallies()])
+@pytest.mark.parametrize("history", [LastStep(), CountFeatures()])
 @pytest.mark.parametrize("world_model", [SharedForecast(), LinearForecast(), NoWorldModel()])
 def test_every_parameter_gets_a_gradient(name, zero_shot_weight, history, world_model):
     learner = Learner(
@@ -61,7 +61,7 @@ def test_equal_inputs_give_equal_numbers(name):
 
 
 @pytest.mark.parametrize("name", ADAPTATIONS)
-@pytest.mark.parametrize("history", [LastStep(), Tallies()])
+@pytest.mark.parametrize("history", [LastStep(), CountFeatures()])
 @pytest.mark.parametrize("world_model", [SharedForecast(), LinearForecast(), NoWorldModel()])
 def test_the_native_engine_takes_the_step_of_pytorch(name, history, world_model):
     steps = []

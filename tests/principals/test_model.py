@@ -11,6 +11,7 @@ from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import (
     Architecture,
+    CountFeatures,
     GreedyPlayer,
     LastStep,
     LearnedPlayer,
@@ -18,7 +19,6 @@ from mermaide_pl.principals import (
     NoWorldModel,
     Principal,
     SharedForecast,
-    Tallies,
 )
 
 M, B, T, A = 3, 2, 8, 4
@@ -28,7 +28,7 @@ ARCHITECTURES = [
     pytest.param(Architecture(6, 5), PartialInformation(), id="default"),
     pytest.param(Architecture(6, 5), NOISY, id="noisy full information"),
     pytest.param(Architecture(6, 5, LastStep(), LinearForecast()), NOISY, id="last step, linear"),
-    pytest.param(Architecture(6, 5, Tallies(), NoWorldModel()), NOISY, id="no world model"),
+    pytest.param(Architecture(6, 5, CountFeatures(), NoWorldModel()), NOISY, id="no world model"),
 ]
 
 

@@ -8,7 +8,7 @@ from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principals import FunctionPlayer, InitialBurst, Tallies
+from mermaide_pl.principals import CountFeatures, FunctionPlayer, InitialBurst
 
 GAME = Game(4, 12, (0.0, 0.5, 1.0), cost=0.3, observation=FullInformation(0.2, 0.3))
 POPULATION = Population([AgentFamily(UCB), AgentFamily(EpsilonGreedy)], num_arms=4)
@@ -56,7 +56,7 @@ def test_it_sees_what_the_environment_shows(observation):
 
 
 def sum_of_sizes(game: Game) -> int:
-    num_global, per_arm = Tallies().sizes(game)
+    num_global, per_arm = CountFeatures().sizes(game)
     return num_global + per_arm * game.num_arms
 
 

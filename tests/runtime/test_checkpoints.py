@@ -16,7 +16,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.meta_learning import GradientAdaptation, Objective
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import AgentFamily, Population
-from mermaide_pl.principals import Architecture, GreedyPlayer, Tallies
+from mermaide_pl.principals import Architecture, CountFeatures, GreedyPlayer
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
     PRETRAINED,
@@ -317,13 +317,13 @@ def test_places_that_cannot_be_written(place, tmp_path):
 
 @pytest.mark.parametrize(("bonuses", "unit"), [((0.0, 1.0), None), ((0.0, 0.5, 2.0), 1.0)])
 def test_a_principal_of_an_earlier_version_measures_as_it_was_trained(bonuses, unit, tmp_path):
-    module = MermaideModule(Game(3, 8, bonuses), Architecture(8, 8, Tallies(unit)))
+    module = MermaideModule(Game(3, 8, bonuses), Architecture(8, 8, CountFeatures(unit)))
     content = checkpoint_of(module)
     old = copy.deepcopy(content)
     del old[CHECKPOINT_KEY]["architecture"]["init_args"]["history"]["init_args"]["reward_unit"]
     torch.save(old, tmp_path / "old.ckpt")
     loaded = MermaideModule.load_from_checkpoint(tmp_path / "old.ckpt")
-    assert loaded.principal.history == Tallies(unit)
+    assert loaded.principal.history == CountFeatures(unit)
     assert loaded.spec == content[CHECKPOINT_KEY]  # so that a run can resume from it
 
 

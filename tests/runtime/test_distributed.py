@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from mermaide_pl.runtime.distributed import Share, check_world, lost_another, one_fate, processes
+from mermaide_pl.runtime.distributed import Shard, check_world, lost_another, one_fate, processes
 
 
 @pytest.mark.parametrize(("num_jobs", "num_processes"), [(7, 3), (6, 2), (1, 4), (0, 2)])
 def test_every_job_is_done_once(num_jobs, num_processes):
-    shares = [Share(rank, num_processes).of(num_jobs) for rank in range(num_processes)]
+    shares = [Shard(rank, num_processes).of(num_jobs) for rank in range(num_processes)]
     assert sorted(job for share in shares for job in share) == list(range(num_jobs))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 

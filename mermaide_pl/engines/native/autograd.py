@@ -106,7 +106,7 @@ def encode(
     levels: Tensor,
     rewards: Tensor,
 ) -> Tensor:
-    """Features of recorded episodes, as `History.features` of `Past.of_sequence`.
+    """Features of recorded episodes, as `History.features` of `HistoryState.of_sequence`.
 
     Args:
         shape: sizes of the principal.

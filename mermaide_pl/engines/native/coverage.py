@@ -19,6 +19,7 @@ from mermaide_pl.game import FullInformation, Game, Observation, PartialInformat
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import (
     GRU,
+    CountFeatures,
     GreedyPlayer,
     History,
     LastStep,
@@ -32,7 +33,6 @@ from mermaide_pl.principals import (
     Recurrence,
     Schedule,
     SharedForecast,
-    Tallies,
     WorldModel,
 )
 
@@ -45,7 +45,7 @@ OBSERVATIONS: tuple[type[Observation], ...] = (PartialInformation, FullInformati
 RECURRENCES: tuple[type[Recurrence], ...] = (GRU,)
 HISTORIES: dict[type[History], HistoryKind] = {
     LastStep: HistoryKind.LAST_STEP,
-    Tallies: HistoryKind.TALLIES,
+    CountFeatures: HistoryKind.TALLIES,
 }
 FORECASTS: dict[type[WorldModel], Forecast] = {
     NoWorldModel: "none",

@@ -16,15 +16,15 @@ from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import (
     Architecture,
+    CountFeatures,
+    HistoryState,
     LastStep,
     LearnedPlayer,
     LinearForecast,
     NoCritic,
     NoWorldModel,
-    Past,
     Principal,
     SharedForecast,
-    Tallies,
 )
 
 M, B, T, A = 3, 2, 5, 3
@@ -45,7 +45,7 @@ class Twin:
     def __init__(self, forecast="shared", critic=None, size=(5, 4), stacked=False, tasks=M):
         torch.manual_seed(0)
         self.game = Game(A, T, (0.0, 0.5, 1.0))
-        architecture = Architecture(*size, Tallies(), FORECASTS[forecast])
+        architecture = Architecture(*size, CountFeatures(), FORECASTS[forecast])
         if critic is not None:
             architecture = replace(architecture, critic=critic)
         self.principal = Principal(architecture, self.game).double()
@@ -212,7 +212,7 @@ def test_single_precision_is_as_good_as_that_of_pytorch():
         torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("history", [LastStep(), Tallies()])
+@pytest.mark.parametrize("history", [LastStep(), CountFeatures()])
 @pytest.mark.parametrize("observation", [PartialInformation(), FullInformation(0.2, 0.3)])
 def test_features_are_those_of_the_history(history, observation):
     game = Game(A, 40, (0.0, 0.5, 1.0), observation=observation)
@@ -223,7 +223,7 @@ def test_features_are_those_of_the_history(history, observation):
         tasks.to("cpu", torch.float64), player, game, stream=Stream.SCORE, num_episodes=B
     )
     seen = played.observed_arms, played.levels, played.observed_agent_rewards
-    expected = history.features(Past.of_sequence(*seen, game), game)
+    expected = history.features(HistoryState.of_sequence(*seen, game), game)
     actual = features_of(principal, network_shape(principal), played)
     torch.testing.assert_close(actual, expected, rtol=0.0, atol=1e-12)
 
@@ -271,6 +271,6 @@ def test_features_of_part_of_an_episode_are_those_of_the_history():
     player = LearnedPlayer(principal, principal.weights())
     played = rollout(tasks, player, Game(A, 30), stream=Stream.SCORE, num_episodes=B)
     seen = played.observed_arms, played.levels, played.observed_agent_rewards
-    expected = Tallies().features(Past.of_sequence(*seen, game), game)
+    expected = CountFeatures().features(HistoryState.of_sequence(*seen, game), game)
     actual = features_of(principal, network_shape(principal), played)
     torch.testing.assert_close(actual, expected)

@@ -34,6 +34,7 @@ from mermaide_pl.populations import AgentFamily, Interval, Population
 from mermaide_pl.principals import (
     AlwaysIntervene,
     Architecture,
+    CountFeatures,
     GreedyPlayer,
     InitialBurst,
     LastStep,
@@ -46,7 +47,6 @@ from mermaide_pl.principals import (
     Periodic,
     Principal,
     RandomlyIntervene,
-    Tallies,
 )
 
 M, T, A = 36, 50, 4
@@ -88,7 +88,7 @@ REWARDS = [GaussianReward(0.1), BernoulliReward(), NoiseFreeReward()]
 ARCHITECTURES = [
     Architecture(6, 5),
     Architecture(18, 17, LastStep(), LinearForecast()),
-    Architecture(8, 16, Tallies(), NoWorldModel(), NoCritic()),
+    Architecture(8, 16, CountFeatures(), NoWorldModel(), NoCritic()),
 ]
 
 
@@ -323,7 +323,7 @@ def test_the_same_game_in_other_units_is_played_alike(engine, observation, archi
 def test_a_principal_of_an_earlier_version_measures_in_its_own_units():
     game = game_with(OBSERVATIONS[2])
     told = Game(A, T, (0.0, 1.0, 10.0), cost=0.03, observation=OBSERVATIONS[2])
-    for history in (Tallies(1.0), LastStep(1.0)):
+    for history in (CountFeatures(1.0), LastStep(1.0)):
         one, other = (principal_for(Architecture(6, 5, history), each) for each in (game, told))
         played = rollout(
             sample(), LearnedPlayer(one, one.weights()), game, stream=Stream.SCORE, num_episodes=1
