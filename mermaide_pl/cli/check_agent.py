@@ -17,7 +17,7 @@ from mermaide_pl.runtime.console import console
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Check that a learner of one's own can be an agent; exit code 1 if it cannot."""
+    """Check that a user's learner can be an agent; exit code 1 if it cannot."""
     parser = PlainParser(
         prog="mermaide check-agent",
         description="Check a learner of your own: factory(n_arms, seed), with act() and learn().",

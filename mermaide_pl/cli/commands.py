@@ -28,4 +28,4 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "replay": replay.run,
     "check-agent": check_agent.run,
 }
-"""Name of each command to what runs it."""
+"""Functions that run the commands, by the name of the command."""

@@ -14,7 +14,7 @@ def run(arguments: Sequence[str]) -> None:
     """Train and score many methods."""
     parser = PlainParser(
         prog="mermaide compare",
-        description="Train and score many methods; the same command goes on where it stopped.",
+        description="Train and score many methods; the same command resumes where it stopped.",
     )
     parser.add_argument("--config", type=str, required=True, help="what to compare")
     parser.add_argument("--out", type=str, default=None, help="folder, by default results/CONFIG")

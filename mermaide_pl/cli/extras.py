@@ -1,4 +1,4 @@
-"""What commands need beyond the plain installation."""
+"""Checks for optional dependencies of commands."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def needs_extra(extra: str, command: str, *libraries: str) -> Iterator[None]:
-    """Name the extra to install where the imports within lack one of its libraries.
+    """Name the extra to install if an import in the block fails for lack of one of its libraries.
 
     Args:
-        extra: of ``pyproject.toml``.
-        command: what needs it, as it is told.
-        libraries: of the extra, by the names under which they are imported.
+        extra: name of the extra in ``pyproject.toml``.
+        command: name of the command that needs it, for the message.
+        libraries: names under which the libraries of the extra are imported.
 
     Raises:
         ValueError: one line with the ``pip install`` to run.

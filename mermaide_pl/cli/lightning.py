@@ -41,7 +41,7 @@ SUBCOMMANDS = ("fit", "validate", "test")
 _PARSER_MODE = "mermaide_fit"
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-# as every configuration in conf/ does, one folder for each run under logs; there without a name
+# as in every configuration of conf/: one folder per run under logs, without a subfolder by name
 _LOGGER = {
     "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
     "init_args": {"save_dir": "logs", "name": ""},
@@ -49,7 +49,7 @@ _LOGGER = {
 
 
 def _with_files(value: Any, key: str = "") -> Any:
-    """The same, with the file of a population of the package in place of its name."""
+    """Replace names of packaged populations in a configuration by their files."""
     if isinstance(value, dict):
         return {name: _with_files(item, name) for name, item in value.items()}
     if isinstance(value, str) and key.endswith("_population"):
@@ -65,7 +65,7 @@ class _Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         message = explained(message)
-        if not self.exit_on_error:  # a parser within another, which knows the file
+        if not self.exit_on_error:  # a nested parser; the outer one knows the file
             super().error(message, ex)
         unread = re.search(
             r"Parser key \"([\w.]+)\": (?:Unable to load config '|- Expected a path but )"
@@ -86,7 +86,7 @@ class _Parser(LightningArgumentParser):
         raise ValueError(message)
 
     def _allowed_beside(self, message: str) -> str:
-        """What may stand in place of an unknown option, or where that is listed."""
+        """Name the options allowed in place of an unknown one, or the command that lists all."""
         unknown = re.search(r"does not accept option '([\w.]+)'", message)
         if unknown is None:
             return f"; `mermaide {sys.argv[1]} --help` lists all options"
@@ -106,15 +106,15 @@ class _Parser(LightningArgumentParser):
 class _CLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Predicting makes no sense here."""
+        """The commands of Lightning except ``predict``, which has no meaning here."""
         commands = LightningCLI.subcommands()
         return {name: commands[name] for name in SUBCOMMANDS}
 
     def _parse_ckpt_path(self) -> None:
-        """The module reads its own settings from a checkpoint; the configuration is left alone."""
+        """Do nothing: the module reads its own settings from the checkpoint."""
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what Lightning would silently change, or answer with a traceback."""
+        """Refuse values that Lightning would silently change or answer with a traceback."""
         given = self.config[self.subcommand]
         commands: Any = self.parser._subcommands_action
         for name in commands.choices[self.subcommand].groups:
@@ -124,11 +124,11 @@ class _CLI(LightningCLI):
         if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
             read_checkpoint(given.ckpt_path)
             given.ckpt_path = str(checkpoint_path(given.ckpt_path))
-        if given.get("ckpt_path") == "last":  # the training says itself where it begins
+        if given.get("ckpt_path") == "last":  # `Resumption` logs where the training begins
             warnings.filterwarnings("ignore", message=".*there is no last checkpoint")
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """All processes fail together, with one line."""
+        """Run the command so that all processes fail together, with one line."""
         trainer = self.trainer
         check_world(trainer.strategy, trainer.num_devices, trainer.num_nodes)
         sys.argv += imports()
@@ -138,14 +138,14 @@ class _CLI(LightningCLI):
             except OSError as error:
                 if error.filename is not None or error.errno not in _DISK_ERRORS:
                     raise
-                # TensorBoard, which alone writes in its own way, does not say where
+                # TensorBoard, the only logger with its own writer, does not name the file
                 folder = getattr(trainer.logger, "log_dir", None) or trainer.default_root_dir
                 raise ValueError(
                     f"the curves in {Path(folder)} cannot be written: {error.strerror}"
                 ) from None
 
     def instantiate_classes(self) -> None:
-        """Build model, data and trainer; what Lightning refuses is a user's mistake too."""
+        """Build model, data and trainer; values that Lightning refuses are user errors too."""
         try:
             super().instantiate_classes()
         except (TypeError, ValueError) as error:
@@ -159,24 +159,24 @@ class _CLI(LightningCLI):
                 )
 
     def before_fit(self) -> None:
-        """If this is fine-tuning, find out what to report before hours of training."""
+        """Prepare the report of fine-tuning, so that its errors appear before hours of training."""
         self._reported: dict[str, Population] = {}
         if self.model.init_from is not None:
             check_start(self.model.init_from, self.trainer)
             self._reported = populations_to_report(self.model, self.datamodule)
 
     def after_fit(self) -> None:
-        """Report what fine-tuning gained and lost."""
+        """Report gain on the new agents and loss on the old ones after fine-tuning."""
         if self._reported:
             report_fine_tuning(self.model, self.trainer, self._reported)
 
 
 class _SavedConfig(SaveConfigCallback):
-    """Lightning's ``config.yaml`` in the folder of the run, see `write_whole`."""
+    """Callback that writes Lightning's ``config.yaml`` atomically to the folder of the run."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Write it."""
-        folder = trainer.log_dir  # all processes take part in finding it
+        """Write the configuration."""
+        folder = trainer.log_dir  # finding it is a collective operation
         if folder is None or "://" in folder:
             super().setup(trainer, pl_module, stage)
         elif trainer.is_global_zero:
@@ -185,15 +185,15 @@ class _SavedConfig(SaveConfigCallback):
 
 
 class _Unstarted(_CLI):
-    """Builds what would run, and leaves it to the caller."""
+    """Builds trainer, module and data of a run, and leaves running them to the caller."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Only one, for a parser takes its time."""
+        """The command ``fit`` alone, since building a parser is slow."""
         return {"fit": LightningCLI.subcommands()["fit"]}
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """The caller does."""
+        """Do nothing: the caller runs the command."""
 
 
 def run(command: str, arguments: Sequence[str]) -> None:
@@ -202,7 +202,7 @@ def run(command: str, arguments: Sequence[str]) -> None:
 
 
 def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, TaskDataModule]:
-    """What `mermaide fit` would run with these arguments, its seed set.
+    """Build the trainer, module and data of `mermaide fit` with these arguments; set its seed.
 
     Raises:
         ValueError: one line that says which argument is wrong.
@@ -213,7 +213,7 @@ def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, Ta
 
 def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
     arguments = _with_population_files(current_names(list(arguments)))
-    # where Lightning looks, also to start the processes of further devices
+    # Lightning reads the arguments there, also to start the processes of further devices
     sys.argv = [sys.argv[0], command, *arguments]
     with only_trusted(_of_the_trainer(arguments)):
         try:
@@ -237,7 +237,7 @@ def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
 
 
 def _with_population_files(arguments: list[str]) -> list[str]:
-    """The same, with the files of populations in place of their names."""
+    """Replace names of packaged populations in command-line arguments by their files."""
     found = []
     for before, word in pairwise(["", *arguments]):
         option, sign, value = word.rpartition("=")
@@ -247,7 +247,7 @@ def _with_population_files(arguments: list[str]) -> list[str]:
 
 
 def _of_the_trainer(arguments: Sequence[str]) -> set[str]:
-    """Import paths in the slots of the trainer, whose callbacks and loggers anybody may write."""
+    """Import paths in the trainer's slots; users may write callbacks and loggers of their own."""
     said: list[object] = []
     words = [
         part for word in arguments for part in (word.split("=", 1) if word[:2] == "--" else [word])

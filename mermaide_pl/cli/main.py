@@ -29,7 +29,7 @@ from mermaide_pl.runtime.distributed import lost_another
 
 _USAGE = """usage: mermaide COMMAND [options]
 
-Meta-learn a principal that steers learning agents, and score it on agents it never met.
+Meta-learn a principal that steers learning agents, and score it on agents not seen in training.
 
 commands:
   fit       train a principal:            mermaide fit --config conf/quickstart.yaml
@@ -52,7 +52,7 @@ _NO_MEMORY = re.compile("can't allocate memory|out of memory|not enough memory|o
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; a user's mistake ends with one line and exit code 2."""
+    """Run a command; a user's mistake ends with one line and exit code 2."""
     if arguments is None:
         _use_utf8()
     let_streams_replace()
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     _keep_quiet()
     if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # learners of one's own are found where one works
+        sys.path.append(os.getcwd())  # users' own learners are found in the current folder
     try:
         arguments = _import(arguments)
         command, *rest = arguments or [""]
@@ -78,10 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SIGTERMException:
         sys.exit(_interrupted(signal.SIGTERM))
     except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning has dealt with it
+        if isinstance(error.__context__, KeyboardInterrupt):  # handled by Lightning
             sys.exit(_interrupted(signal.SIGINT))
         raise
-    except UnicodeEncodeError as error:  # of a library, for the name of a file
+    except UnicodeEncodeError as error:  # from a library, for the name of a file
         sys.exit(fail(f"{error.object}: must be {error.encoding.upper()}, {error.reason}"))
     except (ValueError, MisconfigurationException) as error:
         if isinstance(error, ValueError) and not raised_by_us(error):
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(fail(f"{place}{error.strerror or error}"))
     except (MemoryError, RuntimeError) as error:
         if lost_another(error):
-            said = "another process of this run has ended; what was wrong stands in its output"
+            said = "another process of this run has ended; its output says why"
             sys.exit(fail(said))
         if isinstance(error, DistError):
             sys.exit(fail(error))
@@ -103,9 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _use_utf8() -> None:
-    """Where the locale has another encoding, start again in Python's UTF-8 mode.
+    """Restart in Python's UTF-8 mode if the locale has another encoding.
 
-    Libraries read and write files, and name them, by the locale. The terminal keeps its encoding.
+    Libraries read, write and name files in the locale's encoding. The terminal keeps its own.
     """
     if sys.flags.utf8_mode or codecs.lookup(locale.getpreferredencoding(False)).name == "utf-8":
         return
@@ -115,7 +115,7 @@ def _use_utf8() -> None:
 
 
 def _import(arguments: list[str]) -> list[str]:
-    """Import what ``--import`` names; the other arguments."""
+    """Import the modules that ``--import`` names, and return the other arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--import", action="append", default=[], dest="modules")
     try:
@@ -128,29 +128,29 @@ def _import(arguments: list[str]) -> list[str]:
 
 
 def _interrupted(by: signal.Signals) -> int:
-    """Say so, and return the exit code that shells give to it."""
+    """Print that the command was interrupted, and return the exit code that shells use for it."""
     if not getattr(rank_zero_only, "rank", 0):
         print(f"mermaide: interrupted by {by.name}", file=sys.stderr)
     return 128 + by
 
 
-class _Said(logging.Handler):
-    """Prints what the package has to say, one line each."""
+class _LinePrinter(logging.Handler):
+    """Log handler that prints the messages of the package, one line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """To wherever standard output goes now."""
+        """Print a message to the current standard output."""
         say(f"mermaide: {record.getMessage()}")
 
 
 def _of_a_thread(ended: threading.ExceptHookArgs) -> None:
-    """Leave out what TensorBoard's thread cannot write: its logger raises that again."""
+    """Ignore disk errors of TensorBoard's writer thread, which its logger raises again."""
     is_of_a_logger = type(ended.thread).__module__.startswith("tensorboard.")
     if not (is_of_a_logger and isinstance(ended.exc_value, OSError)):
         threading.__excepthook__(ended)
 
 
 def _keep_quiet() -> None:
-    """Drop Lightning's advertisements and what it says of itself; keep its warnings to the user."""
+    """Silence Lightning's advertisements and messages about itself; keep warnings to the user."""
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _of_a_thread
     for name in ("pytorch_lightning", "lightning_fabric"):
@@ -159,7 +159,7 @@ def _keep_quiet() -> None:
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=name)
     ours = logging.getLogger("mermaide_pl")
     if not ours.handlers:
-        ours.addHandler(_Said())
+        ours.addHandler(_LinePrinter())
         ours.setLevel(logging.INFO)
     # tasks are drawn in microseconds
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

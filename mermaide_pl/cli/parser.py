@@ -1,4 +1,4 @@
-"""What all commands share: a parser that reports a mistake in one line."""
+"""Argument parser shared by all commands, which reports a mistake in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS: dict[Any, str] = {
     float: "a number",
     dict[str, float]: "names with numbers, such as '{epsilon: 0.1}'",
 }
-# as jsonargparse and argparse say it
+# messages of jsonargparse and argparse
 _WRONG_VALUE = re.compile(
     r"Parser key \"(?P<key>\w+)\".*(?:Got|Given) value: (?P<value>.*)"
     r"|argument (?P<option>[\w-]+): invalid choice: (?P<choice>.*) \(choose from",
@@ -30,19 +30,19 @@ _QUOTES = "'\""
 
 
 class PlainParser(ArgumentParser):
-    """A parser whose mistakes are one line each."""
+    """A parser that reports each mistake in one line."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._allowed: dict[str, str] = {}
         super().__init__(*args, **options)
 
     def add_argument(self, *names: Any, allowed: str = "", **options: Any) -> Any:
-        """As argparse does.
+        """Add an argument as argparse does.
 
         Args:
-            names: of the option.
-            allowed: what its value must be, for messages; by default its type.
-            options: what argparse takes besides.
+            names: names of the option.
+            allowed: description of the allowed values, for messages; by default the type.
+            options: further arguments of argparse.
         """
         words = _KINDS.get(options.get("type"), "a text")
         if "choices" in options:
@@ -51,7 +51,7 @@ class PlainParser(ArgumentParser):
         return super().add_argument(*names, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say what is wrong, and leave with exit code 2."""
+        """Print the mistake and the allowed values, and exit with code 2."""
         if found := _WRONG_VALUE.search(message):
             key, value = found["key"] or found["option"], found["value"] or found["choice"] or ""
             name = key if key in self._allowed else f"--{key}"
@@ -66,8 +66,8 @@ class PlainParser(ArgumentParser):
 def fail(message: object) -> int:
     """Print an error, and return the exit code.
 
-    A mistake that all processes of a run make is printed once: process zero is the first to speak,
-    and when it has ended so do the others.
+    A mistake that all processes of a run make is printed once: process zero prints first, and the
+    others end when it has ended.
     """
     if getattr(rank_zero_only, "rank", 0):
         time.sleep(_PATIENCE)

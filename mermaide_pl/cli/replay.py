@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
             str(task.seed),
             f"{task.loss:.3g}",
             f"{task.gradient_norm:.3g}",
-            _what(task),
+            _not_finite(task),
             task.agent,
             style=None if task.is_finite else "red",
         )
@@ -64,8 +64,8 @@ def run(arguments: Sequence[str]) -> None:
     out.print(f"step {step.number}: {number} of {len(played)} tasks are not finite alone")
 
 
-def _what(task: Replayed) -> str:
-    """What of a task is not finite; of a gradient the parameters, if they are few."""
+def _not_finite(task: Replayed) -> str:
+    """Name the parts of a task that are not finite; for gradients the parameters, if few."""
     found = [] if math.isfinite(task.loss) else ["loss"]
     number = len(task.not_finite)
     if 0 < number <= _FEW:

@@ -14,18 +14,18 @@ def run(arguments: Sequence[str]) -> None:
     """Search configurations."""
     parser = PlainParser(
         prog="mermaide sweep",
-        description="Search configurations of `mermaide fit`; the same command goes on where it"
+        description="Search configurations of `mermaide fit`; the same command resumes where it"
         " stopped, and shares the trials with others that run it.",
     )
     parser.add_argument("--config", type=str, required=True, help="what to search")
     parser.add_argument(
-        "--storage", type=str | None, default=None, help="URL of a database, in place of the file's"
+        "--storage", type=str | None, default=None, help="URL of a database, overrides the file"
     )
     parser.add_argument(
         "--trials",
         type=int | None,
         default=None,
-        help="how many in all, in place of the file's; 0 shows what there is",
+        help="trials in all, overrides the file; 0 only writes the results so far",
     )
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="budget: no trial begins after it"

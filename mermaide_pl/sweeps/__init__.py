@@ -1,1 +1,1 @@
-"""Searches over configurations: settings, trials, the record they share, and what came out."""
+"""Searches over configurations: settings, trials, the shared study, and the results."""

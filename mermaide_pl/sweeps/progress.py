@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a bar, and a line for each trial."""
+"""Progress display of a running sweep: a bar, and a line for each trial."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mermaide_pl.sweeps.table import headings, ranking, shown
 
 
 class SweepProgress:
-    """Counts the trials of all workers, and shows the one that this worker runs.
+    """Progress bar that counts the trials of all workers, and shows the one of this worker.
 
     Args:
         study: the study.
         given: the sweep.
-        num_trials: how many there will be.
+        num_trials: number of trials in all.
     """
 
     def __init__(self, study: Study, given: Sweep, num_trials: int) -> None:
@@ -52,7 +52,7 @@ class SweepProgress:
         self._bar.console.print(f"mermaide: {line}", highlight=False, soft_wrap=True)
 
     def begin(self, place: int, values: Mapping[str, Any]) -> None:
-        """A trial of this worker begins."""
+        """Show that a trial of this worker begins."""
         self._now = f"trial {place}"
         self._parameters = ", ".join(
             f"{heading} {shown(value)}"
@@ -61,15 +61,15 @@ class SweepProgress:
         self.refresh(self._now)
 
     def validated(self, epoch: int, num_epochs: int | None) -> None:
-        """A trial of this worker was validated."""
+        """Show that a trial of this worker was validated."""
         self.refresh(f"{self._now}: epoch {epoch}/{num_epochs}")
 
     def end(self, place: int, result: str) -> None:
-        """A trial of this worker has ended."""
+        """Show that a trial of this worker has ended."""
         self.say(f"trial {place}: {result} ({self._parameters})")
 
     def refresh(self, now: str = "") -> None:
-        """Count again, and show what this worker does now."""
+        """Update the count of trials and the current activity of this worker."""
         trials = attempts(self._study)
         done = sum(trial.state.is_finished() for trial in trials.values())
         ranked = ranking(trials, self._given)

@@ -1,4 +1,4 @@
-"""Searches configurations of `mermaide fit`: many trainings, judged by their validations."""
+"""Search over configurations of `mermaide fit`: many trainings, ranked by their validations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mermaide_pl.sweeps.study import (
 from mermaide_pl.sweeps.table import write_results
 from mermaide_pl.sweeps.trial import TrainingError, train_trial
 
-_MOST_FAILURES = 3  # if no trial has come to an end before
+_MOST_FAILURES = 3  # of trials from the start, before the sweep stops
 
 
 def sweep(
@@ -45,17 +45,17 @@ def sweep(
     num_trials: int | None = None,
     storage: str | None = None,
 ) -> None:
-    """Try configurations until enough are tried, and write what came out.
+    """Run trials until there are enough, and write the results.
 
-    Start it several times, and the workers share the trials; stop it at any time, and it goes on
-    with the same call. Everything is kept in ``logs/NAME``, by the name of the file.
+    If it is called in several processes, these workers share the trials; if it is stopped, the
+    same call resumes it. Everything is kept in ``logs/NAME``, where NAME is that of the file.
 
     Args:
         config: YAML file of a `Sweep`.
-        configure: makes of arguments what `mermaide fit` would run.
+        configure: builds trainer, module and data from arguments of `mermaide fit`.
         minutes: budget; no trial begins after it.
-        num_trials: in place of the file's; with 0 what there is is written again.
-        storage: in place of the file's.
+        num_trials: overrides the file; 0 only rewrites the report.
+        storage: overrides the file.
 
     Raises:
         ValueError: one line that says which input is wrong, or why no trial works.
@@ -79,16 +79,16 @@ def sweep(
             _Worker(given, configure, folder, study, kept_in, stated).work(minutes)
         except StorageInternalError as error:
             reason = one_line(error.__cause__ or error)
-            raise ValueError(f"the storage failed: {reason}; the same command goes on") from None
+            raise ValueError(f"the storage failed: {reason}; the same command resumes") from None
     write_results(given, attempts(study), folder)
 
 
 class _Stopped(BaseException):
-    """A trial ended through no fault of its own; the cause says why. Optuna lets it through."""
+    """Raised when a trial ends for an external reason, its cause; Optuna does not catch it."""
 
 
 class _Worker:
-    """Runs trials, one after the other."""
+    """A worker of a sweep, which runs trials one after the other."""
 
     def __init__(
         self,
@@ -104,19 +104,19 @@ class _Worker:
         self._others: set[str] = set()
 
     def work(self, minutes: float) -> None:
-        """Until all trials are begun, or the budget is spent."""
+        """Run trials until all have begun, or the budget is spent."""
         ends = time.monotonic() + 60.0 * minutes
         with SweepProgress(self._study, self._given, self._num_trials) as self._progress:
             while self._num_trials and self._is_any_left():
                 if time.monotonic() >= ends:
-                    self._progress.say("budget spent; the same command goes on")
+                    self._progress.say("budget spent; the same command resumes")
                     return
                 try:
                     self._study.optimize(self._objective, n_trials=1, catch=(TrainingError,))
                 except _Stopped as stopped:
                     reason = stopped.__cause__
                     if isinstance(reason, KeyboardInterrupt | SystemExit):
-                        self._progress.say("the same command goes on from the last checkpoint")
+                        self._progress.say("the same command resumes from the last checkpoint")
                     if reason is not None:
                         raise reason from None
                 self._progress.refresh()
@@ -133,7 +133,7 @@ class _Worker:
         )
 
     def _await_killed(self) -> None:
-        """First comes what was killed on this host, so that the order is as without the kill."""
+        """Wait for killed trials of this host to be queued first, so that the order is kept."""
         grace, said = 4 * self._given.heartbeat, False
         ends = time.monotonic() + 1.5 * grace
         while gone := [
@@ -143,11 +143,11 @@ class _Worker:
         ]:
             if not said:
                 self._progress.say(
-                    f"the worker of trial {self._place(gone[0])} was killed; the trial goes on when"
-                    f" there was no sign of life for {grace} s"
+                    f"the worker of trial {self._place(gone[0])} was killed; the trial resumes"
+                    f" {grace} s after its last sign of life"
                 )
             said = True
-            if time.monotonic() > ends:  # alive, in a container with a host name like ours
+            if time.monotonic() > ends:  # alive, in a container with the same host name
                 self._others |= {trial.user_attrs[WORKER] for trial in gone}
             time.sleep(1.0)
 
@@ -172,24 +172,24 @@ class _Worker:
         except UpdateFinishedTrialError:
             self._progress.say(f"trial {place} was taken over by another worker")
             raise _Stopped from None
-        except BaseException as reason:  # an interruption, or a mistake of the user's
+        except BaseException as reason:  # an interruption or a user error
             self._put_back(trial)
             if isinstance(reason, SystemExit) and isinstance(reason.__context__, KeyboardInterrupt):
-                reason = reason.__context__  # which Lightning had replaced
+                reason = reason.__context__  # replaced by Lightning
             raise _Stopped from reason
         self._progress.end(place, f"{value:.4f}")
         return value
 
     def _put_back(self, trial: Trial) -> None:
-        """Into the queue, for whoever is next."""
+        """Return a trial to the queue, for the next free worker."""
         with suppress(UpdateFinishedTrialError):  # taken over meanwhile
             self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def _check_failures(self) -> None:
-        """Stop if nothing works.
+        """Stop the sweep if every trial so far has failed, and there were at least three.
 
         Raises:
-            ValueError: with the last reason.
+            ValueError: one line with the reason of the last failure.
         """
         ended = [trial for trial in attempts(self._study).values() if trial.state.is_finished()]
         failed = [trial for trial in ended if trial.state == TrialState.FAIL]
@@ -202,7 +202,7 @@ class _Worker:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Trainings say nothing, and a SIGTERM ends as Ctrl-C does, with the trial put back."""
+    """Silence the trainings, and handle SIGTERM like Ctrl-C, with the trial put back."""
     # Lightning ignores SIGINT after the first
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     signal.signal(signal.SIGTERM, terminate)

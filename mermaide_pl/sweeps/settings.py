@@ -1,4 +1,4 @@
-"""What a sweep searches, as its YAML file says."""
+"""Settings of a sweep, as in its YAML file."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from mermaide_pl.populations.files import load_from_yaml
 
 Scalar: TypeAlias = bool | int | float | str | None
 Configure: TypeAlias = Callable[[Sequence[str]], tuple[pl.Trainer, MermaideModule, TaskDataModule]]
-"""Arguments of `mermaide fit` to what it would run; a ValueError says what is wrong with them."""
+"""Build trainer, module and data of `mermaide fit`; a ValueError says what is wrong."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What one option of `mermaide fit` may be: a range of numbers, or one of some choices.
+    """Search space of one option of `mermaide fit`: a range of numbers, or a list of choices.
 
     Args:
         low: least value; if it and `high` are whole numbers, so are all values.
         high: largest value.
-        log: whether the logarithm is searched evenly.
+        log: if True, values are drawn evenly on a logarithmic scale.
         choices: the values, in place of a range.
     """
 
@@ -53,7 +53,7 @@ class Parameter:
                 raise ValueError("choices need at least one entry, and no log")
             return
         if self.low is None or self.high is None:
-            raise ValueError("a parameter has low and high, one is missing")
+            raise ValueError("a parameter needs both low and high, one is missing")
         low, high = self.ends
         check_number("high", high)
         check_number("low", low, above=0.0 if self.log else -math.inf)
@@ -62,7 +62,7 @@ class Parameter:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Of the range."""
+        """The ends of the range, (low, high)."""
         for name, value in (("low", self.low), ("high", self.high)):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{name} must be a number, got {value!r:.60}")
@@ -70,7 +70,7 @@ class Parameter:
 
     @property
     def distribution(self) -> BaseDistribution:
-        """As Optuna calls it."""
+        """The range or choices as a distribution of Optuna."""
         if self.choices is not None:
             return CategoricalDistribution(self.choices)
         low, high = self.ends
@@ -80,7 +80,7 @@ class Parameter:
 
     @property
     def extremes(self) -> list[Scalar]:
-        """Values that are right if all are: the ends of the range, or every choice."""
+        """Values to check in place of all: the ends of the range, or every choice."""
         return [self.low, self.high] if self.choices is None else self.choices
 
 
@@ -89,16 +89,16 @@ class Sweep:
     """A search over configurations of `mermaide fit`.
 
     Args:
-        base: configuration of `mermaide fit`, beside the file of the sweep.
-        parameters: name of an option of `mermaide fit`, without dashes, to what it may be.
-        settings: options for all trials in place of those of the base, such as a shorter training;
-            files are named as on the command line.
-        num_trials: how many configurations are tried, by all workers together.
-        objective: logged quantity; a trial counts by its best validation, as ``best.ckpt`` does.
-        direction: which is better.
+        base: configuration of `mermaide fit`, relative to the file of the sweep.
+        parameters: search space by name of an option of `mermaide fit`, without dashes.
+        settings: options for all trials that override those of the base, such as a shorter
+            training; paths are as on the command line.
+        num_trials: number of configurations tried, by all workers together.
+        objective: logged quantity; a trial is ranked by its best validation, as ``best.ckpt`` is.
+        direction: direction in which the objective is better.
         pruner: ends trials that do worse than others at the same training step, any pruner of
             Optuna; its steps are training steps. ``optuna.pruners.NopPruner`` ends none.
-        num_random_trials: drawn evenly, before TPE learns from what came out.
+        num_random_trials: trials drawn evenly, before TPE learns from the results.
         seed: of the search; with one worker it decides all trials.
         storage: URL of a database that Optuna takes; None for SQLite in the folder of the sweep.
         heartbeat: seconds between two signs of life of a worker; the trial of a worker that gave
@@ -129,7 +129,7 @@ class Sweep:
 
     @property
     def maximises(self) -> bool:
-        """Whether more is better."""
+        """True if a larger objective is better."""
         return self.direction == "maximize"
 
     def arguments(self, values: Mapping[str, Any]) -> list[str]:
@@ -186,7 +186,7 @@ def options(values: Mapping[str, Any]) -> list[str]:
 
 
 def load_sweep(path: str | Path) -> Sweep:
-    """Read a sweep from YAML; its base is found beside it.
+    """Read a sweep from YAML; the path of its base is relative to the file.
 
     Raises:
         ValueError: one line that says what is wrong with the file.

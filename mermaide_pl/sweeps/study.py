@@ -1,4 +1,4 @@
-"""The record of a sweep, which its workers share: an Optuna study whose trials cannot get lost."""
+"""The shared record of a sweep's workers: an Optuna study that loses no trial of a dead worker."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from mermaide_pl.runtime.distributed import is_alive
 from mermaide_pl.sweeps.settings import Sweep
 
 WORKER, SETTINGS, ERROR = "worker", "settings", "error"
-"""What is noted of a trial or study: who runs it, what is searched, why it failed."""
+"""Keys of attributes of trials and studies: the worker, the search settings, and the failure."""
 _RETRIED = "failed_trial"  # Optuna's note of which trial this one tries again
 _ATTEMPTS = 5
 
 
 def places(trials: list[FrozenTrial]) -> dict[int, int]:
-    """Number of each trial to its place among the trials that are no repetitions of others."""
+    """Map the number of each trial to its place, which a repetition shares with its original."""
     found: dict[int, int] = {}
     for trial in trials:
         original = trial.system_attrs.get(_RETRIED)
@@ -44,7 +44,7 @@ def places(trials: list[FrozenTrial]) -> dict[int, int]:
 
 
 def attempts(study: Study) -> dict[int, FrozenTrial]:
-    """Place of each trial that has begun to its last attempt, in order."""
+    """Map the place of each trial that has begun to its last attempt, in order."""
     trials = study.get_trials(deepcopy=False)
     latest = {place: trials[number] for number, place in places(trials).items()}
     return {
@@ -55,11 +55,11 @@ def attempts(study: Study) -> dict[int, FrozenTrial]:
 
 
 class SeededTPE(BaseSampler):
-    """TPE whose random numbers belong to the trial's place, whoever runs it and when.
+    """TPE whose random numbers depend on the trial's place alone, not on worker or time.
 
     Args:
-        seed: of the search.
-        num_random_trials: drawn evenly, in the beginning.
+        seed: seed of the search.
+        num_random_trials: number of trials drawn evenly at the start.
     """
 
     def __init__(self, seed: int, num_random_trials: int) -> None:
@@ -100,13 +100,13 @@ class SeededTPE(BaseSampler):
 def open_study(
     given: Sweep, name: str, folder: Path, settings: Mapping[str, Any]
 ) -> tuple[Study, RDBStorage]:
-    """The study of a sweep, new or as it was left, and where it is kept.
+    """Open the study of a sweep, new or existing, with its storage.
 
     Args:
         given: the sweep.
-        name: of the study.
-        folder: of the sweep, where SQLite's file is kept by default.
-        settings: what must not change while it is searched, as plain data.
+        name: name of the study.
+        folder: folder of the sweep, where SQLite's file is kept by default.
+        settings: settings that must not change during the search, as plain data.
 
     Raises:
         ValueError: one line, if the storage cannot be used or holds another sweep of this name.
@@ -171,15 +171,15 @@ def _shown(url: str) -> str:
 
 
 def this_worker() -> str:
-    """Host and process."""
+    """Host and process number of this worker, as ``HOST:PID``."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def take_over(study: Study) -> list[FrozenTrial]:
-    """Queue again what dead workers left, and name the trials of this host that will follow.
+    """Queue again the trials of dead workers, and return those of this host that will follow.
 
-    A trial is taken from a worker that gave no sign of life for too long, whatever its host; one
-    whose process is known to be gone already only has to be waited for.
+    A trial is taken from a worker that gave no sign of life for too long, whatever its host. The
+    trials returned have a worker whose process has ended already, but not for that long.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

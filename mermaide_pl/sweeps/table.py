@@ -1,4 +1,4 @@
-"""What came out of a sweep: a table of the best, all trials as CSV, a picture, and what to run."""
+"""Results of a sweep: a table of the best, all trials as CSV, a picture, and the best command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "interrupted",
 }
-"""Optuna's states of a trial to ours."""
+"""Names of the states of a trial in the results, by Optuna's state."""
 
 
 def ranking(trials: Mapping[int, FrozenTrial], given: Sweep) -> list[int]:
@@ -58,8 +58,8 @@ def write_results(given: Sweep, trials: Mapping[int, FrozenTrial], folder: Path)
 
     Args:
         given: the sweep.
-        trials: place of each trial that has begun to its last attempt.
-        folder: of the sweep.
+        trials: last attempt of each trial that has begun, by place.
+        folder: folder of the sweep.
     """
     if not trials:
         say("no trial has begun")
@@ -84,7 +84,7 @@ def write_results(given: Sweep, trials: Mapping[int, FrozenTrial], folder: Path)
             "trainer.logger.save_dir": str(folder),
             "trainer.logger.name": "best",
         }
-        # what all trials had in common, but for the length of the training
+        # the settings common to all trials, except the length of the training
         lasting = {
             name: value for name, value in given.settings.items() if name.startswith("model.")
         }

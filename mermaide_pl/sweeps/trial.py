@@ -27,7 +27,7 @@ from mermaide_pl.sweeps.study import ERROR, WORKER, this_worker
 
 
 class TrainingError(Exception):
-    """A training broke down, which may be the fault of its parameters."""
+    """Raised when a training breaks down, which its parameters may have caused."""
 
 
 def train_trial(
@@ -38,23 +38,23 @@ def train_trial(
     folder: Path,
     progress: SweepProgress,
 ) -> float:
-    """Train one configuration, from where it was interrupted if it was.
+    """Train one configuration, resumed from its last checkpoint if it was interrupted.
 
     Args:
-        trial: with the parameters, or to draw them for.
-        place: of the trial among all, by which its folder is named.
+        trial: trial of Optuna, whose parameters are known or will be drawn.
+        place: number of the trial among all, by which its folder is named.
         given: the sweep.
-        configure: makes of arguments what `mermaide fit` would run.
-        folder: of the sweep.
-        progress: is told.
+        configure: builds trainer, module and data from arguments of `mermaide fit`.
+        folder: folder of the sweep.
+        progress: display to update.
 
     Returns:
-        The objective in the best validation.
+        The best value of the objective over all validations.
 
     Raises:
         TrialPruned: if the pruner ended it.
-        TrainingError: if it broke down, which is noted.
-        ValueError: one line about a mistake of the user's.
+        TrainingError: if it broke down; the reason is recorded.
+        ValueError: one line about a mistake of the user.
     """
     folder = folder / f"trial{place}"
     trial.set_user_attr(WORKER, this_worker())
@@ -96,7 +96,7 @@ def train_trial(
 def _failures_noted(
     trial: Trial, place: int, folder: Path, progress: SweepProgress
 ) -> Iterator[None]:
-    """A training that breaks down is a failed trial, unless it says what the user did wrong."""
+    """Record an exception in the block as a failed trial, unless it names a user's mistake."""
     try:
         yield
     except (MisconfigurationException, OptunaError):
@@ -113,7 +113,7 @@ def _failures_noted(
 
 
 class _Validations(Callback):
-    """Reports each validation, and ends the training if the pruner says so."""
+    """Callback that reports each validation, and ends the training if the pruner says so."""
 
     def __init__(
         self, trial: Trial, objective: str, values: dict[int, float], progress: SweepProgress
@@ -122,17 +122,17 @@ class _Validations(Callback):
         self.values, self.pruned = values, False
 
     def state_dict(self) -> dict[str, Any]:
-        """The objective by training step, and whether that was the end."""
+        """The objective by training step, and the flag of a training ended by the pruner."""
         return {"values": self.values, "pruned": self.pruned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Report what the study does not know, where that was lost."""
+        """Report again the validations that the study has lost."""
         self.pruned = state_dict["pruned"]
         for step, value in state_dict["values"].items():
             self._note(step, value)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training steps and objective go to the study."""
+        """Report training step and objective to the study."""
         if trainer.sanity_checking:
             return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -148,7 +148,7 @@ class _Validations(Callback):
             trainer.should_stop = self.pruned = True
 
     def _note(self, step: int, value: float) -> None:
-        if step not in self.values:  # else it goes on from before this validation
+        if step not in self.values:  # else the run resumed from before this validation
             self._trial.report(value, step)
             self.values[step] = value
 

@@ -345,7 +345,7 @@ def live_changes(draw, paths: dict) -> tuple:
 
 
 def _could_be(name: str, value, own) -> bool:
-    """Whether the value is no mistake."""
+    """True if the value is allowed."""
     if isinstance(value, torch.Tensor) and isinstance(own, torch.Tensor):
         return value.shape == own.shape and bool(value.isfinite().all())
     if name == "agent_rewards":

@@ -1,4 +1,4 @@
-"""What `mermaide fit` would run, from configurations of earlier versions, or with names."""
+"""Configurations of earlier versions, or with names, as `mermaide fit` builds them."""
 
 import sys
 

@@ -77,7 +77,7 @@ def rows(folder: Path, *without: str) -> list[dict]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
-    """Where a sweep ran without interruption."""
+    """The folder of a sweep that ran without interruption."""
     folder = tmp_path_factory.mktemp("finished")
     prepare(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -139,7 +139,7 @@ def test_a_trial_counts_by_its_best_validation(finished):
         assert row["val/return"] == pytest.approx(max(value for _, value in curve), rel=1e-5)
 
 
-def test_what_does_worse_is_pruned(finished):
+def test_trials_that_do_worse_are_pruned(finished):
     pruned = [row for row in rows(finished) if row["state"] == "pruned"]
     assert pruned
     for row in pruned:
@@ -167,7 +167,7 @@ def test_an_interrupted_sweep_goes_on_as_if_nothing_had_been(
         with pytest.raises(SystemExit) as ended:
             main(RUN_IT.split())
     assert ended.value.code == code
-    assert "goes on from the last checkpoint" in capsys.readouterr().out
+    assert "resumes from the last checkpoint" in capsys.readouterr().out
     before = (place / "logs/search/trial1/checkpoints/last.ckpt").stat().st_mtime_ns
     main([*RUN_IT.split(), "--trials", "3"])
     assert rows(place, "seconds") == rows(finished, "seconds")[:3]

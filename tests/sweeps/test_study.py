@@ -77,7 +77,7 @@ def test_a_worker_that_is_gone_from_this_host_is_waited_for(opened):
 
 
 def draw(folder, interrupted: bool) -> list[float]:
-    """What is drawn in six trials of x -> x, of which the third may be interrupted."""
+    """The values drawn in six trials of x -> x, of which the third may be interrupted."""
     found = []
     study, storage = open_study(SWEEP, "search", folder, {})
     for number in range(6):
