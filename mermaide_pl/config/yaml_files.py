@@ -93,9 +93,15 @@ def current_names(value: Any) -> Any:
     """Replace file names and class names of a configuration by unambiguous, present ones.
 
     ``name.yaml`` becomes ``./name.yaml``, which would otherwise be tried as a module first, and a
-    class path of an earlier version of the package becomes the present public name.
+    class path of an earlier version of the package becomes the present public name, as does its
+    ``model.kernel``.
     """
     if isinstance(value, dict):
+        model = value.get("model")
+        if isinstance(model, dict) and "kernel" in model:  # the engine by its earlier name
+            engine = {"engine": model["kernel"]}
+            others = {key: item for key, item in model.items() if key != "kernel"}
+            value = {**value, "model": engine | others}
         return {key: current_names(item) for key, item in value.items()}
     if isinstance(value, list):
         return [current_names(item) for item in value]

@@ -362,7 +362,7 @@ def test_the_wrong_content_of_a_live_file():
         content = copy.deepcopy(good)
         *place, last = path
         at(content["live"], place)[last] = value
-        says = "no live principal that can go on here|engine must be one of"
+        says = "not a live principal that can resume here|engine must be one of"
         refused(LivePrincipal.load, saved(content), says, "bad.live")
 
     hunt("live", live_changes(paths), check)

@@ -38,6 +38,13 @@ def test_file_names_are_not_taken_for_modules():
     ]
 
 
+def test_the_engine_goes_by_its_earlier_name_too():
+    assert load_yaml("model: {kernel: torch, meta_lr: 1.0}\ndata: {kernel: 1}") == {
+        "model": {"engine": "torch", "meta_lr": 1.0},
+        "data": {"kernel": 1},
+    }
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -596,7 +596,7 @@ class OwnForecast(SharedForecast):
         (
             "auto",
             OwnForecast(),
-            "engine: torch, on cpu: the native engine does not support all parts",
+            "engine: torch, on cpu: the native engine does not support all parts .*",
         ),
     ],
 )
