@@ -14,7 +14,7 @@ from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import check_count, check_number, check_seed
 from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.deployment.logs import read_histories
-from mermaide_pl.evaluation.loading import check_arms, training_population
+from mermaide_pl.evaluation.loading import check_arms, data_settings, training_population
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.evaluation.tables import Row
 from mermaide_pl.game import Game
@@ -232,9 +232,5 @@ def _save(out: str | Path, checkpoint: dict[str, Any], weights: Weights) -> None
             raise ValueError("the adapted weights are not finite; nothing was saved")
         key = f"principal.{name}"
         state[key] = weight.reshape(state[key].shape).clone()
-    kept = {
-        key: part
-        for key, part in checkpoint.items()
-        if key == CHECKPOINT_KEY or (isinstance(part, dict) and "train_population" in part)
-    }
+    kept = {CHECKPOINT_KEY: checkpoint[CHECKPOINT_KEY], **data_settings(checkpoint)}
     write_checkpoint({"state_dict": state, **kept}, out)

@@ -58,7 +58,11 @@ class Noise:
     rewards: Tensor  # float [M, B, T]
     observation: Tensor  # float [M, B, T, numbers the observation reads]
     principal: Tensor  # float [M, B, T]; 0.5 throughout for a player that is not random
-    num_episodes: int  # B
+
+    @property
+    def num_episodes(self) -> int:
+        """B."""
+        return self.principal.shape[1]
 
 
 def uniforms(
@@ -129,7 +133,6 @@ def draw_noise(
         rewards=draw(Part.REWARD, draws, num_steps),
         observation=draw(Part.OBSERVATION, num_episodes, num_steps, game.observation.num_uniforms),
         principal=principal,
-        num_episodes=num_episodes,
     )
 
 

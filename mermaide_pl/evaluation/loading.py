@@ -57,6 +57,15 @@ def read_principals(
     return modules, training_population(checkpoints[last], paths[last])
 
 
+def data_settings(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings of the data module in a checkpoint, by its class, perhaps a subclass of ours."""
+    return {
+        name: part
+        for name, part in checkpoint.items()
+        if isinstance(part, dict) and "train_population" in part
+    }
+
+
 def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Population:
     """The training population of a checkpoint that `read_checkpoint` has read from `path`.
 
@@ -64,9 +73,7 @@ def training_population(checkpoint: Mapping[str, Any], path: str | Path) -> Popu
         ValueError: one line, if the checkpoint does not name it.
     """
     try:
-        # stored under the class name of the data module, which may be a subclass of ours
-        kept = [part for part in checkpoint.values() if isinstance(part, dict)]
-        named = [part["train_population"] for part in kept if "train_population" in part]
+        named = [part["train_population"] for part in data_settings(checkpoint).values()]
         population = rebuild(named[0]) if named else None
     except (AttributeError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}, its training population: {one_line(error)}") from None

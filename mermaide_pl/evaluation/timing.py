@@ -7,8 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mermaide_pl.engines import Stream
-from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import Row
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -20,9 +18,7 @@ from mermaide_pl.principals import GreedyPlayer
 def play(module: MermaideModule, tasks: TaskBatch) -> Trajectory:
     """Play one episode with each task at 0 shots, axes [M, 1, T]."""
     player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 0))
-    return rollout(
-        tasks, player, module.game, stream=Stream.SCORE, num_episodes=1, engine=module.engine
-    )
+    return module.scored_episodes(tasks, player, 1)
 
 
 def median_agent(played: Trajectory) -> int:

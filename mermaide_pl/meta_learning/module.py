@@ -228,7 +228,8 @@ class MermaideModule(SelfDescribingModule):
             none, oracles = self._yardstick(stage, tasks, batch_index)
             for shots in self.eval_shots:
                 weights = self.adapted_weights(tasks, shots)
-                played = self._scored_episodes(tasks, GreedyPlayer(self.principal, weights))
+                player = GreedyPlayer(self.principal, weights)
+                played = self.scored_episodes(tasks, player, self.num_eval_episodes)
                 with torch.no_grad():
                     arm_logits = self.forward_pass(weights, played).arm_logits
                 self.metrics.update(shots, played, arm_logits, none, oracles)
@@ -258,19 +259,20 @@ class MermaideModule(SelfDescribingModule):
         key = (stage, batch_index)
         if key not in self._yardsticks:
             none, *oracles = (
-                self._scored_episodes(tasks, player).returns
+                self.scored_episodes(tasks, player, self.num_eval_episodes).returns
                 for player in (NoIntervention(), *oracle_grid(self.game))
             )
             self._yardsticks[key] = none, torch.stack(oracles)
         return self._yardsticks[key]
 
-    def _scored_episodes(self, tasks: TaskBatch, player: Player) -> Trajectory:
+    def scored_episodes(self, tasks: TaskBatch, player: Player, num_episodes: int) -> Trajectory:
+        """Play `num_episodes` scored episodes with each task by this module's game and engine."""
         return rollout(
             tasks,
             player,
             self.game,
             stream=Stream.SCORE,
-            num_episodes=self.num_eval_episodes,
+            num_episodes=num_episodes,
             engine=self.engine,
         )
 

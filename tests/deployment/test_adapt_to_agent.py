@@ -122,6 +122,15 @@ def test_copies_of_an_agent_differ_by_their_random_numbers_alone():
     assert not set(tuning.seeds) & set(copies.seeds)
 
 
+def test_the_population_of_a_derived_data_module_is_kept(tmp_path):
+    before, after = checkpoint(tmp_path), tmp_path / "after.ckpt"
+    content = read_checkpoint(before)
+    content["MyDataModule"] = content.pop("TaskDataModule")
+    write_checkpoint(content, before)
+    adapt_by_playing(before, "others", OTHERS, after, num_episodes=2)
+    assert read_checkpoint(after)["MyDataModule"] == content["MyDataModule"]
+
+
 @pytest.mark.parametrize("name", ADAPTATIONS)
 @pytest.mark.parametrize("shots", [1, 3])
 def test_adapting_by_playing_saves_the_adapted_principal(name, shots, tmp_path):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mermaide_pl.engines import Stream
-from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.records import Row
 from mermaide_pl.meta_learning import GradientAdaptation, Objective
 from mermaide_pl.meta_learning.adaptation import adapted_weights
@@ -50,14 +48,7 @@ def choose_inner_loop(
             candidates.append((inner_loop, objective))
             weights = adapted_weights(principal, inner_loop, objective, agents, 1, module.engine)
             player = GreedyPlayer(principal, weights)
-            played = rollout(
-                agents,
-                player,
-                module.game,
-                stream=Stream.SCORE,
-                num_episodes=2,
-                engine=module.engine,
-            )
+            played = module.scored_episodes(agents, player, 2)
             row = {"inner_lr": rate, "inner_policy_weight": objective.inner_policy_weight}
             rows.append({**row, "val_return": played.returns.mean().item()})
     best = max(range(len(rows)), key=lambda number: rows[number]["val_return"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from mermaide_pl.agents import BestResponse, NoiseFreeReward
-from mermaide_pl.engines import Stream
-from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
 from mermaide_pl.game.equilibrium import equilibrium_payoff
 from mermaide_pl.game.trajectory import Trajectory
@@ -47,6 +45,4 @@ def play_adapted(
     principal, inner_loop = module.principal, inner_loop or module.inner_loop
     weights = adapted_weights(principal, inner_loop, module.objective, tasks, shots, module.engine)
     player = GreedyPlayer(principal, weights)
-    return rollout(
-        tasks, player, module.game, stream=Stream.SCORE, num_episodes=1, engine=module.engine
-    )
+    return module.scored_episodes(tasks, player, 1)

@@ -28,8 +28,6 @@ from torch import Tensor
 from torch.nn.utils import vector_to_parameters
 
 from mermaide_pl.config.validation import NUM_SEEDS
-from mermaide_pl.engines import Stream
-from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.methods import MERMAIDE, REINFORCE, label_of
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.experiments.paper.followers import (
@@ -260,8 +258,7 @@ def landscape(
 def _expected_payoff(module: MermaideModule, tasks: TaskBatch) -> float:
     """Mean return after adaptation on one episode, with sampled levels."""
     player = LearnedPlayer(module.principal, module.adapted_weights(tasks, 1))
-    played = rollout(tasks, player, GAME, stream=Stream.SCORE, num_episodes=1, engine=module.engine)
-    return played.returns.double().mean().item()
+    return module.scored_episodes(tasks, player, 1).returns.double().mean().item()
 
 
 def summarise(by_seed: Sequence[Row]) -> list[Row]:

@@ -10,7 +10,6 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.paired_evaluation import adapted_player
-from mermaide_pl.experiments.comparison import inner_loop_choice
 from mermaide_pl.experiments.comparison.inner_loop_choice import choose_inner_loop
 from mermaide_pl.meta_learning import GradientAdaptation, NoAdaptation
 from mermaide_pl.principals import Architecture, NoWorldModel, SharedForecast
@@ -53,8 +52,8 @@ def test_the_best_is_taken(monkeypatch, best):
         def returns(self):
             return torch.tensor([next(returns)])
 
-    monkeypatch.setattr(inner_loop_choice, "rollout", lambda *_, **__: Played())
     module = build(SharedForecast(size=4))
+    monkeypatch.setattr(module, "scored_episodes", lambda *_: Played())
     inner_loop, objective, _ = choose_inner_loop(
         module, AGENTS, rates=[0.0, 0.5], policy_weights=[1.0, 0.05]
     )
