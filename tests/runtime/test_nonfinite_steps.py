@@ -201,7 +201,7 @@ import os, sys
 from pathlib import Path
 import torch
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_skipped_steps import train
+from test_nonfinite_steps import train
 is_second = os.environ.get("LOCAL_RANK") == "1"
 watch = train(Path("."), (3,), devices=2, factor=float("nan") if is_second else 1.0)
 torch.save([watch.weights, watch.moments, watch.seeds, watch.logged], f"{{int(is_second)}}.pt")
