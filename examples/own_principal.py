@@ -31,7 +31,7 @@ class WindowPrincipal(nn.Module):  # a LearnedPrincipal: mermaide_pl/principals/
 
     def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
         seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
-        steps = self.history.features(HistoryState.of_sequence(*seen, self.game), self.game)
+        steps = self.history.features(HistoryState.of_sequence(*seen, trajectory.game))
         windows = nn.functional.pad(steps, (0, 0, self.shape[1] - 1, 0)).unfold(2, self.shape[1], 1)
         level_logits, arm_logits = self.logits(weights, windows)
         return PrincipalOutput.of(trajectory, level_logits, arm_logits=arm_logits)
@@ -42,7 +42,7 @@ class WindowPrincipal(nn.Module):  # a LearnedPrincipal: mermaide_pl/principals/
     def step(
         self, weights: Weights, state: Tensor, past: HistoryState
     ) -> tuple[Tensor, Tensor, Tensor]:
-        latest = self.history.features(past, self.game)
+        latest = self.history.features(past)
         state = torch.cat([state[..., 1:], latest.unsqueeze(-1)], dim=-1)
         return state, *self.logits(weights, state)
 

@@ -12,7 +12,13 @@ from mermaide_pl.agents.learners import Learner
 from mermaide_pl.agents.noisy_ucb import NoisyUCB
 from mermaide_pl.agents.python_agent import PythonAgent
 from mermaide_pl.agents.rescorla_wagner import RescorlaWagner
-from mermaide_pl.agents.rewards import BernoulliReward, GaussianReward, NoiseFreeReward, RewardModel
+from mermaide_pl.agents.rewards import (
+    BernoulliReward,
+    GaussianReward,
+    GaussianRewardPerTask,
+    NoiseFreeReward,
+    RewardModel,
+)
 from mermaide_pl.agents.softmax import Softmax
 from mermaide_pl.agents.ucb import UCB
 
@@ -27,6 +33,7 @@ __all__ = [
     "EpsilonGreedy",
     "Family",
     "GaussianReward",
+    "GaussianRewardPerTask",
     "GaussianThompson",
     "HyperParameter",
     "Learner",

@@ -25,7 +25,19 @@ class RewardModel(ABC):
 
     @abstractmethod
     def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:
-        """Draw rewards with the given means; `means` and `uniforms` are float [M, B]."""
+        """Draw rewards with the given means; `means` and `uniforms` are float [M, ...]."""
+
+    def with_scale(self, scale: Tensor) -> RewardModel:
+        """The same with a standard deviation of its own for each task, reward units, float [M].
+
+        Raises:
+            ValueError: if the standard deviation is not free to choose.
+        """
+        raise ValueError(f"{type(self).__name__} has no noise whose scale could be drawn")
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> RewardModel:
+        """The same on another device, or with another floating-point type."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,32 @@ class GaussianReward(RewardModel):
     def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:
         """Add the noise."""
         return means + self.scale * torch.special.ndtri(uniforms)
+
+    def with_scale(self, scale: Tensor) -> RewardModel:
+        """See the base class."""
+        return GaussianRewardPerTask(scale)
+
+
+class GaussianRewardPerTask(RewardModel):
+    """Base reward plus Gaussian noise with a standard deviation for each task.
+
+    Args:
+        scale: reward units, float [M].
+    """
+
+    def __init__(self, scale: Tensor) -> None:
+        self.scale = scale
+
+    def sample(self, means: Tensor, uniforms: Tensor) -> Tensor:
+        """Add the noise."""
+        scale = self.scale.view(-1, *[1] * (uniforms.dim() - 1))
+        return means + scale * torch.special.ndtri(uniforms)
+
+    def to(
+        self, device: torch.device | str, dtype: torch.dtype | None = None
+    ) -> GaussianRewardPerTask:
+        """See the base class."""
+        return GaussianRewardPerTask(self.scale.to(device=device, dtype=dtype))
 
 
 @dataclass(frozen=True)

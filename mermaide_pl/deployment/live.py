@@ -187,7 +187,7 @@ class LivePrincipal:
         reward, level = self._seen(agent_reward), state.level
         hidden, _, _ = self._forward("observe")
         seen, levels = torch.tensor([[[self._labels[arm]]], [[level]]], device=hidden.device)
-        state.past.add(seen, levels, hidden.new_full((1, 1), reward), self.game)
+        state.past.add(seen, levels, hidden.new_full((1, 1), reward))
         state.steps.add(arm, level, reward)
         state.hidden, state.level, self._output = hidden, None, None
 

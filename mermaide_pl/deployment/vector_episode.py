@@ -97,7 +97,7 @@ class Encounter:
     @torch.inference_mode()
     def features(self) -> np.ndarray:
         """The principal's features, float32 [M, F]."""
-        return _ENCODING.features(self._past, self._game)[:, 0].numpy()
+        return _ENCODING.features(self._past)[:, 0].numpy()
 
     def infos(self) -> dict[str, np.ndarray]:
         """The numbers of the agents, ``task`` [M]."""
@@ -115,8 +115,10 @@ class Encounter:
         """
         levels, game = torch.as_tensor(actions).long().unsqueeze(1), self._game
         played = self._episodes.play_step(self.num_steps, levels)
-        self._past.add(played.observed_arms, levels, played.observed_agent_rewards, game)
+        self._past.add(played.observed_arms, played.levels, played.observed_agent_rewards)
         aligned = played.arms == self._tasks.target_arm.unsqueeze(1)
-        rewards = game.principal_rewards(aligned, game.bonus_of(levels, self._tasks.base_rewards))
+        rewards = game.principal_rewards(
+            aligned, game.bonus_of(played.levels, self._tasks.base_rewards)
+        )
         seen = {"arm": played.arms[:, 0].numpy(), "aligned": aligned[:, 0].numpy()}
         return rewards[:, 0].double().numpy(), self.infos() | seen

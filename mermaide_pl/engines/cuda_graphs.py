@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import torch
 
 from mermaide_pl.engines.noise import Noise
 from mermaide_pl.engines.torch_rollout import RolloutInputs, play
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame, Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import LearnedPlayer, Player, Principal
@@ -60,9 +59,11 @@ class CudaGraphCache:
         return type(self), (self._capture, self._most)
 
     @staticmethod
-    def suits(tasks: TaskBatch, player: Player, game: Game) -> bool:
+    def suits(tasks: TaskBatch, player: Player, game: AnyGame) -> bool:
         """True if every rollout like this one is known to run the same kernels."""
         if not isinstance(player, LearnedPlayer) or len(tasks.families) > 1:
+            return False
+        if not isinstance(game, Game):  # its numbers would have to be copied in too
             return False
         if not tasks.families[0].rule.is_tensors:
             return False
@@ -73,7 +74,9 @@ class CudaGraphCache:
         parts += [game.observation, family.rule, tasks.reward_model]
         return all(type(part).__module__.startswith("mermaide_pl.") for part in parts)
 
-    def play(self, tasks: TaskBatch, player: LearnedPlayer, game: Game, noise: Noise) -> Trajectory:
+    def play(
+        self, tasks: TaskBatch, player: LearnedPlayer, game: AnyGame, noise: Noise
+    ) -> Trajectory:
         """As `play`, by a replay."""
         inputs = RolloutInputs(tasks, player, game, noise)
         key = inputs.signature()
@@ -90,4 +93,4 @@ class CudaGraphCache:
                 mine.copy_(given)
             replay()
         # the next replay writes over it
-        return Trajectory(*(getattr(trajectory, item.name).clone() for item in fields(Trajectory)))
+        return trajectory.map(torch.clone)

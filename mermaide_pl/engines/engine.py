@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from mermaide_pl.engines.cuda_graphs import CudaGraphCache
 from mermaide_pl.engines.noise import Noise
 from mermaide_pl.engines.torch_rollout import RolloutInputs, play
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import (
@@ -24,7 +24,7 @@ class Engine(ABC):
     """Computes rollouts and forward passes; all engines give the same numbers, to rounding."""
 
     @abstractmethod
-    def play(self, tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajectory:
+    def play(self, tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> Trajectory:
         """Play episodes of one principal with every task, without autograd.
 
         Args:
@@ -67,7 +67,7 @@ class TorchEngine(Engine):
     def __init__(self) -> None:
         self._graphs = CudaGraphCache()
 
-    def play(self, tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajectory:
+    def play(self, tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> Trajectory:
         """See the base class. On a GPU it replays CUDA graphs where it can."""
         if tasks.base_rewards.is_cuda and CudaGraphCache.suits(tasks, player, game):
             assert isinstance(player, LearnedPlayer)

@@ -14,7 +14,7 @@ from enum import Enum
 
 from torch import Tensor
 
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame
 from mermaide_pl.game.randomness import task_uniforms
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Player
@@ -91,7 +91,7 @@ def uniforms(
 def draw_noise(
     tasks: TaskBatch,
     player: Player | None,
-    game: Game,
+    game: AnyGame,
     *,
     stream: Stream,
     num_episodes: int,

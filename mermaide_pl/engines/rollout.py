@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mermaide_pl.engines import AUTO, Engine, Stream, draw_noise
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import Player
@@ -12,7 +12,7 @@ from mermaide_pl.principals import Player
 def rollout(
     tasks: TaskBatch,
     player: Player,
-    game: Game,
+    game: AnyGame,
     *,
     stream: Stream,
     num_episodes: int,

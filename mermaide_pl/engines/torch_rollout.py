@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.engines.noise import Noise, by_step
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import LearnedPlayer, Player, RolloutContext
@@ -34,7 +34,7 @@ class VectorGame:
         noise: the random numbers.
     """
 
-    def __init__(self, tasks: TaskBatch, game: Game, noise: Noise) -> None:
+    def __init__(self, tasks: TaskBatch, game: AnyGame, noise: Noise) -> None:
         self.tasks, self.game = tasks, game
         self.agents = tasks.agents(
             [by_step(numbers) for numbers in noise.agents],
@@ -50,9 +50,23 @@ class VectorGame:
         all_arms = torch.arange(self.game.num_arms, device=target_arm.device)
         all_arms = all_arms.expand(len(self.tasks), -1)
         self._principal_label = relabel_target_first(all_arms, target_arm)
+        self._budget = None  # interventions left, float [M, B]
+        if self.game.has_budget:
+            like = self.tasks.base_rewards
+            budget = self.game.batch(len(self.tasks), like).max_interventions
+            self._budget = budget.unsqueeze(1).expand(-1, self.observation_uniforms.shape[2])
 
     def play_step(self, step: int, levels: Tensor) -> Step:
-        """Play one step; `levels` int64 [M, B]."""
+        """Play one step.
+
+        Args:
+            step: its number.
+            levels: chosen by the principal, int64 [M, B]; level 0 is played where the budget of
+                interventions is used up.
+        """
+        if self._budget is not None:
+            levels = torch.where(self._budget > 0, levels, 0)
+            self._budget = self._budget - (levels > 0).to(self._budget)
         bonus = self.game.bonus_of(levels, self.tasks.base_rewards)
         arms = self.agents.act(step, bonus)
         agent_rewards = self.agents.learn(step, arms, bonus)
@@ -70,7 +84,7 @@ class VectorGame:
 class RolloutInputs(VectorGame):
     """Everything a rollout reads, random numbers included, so that it can be played again."""
 
-    def __init__(self, tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> None:
+    def __init__(self, tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> None:
         super().__init__(tasks, game, noise)
         self.player = player
         self.context = RolloutContext(

@@ -1,13 +1,15 @@
 """The game: its rules, what happened in it, its equilibrium, and its random numbers."""
 
-from mermaide_pl.game.game import TIE_TOLERANCE, Game
+from mermaide_pl.game.game import TIE_TOLERANCE, AnyGame, Game, GameBatch
 from mermaide_pl.game.observation import FullInformation, Observation, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 
 __all__ = [
     "TIE_TOLERANCE",
+    "AnyGame",
     "FullInformation",
     "Game",
+    "GameBatch",
     "Observation",
     "PartialInformation",
     "Trajectory",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from mermaide_pl.game import TIE_TOLERANCE, Game
+from mermaide_pl.game import TIE_TOLERANCE, AnyGame, Game
 
 
-def equilibrium_level(delta: Tensor, game: Game) -> Tensor:
+def equilibrium_level(delta: Tensor, game: AnyGame) -> Tensor:
     """The principal's best level against best-response agents it knows.
 
     The cheapest level with ``b(u) >= delta`` if ``1 - cost * b(u)`` is above 0, the payoff of an
@@ -22,13 +21,13 @@ def equilibrium_level(delta: Tensor, game: Game) -> Tensor:
         Levels, int64 [M].
     """
     payoff = _payoffs(delta, game)
-    cost = torch.tensor(game.bonuses, dtype=delta.dtype, device=delta.device)
     # best payoff first, and among equals the cheapest level
-    cheapest_first = cost.argsort(stable=True)
-    return cheapest_first[payoff[:, cheapest_first].argmax(1)]
+    cheapest_first = game.batch(len(delta), delta).bonuses.argsort(dim=1, stable=True)
+    best = payoff.gather(1, cheapest_first).argmax(1, keepdim=True)
+    return cheapest_first.gather(1, best).squeeze(1)
 
 
-def equilibrium_payoff(delta: Tensor, game: Game) -> Tensor:
+def equilibrium_payoff(delta: Tensor, game: AnyGame) -> Tensor:
     """The principal's payoff per step at `equilibrium_level`, reward units, float [M]."""
     return _payoffs(delta, game).amax(1)
 
@@ -48,8 +47,8 @@ def population_equilibrium(delta: Tensor, game: Game) -> tuple[int, float]:
     return level, float(mean[level])
 
 
-def _payoffs(delta: Tensor, game: Game) -> Tensor:
+def _payoffs(delta: Tensor, game: AnyGame) -> Tensor:
     """Payoff per step of each level against each agent, float [M, L]; ties to the principal."""
-    bonus = torch.tensor(game.bonuses, dtype=delta.dtype, device=delta.device)
-    wins = bonus >= delta.unsqueeze(1) - TIE_TOLERANCE
-    return game.principal_rewards(wins, bonus.expand(len(delta), -1))
+    bonuses = game.batch(len(delta), delta).bonuses
+    wins = bonuses >= delta.unsqueeze(1) - TIE_TOLERANCE
+    return game.principal_rewards(wins, bonuses)

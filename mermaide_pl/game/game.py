@@ -1,9 +1,10 @@
-"""The game between one principal and one agent: levels, bonuses and cost."""
+"""The game between one principal and one agent: levels, bonuses, cost and budget."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -33,6 +34,9 @@ class Game:
         bonuses: bonus of each level in reward units; the first is 0, the rest are above 0.
         cost: what the principal pays for one unit of bonus.
         observation: what the principal sees.
+        max_interventions: most interventions (levels above 0) of an episode, or None for any
+            number. When they are used up, every further level is 0.
+        endless: if True, the principal is not told when the episode ends.
     """
 
     num_arms: int = 10
@@ -40,11 +44,15 @@ class Game:
     bonuses: tuple[float, ...] = (0.0, 1.0)
     cost: float = 0.5
     observation: Observation = PartialInformation()
+    max_interventions: int | None = None
+    endless: bool = False
 
     def __post_init__(self) -> None:
         check_count("Game.num_arms", self.num_arms, low=2)
         check_count("Game.num_steps", self.num_steps, low=1)
         check_number("Game.cost", self.cost, low=0.0, high=LARGEST_REWARD)
+        if self.max_interventions is not None:
+            check_count("Game.max_interventions", self.max_interventions, low=0)
         for bonus in self.bonuses:
             check_number("Game.bonuses", bonus, low=-LARGEST_REWARD, high=LARGEST_REWARD)
         object.__setattr__(self, "bonuses", tuple(float(bonus) for bonus in self.bonuses))
@@ -59,15 +67,22 @@ class Game:
         """The numbers of the game, for people."""
         bonuses = ", ".join(f"{bonus:g}" for bonus in self.bonuses)
         sees = "full" if self.observation.sees_agent_rewards else "partial"
+        steps = f"{'endless, of ' if self.endless else ''}{self.num_steps} steps"
+        budget = self.max_interventions
         return (
-            f"{self.num_arms} arms, {self.num_steps} steps, bonuses {bonuses}, cost {self.cost:g},"
-            f" {sees} information"
+            f"{self.num_arms} arms, {steps}, bonuses {bonuses}, cost {self.cost:g},"
+            f"{'' if budget is None else f' at most {budget} interventions,'} {sees} information"
         )
 
     @property
     def num_levels(self) -> int:
         """L."""
         return len(self.bonuses)
+
+    @property
+    def has_budget(self) -> bool:
+        """True if the number of interventions is limited."""
+        return self.max_interventions is not None
 
     def bonus_of(self, levels: Tensor, like: Tensor) -> Tensor:
         """Bonus of each level, in reward units, with the dtype of `like`."""
@@ -81,6 +96,125 @@ class Game:
             bonus: bonus put on the target arm in that step, float, same shape.
         """
         return aligned.to(bonus.dtype) - self.cost * bonus
+
+    def level_costs(self, like: Tensor) -> Tensor:
+        """``cost * b(u)`` of each level, float [L], with the dtype and device of `like`."""
+        return self.cost * _bonus_table(self.bonuses, like.dtype, like.device)
+
+    def largest_bonus(self, like: Tensor) -> float:
+        """The largest bonus, reward units, to measure others by."""
+        return max(self.bonuses)
+
+    def batch(self, num_tasks: int, like: Tensor) -> GameBatch:
+        """This game for each of M tasks, its numbers with the dtype and device of `like`."""
+        most = self.num_steps if self.max_interventions is None else self.max_interventions
+        return GameBatch(
+            self,
+            bonuses=_bonus_table(self.bonuses, like.dtype, like.device).expand(num_tasks, -1),
+            cost=like.new_full((num_tasks,), self.cost),
+            max_interventions=like.new_full((num_tasks,), most),
+        )
+
+
+class GameBatch:
+    """A game for each of M tasks: of one size and observation, with numbers of their own.
+
+    It has what a `Game` has, as tensors, and stands wherever one game for all tasks may stand.
+
+    Args:
+        sizes: gives arms, steps, observation, and whether it is endless; its bonuses, cost and
+            budget count for nothing.
+        bonuses: of each level, reward units, float [M, L].
+        cost: what the principal pays for one unit of bonus, float [M].
+        max_interventions: most interventions of an episode, whole numbers as float [M]; T or more
+            for any number.
+    """
+
+    def __init__(
+        self, sizes: Game, *, bonuses: Tensor, cost: Tensor, max_interventions: Tensor
+    ) -> None:
+        self.sizes = sizes
+        self.bonuses = bonuses
+        self.cost = cost
+        self.max_interventions = max_interventions
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+    @property
+    def num_arms(self) -> int:
+        """A."""
+        return self.sizes.num_arms
+
+    @property
+    def num_steps(self) -> int:
+        """T."""
+        return self.sizes.num_steps
+
+    @property
+    def num_levels(self) -> int:
+        """L."""
+        return self.bonuses.shape[1]
+
+    @property
+    def has_budget(self) -> bool:
+        """True if the number of interventions of any task is limited."""
+        return bool((self.max_interventions < self.num_steps).any())
+
+    @property
+    def observation(self) -> Observation:
+        """What the principal sees."""
+        return self.sizes.observation
+
+    @property
+    def endless(self) -> bool:
+        """True if the principal is not told when the episode ends."""
+        return self.sizes.endless
+
+    def bonus_of(self, levels: Tensor, like: Tensor) -> Tensor:
+        """Bonus of each level [M, ...], in reward units, with the dtype of `like`."""
+        found = self.bonuses.to(like.dtype).gather(1, levels.flatten(1))
+        return found.view(levels.shape)
+
+    def principal_rewards(self, aligned: Tensor, bonus: Tensor) -> Tensor:
+        """See `Game`; [M, ...]."""
+        cost = self.cost.to(bonus).view(-1, *[1] * (bonus.dim() - 1))
+        return aligned.to(bonus.dtype) - cost * bonus
+
+    def level_costs(self, like: Tensor) -> Tensor:
+        """``cost * b(u)`` of each level, float [M, 1, 1, L], with the dtype of `like`."""
+        return (self.cost.unsqueeze(1) * self.bonuses).to(like)[:, None, None]
+
+    def largest_bonus(self, like: Tensor) -> Tensor:
+        """The same of each task, float [M, 1, ...], to be broadcast with `like`."""
+        return self.bonuses.amax(1).to(like).view(-1, *[1] * (like.dim() - 1))
+
+    def batch(self, num_tasks: int, like: Tensor) -> GameBatch:
+        """Itself, its numbers with the dtype and device of `like`.
+
+        Raises:
+            ValueError: if it is not for `num_tasks` tasks.
+        """
+        if num_tasks != len(self):
+            raise ValueError(f"there are {num_tasks} tasks and {len(self)} games")
+        return self.to(like)
+
+    def to(self, like: Tensor) -> GameBatch:
+        """The same games, their numbers with the dtype and device of `like`."""
+        return GameBatch(
+            self.sizes,
+            bonuses=self.bonuses.to(like),
+            cost=self.cost.to(like),
+            max_interventions=self.max_interventions.to(like),
+        )
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors in which these games differ from others of the same sizes."""
+        return [self.bonuses, self.cost, self.max_interventions]
+
+
+AnyGame: TypeAlias = Game | GameBatch
+"""One game for all tasks, or one for each of M tasks."""
 
 
 @cache

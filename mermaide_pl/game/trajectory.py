@@ -19,13 +19,14 @@ swap the target arm with arm 0, so that for every learned principal "arm 0" is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import Field, dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mermaide_pl.game.game import Game
+from mermaide_pl.game.game import AnyGame
 
 
 def relabel_target_first(arms: Tensor, target_arm: Tensor) -> Tensor:
@@ -57,9 +58,10 @@ class Trajectory:
     agent_rewards: Tensor  # [M, B, T] float, reward the agent received, bonus included
     observed_arms: Tensor  # [M, B, T] int64, what the principal saw, principal labels
     observed_agent_rewards: Tensor  # [M, B, T] float, zero where the principal cannot see it
+    game: AnyGame  # the rules by which they were played
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        for field in self.records():
             shape = getattr(self, field.name).shape
             if shape != self.arms.shape or len(shape) != 3:
                 raise ValueError(
@@ -68,9 +70,14 @@ class Trajectory:
                 )
 
     @classmethod
+    def records(cls) -> tuple[Field[Any], ...]:
+        """The fields that are tensors [M, B, T]."""
+        return tuple(field for field in fields(cls) if field.name != "game")
+
+    @classmethod
     def of(
         cls,
-        game: Game,
+        game: AnyGame,
         target_arm: Tensor,
         *,
         arms: Tensor,
@@ -99,17 +106,41 @@ class Trajectory:
             agent_rewards=agent_rewards,
             observed_arms=observed_arms,
             observed_agent_rewards=observed_agent_rewards,
+            game=game,
         )
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Trajectory:
+        """The same with a function applied to every tensor."""
+        changed: dict[str, Any] = {
+            item.name: function(getattr(self, item.name)) for item in self.records()
+        }
+        return replace(self, **changed)
 
     def episodes(self, chosen: slice) -> Trajectory:
         """Some of the episodes."""
-        return Trajectory(*(getattr(self, field.name)[:, chosen] for field in fields(self)))
+        return self.map(lambda record: record[:, chosen])
 
     @classmethod
     def joined(cls, parts: Sequence[Trajectory]) -> Trajectory:
         """Episodes with the same tasks, one after the other along B."""
-        names = [field.name for field in fields(cls)]
-        return cls(*(torch.cat([getattr(part, name) for part in parts], dim=1) for name in names))
+        joined = {
+            item.name: torch.cat([getattr(part, item.name) for part in parts], dim=1)
+            for item in cls.records()
+        }
+        return cls(**joined, game=parts[0].game)
+
+    @property
+    def may_intervene(self) -> Tensor | None:
+        """Steps at which the budget of interventions was not used up, bool [M, B, T].
+
+        None if there is no budget.
+        """
+        if not self.game.has_budget:
+            return None
+        intervenes = (self.levels > 0).to(self.rewards.dtype)
+        spent = intervenes.cumsum(-1) - intervenes
+        budget = self.game.batch(len(self.levels), self.rewards).max_interventions
+        return spent < budget[:, None, None]
 
     @property
     def returns(self) -> Tensor:

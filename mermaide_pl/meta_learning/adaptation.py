@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.engines import AUTO, Engine
-from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.losses import Objective, check_reached, outcome_of
@@ -121,7 +120,7 @@ def adapt_to_groups(
         if not unadapted:
             check_reached(inner_loop, objective, outputs[0].log_arms is not None)
             unadapted.extend(
-                _unadapted(output, group, objective, principal.game)
+                _unadapted(output, group, objective)
                 for output, group in zip(outputs, groups, strict=True)
             )
         losses = [
@@ -172,14 +171,12 @@ class _Unadapted(NamedTuple):
     advantages: Tensor  # float, A_t
 
 
-def _unadapted(
-    output: PrincipalOutput, group: Support, objective: Objective, game: Game
-) -> _Unadapted:
+def _unadapted(output: PrincipalOutput, group: Support, objective: Objective) -> _Unadapted:
     # the agent is unknown: only what the principal saw counts, and the agent may see the bonus
     seen_pulls = group.episodes.observed_arms == 0
     may_see_bonus = torch.ones_like(seen_pulls[:, 0, 0])
     behaviour = output.log_levels.detach()
     if group.behaviour is not None:
         behaviour = group.behaviour.clamp(min=behaviour - math.log(MAX_IMPORTANCE_WEIGHT))
-    outcome = outcome_of(output, seen_pulls, group.episodes, game, may_see_bonus)
+    outcome = outcome_of(output, seen_pulls, group.episodes, may_see_bonus)
     return _Unadapted(output, behaviour, objective.advantages(outcome))

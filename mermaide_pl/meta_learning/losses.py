@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.objectives import LowVarianceCurvature, Surrogate, entropy, rewards_to_go
@@ -115,7 +114,6 @@ class Objective:
         self,
         output: PrincipalOutput,
         trajectory: Trajectory,
-        game: Game,
         sees_bonus: Tensor,
         progress: float,
     ) -> Tensor:
@@ -131,25 +129,27 @@ class Objective:
         Args:
             output: of the weights phi that played them.
             trajectory: the episodes, axes [M, B, T].
-            game: the rules.
             sees_bonus: which agents see the bonus before they act, bool [M].
             progress: share of training gone by, 0 to 1.
 
         Returns:
             float [M].
         """
-        outcome = outcome_of(output, trajectory.aligned, trajectory, game, sees_bonus)
+        outcome = outcome_of(output, trajectory.aligned, trajectory, sees_bonus)
         advantages = self.advantages(outcome)
         behaviour = output.log_levels.detach()
-        to_go = rewards_to_go(trajectory.rewards) / game.num_steps
+        to_go = rewards_to_go(trajectory.rewards) / trajectory.game.num_steps
         critic_error = (output.values - to_go).square().mean((1, 2))
+        squared_logits = output.level_logits.square()
+        if (may_intervene := trajectory.may_intervene) is not None:
+            squared_logits = squared_logits * may_intervene.unsqueeze(-1)
         beta = self.entropy_start + progress * (self.entropy_end - self.entropy_start)
         return (
             self.surrogate(output.log_levels, behaviour, advantages)
             + self._forecast_loss(output)
             + self.critic_weight * critic_error
             - beta * entropy(output.level_logits).mean((1, 2))
-            + self.logit_penalty * output.level_logits.square().mean((1, 2, 3))
+            + self.logit_penalty * squared_logits.mean((1, 2, 3))
         )
 
     def meta_loss(self, adapted: Tensor, unadapted: Tensor | None) -> Tensor:
@@ -174,7 +174,6 @@ def outcome_of(
     output: PrincipalOutput,
     pulls: Tensor,
     trajectory: Trajectory,
-    game: Game,
     may_see_bonus: Tensor,
 ) -> Outcome:
     """The outcome of the levels played, from which advantages are estimated.
@@ -186,13 +185,12 @@ def outcome_of(
         output: of the principal on the episodes.
         pulls: whether the target arm was pulled, as it was or as it was observed, bool [M, B, T].
         trajectory: the episodes, axes [M, B, T].
-        game: the rules.
         may_see_bonus: which agents may see the bonus before they act, bool [M].
     """
-    costs = game.cost * game.bonus_of(trajectory.levels, output.values)
-    each = torch.arange(game.num_levels, device=costs.device)
     policy = output.level_logits.detach().softmax(-1)
-    mean_costs = policy @ (game.cost * game.bonus_of(each, policy))
+    level_costs = trajectory.game.level_costs(policy).expand_as(policy)
+    costs = level_costs.gather(-1, trajectory.levels.unsqueeze(-1)).squeeze(-1)
+    mean_costs = (policy * level_costs).sum(-1)
     values = output.values.detach()
     return Outcome(pulls.to(costs.dtype), costs, mean_costs, values, may_see_bonus)
 

@@ -76,7 +76,7 @@ def meta_step(
     Returns:
         The loss, differentiable to the meta weights and the inner rates, and the episodes.
     """
-    game, weights, sees = principal.game, principal.weights(), tasks.sees_bonus
+    game, weights, sees = tasks.game(principal.game), principal.weights(), tasks.sees_bonus
 
     def play(weights: Weights, stream: Stream, num_episodes: int) -> Trajectory:
         return rollout(
@@ -98,8 +98,8 @@ def meta_step(
             if num_zero_shot_episodes:
                 first = play(principal.weights(), Stream.ZERO_SHOT, num_zero_shot_episodes)
                 unadapted = engine.forward(principal, principal.weights(), first)
-            zero_shot = objective.outer_loss(unadapted, first, game, sees, progress)
+            zero_shot = objective.outer_loss(unadapted, first, sees, progress)
     query = play(weights, Stream.QUERY, num_query_episodes)
     output = engine.forward(principal, weights, query)
-    adapted = objective.outer_loss(output, query, game, sees, progress)
+    adapted = objective.outer_loss(output, query, sees, progress)
     return MetaStep(objective.meta_loss(adapted, zero_shot), support, query, output)

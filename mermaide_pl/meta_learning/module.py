@@ -26,8 +26,8 @@ from mermaide_pl.principals import (
     GreedyPlayer,
     NoIntervention,
     Player,
-    Principal,
     PrincipalOutput,
+    UniversalArchitecture,
     Weights,
 )
 from mermaide_pl.principals.grids import oracle_grid
@@ -67,7 +67,7 @@ class MermaideModule(SelfDescribingModule):
     def __init__(
         self,
         game: Game = Game(),
-        architecture: Architecture = Architecture(),
+        architecture: Architecture | UniversalArchitecture = Architecture(),
         adaptation: Adaptation = GradientAdaptation(inner_lr=0.3, carries_state=True),
         objective: Objective = Objective(),
         num_query_episodes: int = 4,
@@ -95,7 +95,7 @@ class MermaideModule(SelfDescribingModule):
         self.inner_rates_lr = inner_rates_lr
         self._non_finite_steps = NonFiniteSteps(max_skipped_steps)
         self.engine, self.engine_name = choose_engine(engine), engine
-        self.principal = Principal(architecture, game)
+        self.principal = architecture.build(game)
         self.inner_loop = adaptation.build(self.principal.weights())
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
@@ -270,7 +270,7 @@ class MermaideModule(SelfDescribingModule):
         return rollout(
             tasks,
             player,
-            self.game,
+            tasks.game(self.game),
             stream=Stream.SCORE,
             num_episodes=num_episodes,
             engine=self.engine,

@@ -72,7 +72,7 @@ def play_support(
         return rollout(
             tasks,
             LearnedPlayer(principal, weights),
-            principal.game,
+            tasks.game(principal.game),
             stream=Stream.SUPPORT,
             num_episodes=num_episodes,
             number=number,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import AgentGroup, Family, RewardModel
+from mermaide_pl.game import AnyGame, Game, GameBatch
 
 
 class TaskBatch:
@@ -19,6 +20,7 @@ class TaskBatch:
         base_rewards: float [M, A], reward units.
         target_arm: int64 [M], agent labels.
         reward_model: distribution of the agents' own rewards.
+        games: the game of each task, where the population draws it; None leaves it open.
     """
 
     # A plain class: Lightning takes dataclasses apart and cannot rebuild frozen ones.
@@ -29,12 +31,14 @@ class TaskBatch:
         base_rewards: Tensor,
         target_arm: Tensor,
         reward_model: RewardModel,
+        games: GameBatch | None = None,
     ) -> None:
         self.seeds = list(seeds)
         self.families = list(families)
         self.base_rewards = base_rewards
         self.target_arm = target_arm
         self.reward_model = reward_model
+        self.games = games
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -60,8 +64,13 @@ class TaskBatch:
             [Family(family.rule, family.rows.to(device)) for family in self.families],
             self.base_rewards.to(device=device, dtype=dtype),
             self.target_arm.to(device),
-            self.reward_model,
+            self.reward_model.to(device, dtype),
+            None if self.games is None else self.games.to(self.base_rewards.to(device, dtype)),
         )
+
+    def game(self, default: Game) -> AnyGame:
+        """The games that the population drew for these tasks, or else the given one."""
+        return default if self.games is None else self.games
 
     def agents(
         self, uniforms: Sequence[Tensor], reward_uniforms: Tensor, *, num_episodes: int

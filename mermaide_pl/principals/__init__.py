@@ -1,6 +1,12 @@
 """Principals: the learned principal, fixed schedules, and the oracle baseline."""
 
-from mermaide_pl.principals.features import CountFeatures, History, HistoryState, LastStep
+from mermaide_pl.principals.features import (
+    CountFeatures,
+    History,
+    HistoryState,
+    LastStep,
+    PooledFeatures,
+)
 from mermaide_pl.principals.layers import Weights, call_module
 from mermaide_pl.principals.min_gru import MinGRU
 from mermaide_pl.principals.model import Architecture, Principal
@@ -14,7 +20,7 @@ from mermaide_pl.principals.players import (
     sample_levels,
 )
 from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
-from mermaide_pl.principals.protocol import LearnedPrincipal, PrincipalOutput
+from mermaide_pl.principals.protocol import LearnedPrincipal, PrincipalOutput, within_budget
 from mermaide_pl.principals.recurrence import GRU, Recurrence
 from mermaide_pl.principals.schedules import (
     AlwaysIntervene,
@@ -24,6 +30,7 @@ from mermaide_pl.principals.schedules import (
     RandomlyIntervene,
     Schedule,
 )
+from mermaide_pl.principals.universal import UniversalArchitecture, UniversalPrincipal, network_in
 from mermaide_pl.principals.world_model import (
     LinearForecast,
     NoWorldModel,
@@ -53,6 +60,7 @@ __all__ = [
     "Oracle",
     "Periodic",
     "Player",
+    "PooledFeatures",
     "Principal",
     "PrincipalOutput",
     "RandomlyIntervene",
@@ -61,8 +69,12 @@ __all__ = [
     "Schedule",
     "SharedForecast",
     "StateValue",
+    "UniversalArchitecture",
+    "UniversalPrincipal",
     "Weights",
     "WorldModel",
     "call_module",
+    "network_in",
     "sample_levels",
+    "within_budget",
 ]

@@ -10,19 +10,26 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame, Game
+
+_STEPS_LOG_UNIT = 8.0  # of the logarithms of numbers of steps: 2980 steps count as one
+_ARMS_LOG_UNIT = 4.0  # of the logarithm of the number of arms
+ROLLING_HORIZON = 1000.0
+"""Steps that are left at any time of an endless game, as far as a principal can tell."""
 
 
 @dataclass
 class HistoryState:
-    """Everything the principal observed before a step, with any leading axes."""
+    """Everything the principal observed before a step, with any leading axes, tasks in front."""
 
+    game: AnyGame  # the rules
     step: float | Tensor  # index of the step, from 0; a number, or [..., 1]
     last_arm: Tensor  # [..., A] float, one-hot, zeros before the first step
     last_level: Tensor  # [..., L] float, one-hot, zeros before the first step
@@ -32,9 +39,10 @@ class HistoryState:
     latest: Tensor  # [..., A] float, 1 + step of the latest pull of each arm, 0 if never
     paid: Tensor  # [..., 1] float, bonuses paid on pulls of the target
     offered: Tensor  # [..., 1] float, bonuses offered
+    interventions: Tensor  # [..., 1] float, steps with a level above 0
 
     @classmethod
-    def empty(cls, like: Tensor, game: Game, *lead: int) -> HistoryState:
+    def empty(cls, like: Tensor, game: AnyGame, *lead: int) -> HistoryState:
         """The empty history, with leading axes `lead` and the dtype and device of `like`."""
 
         def zeros(size: int) -> Tensor:
@@ -42,6 +50,7 @@ class HistoryState:
 
         arms = game.num_arms
         return cls(
+            game=game,
             step=0.0,
             last_arm=zeros(arms),
             last_level=zeros(game.num_levels),
@@ -51,18 +60,18 @@ class HistoryState:
             latest=zeros(arms),
             paid=zeros(1),
             offered=zeros(1),
+            interventions=zeros(1),
         )
 
-    def add(self, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game) -> None:
+    def add(self, arms: Tensor, levels: Tensor, agent_rewards: Tensor) -> None:
         """Add one step, in place.
 
         Args:
             arms: observed arms, principal labels, int64 [...].
             levels: int64 [...].
             agent_rewards: observed agent rewards, float [...].
-            game: the rules.
         """
-        arm, level, reward, offered = _encode(arms, levels, agent_rewards, game)
+        arm, level, reward, offered = _encode(arms, levels, agent_rewards, self.game)
         assert isinstance(self.step, float)
         self.step += 1.0
         self.last_arm, self.last_level, self.last_reward = arm, level, reward
@@ -70,12 +79,13 @@ class HistoryState:
         self.latest.scatter_(-1, arms.unsqueeze(-1), self.step)
         self.paid += offered * arm[..., :1]
         self.offered += offered
-        if game.observation.sees_agent_rewards:
+        self.interventions += 1.0 - level[..., :1]
+        if self.game.observation.sees_agent_rewards:
             self.reward_sums += arm * reward
 
     @classmethod
     def of_sequence(
-        cls, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game
+        cls, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: AnyGame
     ) -> HistoryState:
         """The history before every recorded step; inputs [M, B, T], fields [M, B, T, ...]."""
         arm, level, reward, offered = (
@@ -83,7 +93,9 @@ class HistoryState:
             for part in _encode(arms, levels, agent_rewards, game)
         )
         step = torch.arange(arms.shape[2], device=arms.device).to(arm).unsqueeze(-1)
+        intervened = (1.0 - level[..., :1]) * (step > 0)
         return cls(
+            game=game,
             step=step.expand(*arms.shape, 1),
             last_arm=arm,
             last_level=level,
@@ -93,11 +105,12 @@ class HistoryState:
             latest=(arm * step).cummax(2).values,
             paid=(offered * arm[..., :1]).cumsum(2),
             offered=offered.cumsum(2),
+            interventions=intervened.cumsum(2),
         )
 
 
 def _encode(
-    arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: Game
+    arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: AnyGame
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One-hot arm [..., A], one-hot level [..., L], reward [..., 1] and bonus offered [..., 1]."""
     # gathering rows of the identity is several times cheaper than torch's checked one_hot
@@ -124,22 +137,36 @@ class History(ABC):
         reward_unit: reward units that count as one; None for the largest bonus of the game.
     """
 
+    is_pooled: ClassVar[bool] = False
+    """True if the global features tell of all arms, so that the recurrence reads the target's own
+    besides and no other arm's."""
+
     reward_unit: float | None = None
 
     def __post_init__(self) -> None:
         if self.reward_unit is not None:
             check_number(f"{type(self).__name__}.reward_unit", self.reward_unit, above=0.0)
 
-    def unit(self, game: Game) -> float:
-        """Reward units that count as one in this game."""
-        return max(game.bonuses) if self.reward_unit is None else self.reward_unit
+    def unit(self, game: AnyGame, like: Tensor) -> float | Tensor:
+        """Reward units that count as one in this game; one for each task if the games differ.
+
+        Args:
+            game: the rules.
+            like: float [M, ...], with which the units are to be broadcast.
+        """
+        return game.largest_bonus(like) if self.reward_unit is None else self.reward_unit
 
     @abstractmethod
-    def sizes(self, game: Game) -> tuple[int, int]:
+    def sizes(self, game: AnyGame) -> tuple[int, int]:
         """G, the number of global features, and P, the number per arm."""
 
+    def num_inputs(self, game: AnyGame) -> int:
+        """Number of features that the recurrence reads, the first ones."""
+        num_global, per_arm = self.sizes(game)
+        return num_global + per_arm * (1 if self.is_pooled else game.num_arms)
+
     @abstractmethod
-    def features(self, past: HistoryState, game: Game) -> Tensor:
+    def features(self, past: HistoryState) -> Tensor:
         """Features of a step, float [..., G + A * P], the arms' features last, arm by arm."""
 
 
@@ -151,15 +178,16 @@ class LastStep(History):
     Per arm: whether it was the last.
     """
 
-    def sizes(self, game: Game) -> tuple[int, int]:
+    def sizes(self, game: AnyGame) -> tuple[int, int]:
         """See the base class."""
         return game.num_levels + 1 + game.observation.sees_agent_rewards, 1
 
-    def features(self, past: HistoryState, game: Game) -> Tensor:
+    def features(self, past: HistoryState) -> Tensor:
         """See the base class."""
+        game = past.game
         parts = [past.last_level, past.step / game.num_steps + torch.zeros_like(past.paid)]
         if game.observation.sees_agent_rewards:
-            parts.append(past.last_reward / self.unit(game))
+            parts.append(past.last_reward / self.unit(game, past.paid))
         return torch.cat([*parts, past.last_arm], dim=-1)
 
 
@@ -174,15 +202,16 @@ class CountFeatures(History):
     to its mean interval between pulls, at most 1, and with full information its mean reward.
     """
 
-    def sizes(self, game: Game) -> tuple[int, int]:
+    def sizes(self, game: AnyGame) -> tuple[int, int]:
         """See the base class."""
         sees = int(game.observation.sees_agent_rewards)
         return game.num_levels + 5 + sees, 7 + sees
 
-    def features(self, past: HistoryState, game: Game) -> Tensor:
+    def features(self, past: HistoryState) -> Tensor:
         """See the base class."""
+        game = past.game
         horizon, log_horizon = game.num_steps, math.log1p(game.num_steps)
-        unit = self.unit(game)
+        unit = self.unit(game, past.paid)
         paid, offered = past.paid / unit, past.offered / unit
         pulls, at_least_one = past.pulls, past.pulls.clamp(min=1.0)
         time = past.step + 1.0
@@ -216,7 +245,9 @@ class CountFeatures(History):
 
         Rewards of the agent have no bounds.
         """
-        highest = [1.0] * (game.num_levels + 2) + [max(game.bonuses) / self.unit(game)] * 3
+        highest = [1.0] * (game.num_levels + 2) + [
+            max(game.bonuses) / (self.reward_unit or max(game.bonuses))
+        ] * 3
         per_arm = [1.0] * 7
         if game.observation.sees_agent_rewards:
             highest.append(math.inf)
@@ -225,3 +256,90 @@ class CountFeatures(History):
         low = torch.where(high.isinf(), -high, 0.0)
         # a sum of T bonuses is rounded T times, a ratio of logarithms a few times
         return low, high * (1.0 + (game.num_steps + 8) * torch.finfo(high.dtype).eps)
+
+
+@dataclass(frozen=True)
+class PooledFeatures(History):
+    """Features of one number for every game: the game's numbers among them, arms pooled.
+
+    The arms other than the target are exchangeable. They enter the global features by statistics
+    over them, so that the recurrence reads as many numbers whatever A is: the global features and
+    those of the target. Every feature is free of units: multiplying rewards and bonuses by a
+    number, and dividing the cost by it, changes none. Numbers of steps enter by their logarithms.
+
+    Global: last bonus, and as far as it was paid; steps left, as a share of T and their logarithm;
+    log steps played; bonuses paid and offered per step, their logarithms, and the mean bonus of a
+    target pull; price ``x / (1 + x)`` of the largest bonus, ``x = c b(L - 1)``; log A; share of
+    the steps left at which the budget allows to intervene, and log of that number; whether the
+    agent's rewards are seen, and the last one. Then mean, mean weighted by pulls, and maximum over
+    the other arms of each feature of an arm.
+    Per arm: as `CountFeatures`, mean reward zero if it is hidden.
+
+    In an endless game `ROLLING_HORIZON` steps are left at any time.
+
+    Source: invariance to the order of the arms by pooling is that of Zaheer et al., "Deep sets",
+    NeurIPS 2017.
+    """
+
+    is_pooled = True
+
+    def sizes(self, game: AnyGame) -> tuple[int, int]:
+        """See the base class."""
+        return 16 + 3 * 7, 8
+
+    def features(self, past: HistoryState) -> Tensor:
+        """See the base class."""
+        game, pulls = past.game, past.pulls
+        numbers = game.batch(len(pulls), pulls)
+        zeros = torch.zeros_like(past.paid)
+
+        def of_task(values: Tensor) -> Tensor:
+            return values.view(-1, *[1] * (pulls.dim() - 1))
+
+        unit, steps = self.unit(game, past.paid), past.step + zeros
+        time, horizon = steps + 1.0, float(game.num_steps)
+        left, share_left = horizon - steps, 1.0 - steps / horizon
+        if game.endless:
+            left, share_left = zeros + ROLLING_HORIZON, zeros + 1.0
+        budget = of_task(numbers.max_interventions)
+        remaining = torch.where(budget < horizon, budget - past.interventions, left)
+        allowed = torch.minimum(remaining, left).clamp(min=0.0)
+        price = of_task(numbers.cost) * unit
+        bonuses = numbers.bonuses.view(len(pulls), *[1] * (pulls.dim() - 2), -1)
+        last_bonus = (past.last_level * bonuses).sum(-1, keepdim=True) / unit
+        paid, offered = past.paid / unit, past.offered / unit
+        at_least_one, waiting = pulls.clamp(min=1.0), time - past.latest
+        per_arm = [
+            past.last_arm,
+            torch.log1p(pulls) / _STEPS_LOG_UNIT,
+            pulls / time,
+            at_least_one.rsqrt(),
+            torch.log(waiting) / _STEPS_LOG_UNIT,
+            (waiting * pulls / (4.0 * time)).clamp(max=1.0),
+            past.reward_sums / unit / at_least_one,
+        ]
+        parts = [
+            last_bonus,
+            last_bonus * past.last_arm[..., :1],
+            share_left,
+            torch.log1p(left) / _STEPS_LOG_UNIT,
+            torch.log(time) / _STEPS_LOG_UNIT,
+            paid / time,
+            offered / time,
+            paid / at_least_one[..., :1],
+            torch.log1p(paid) / _STEPS_LOG_UNIT,
+            torch.log1p(offered) / _STEPS_LOG_UNIT,
+            price / (1.0 + price) + zeros,
+            zeros + math.log(game.num_arms) / _ARMS_LOG_UNIT,
+            allowed / left,
+            torch.log1p(allowed) / _STEPS_LOG_UNIT,
+            zeros + float(game.observation.sees_agent_rewards),
+            past.last_reward / unit,
+        ]
+        arms = torch.stack(per_arm, dim=-1)
+        others, weights = arms[..., 1:, :], pulls[..., 1:, None]
+        weighted = (weights * others).sum(-2) / weights.sum(-2).clamp(min=1.0)
+        parts += [others.mean(-2), weighted, others.amax(-2)]
+        is_target = _identity(game.num_arms, pulls.dtype, pulls.device)[0]
+        arms = torch.cat([arms, is_target.expand_as(pulls).unsqueeze(-1)], dim=-1)
+        return torch.cat([*parts, arms.flatten(-2)], dim=-1)

@@ -24,20 +24,26 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     Args:
         inputs: float [M, ..., I].
         weight: [O, I], or [M, O, I] with one matrix per task.
-        bias: [O], or [M, O], or None for zero; one per task if the matrices are.
+        bias: [O], or [M, O] with one per task, or None for zero.
 
     Returns:
         float [M, ..., O].
     """
     # one flat product: torch falls back to many small ones if the inputs are a slice
     if weight.dim() == 2:
-        outputs = F.linear(inputs.reshape(-1, inputs.shape[-1]), weight, bias)
-        return outputs.view(*inputs.shape[:-1], weight.shape[0])
+        of_all = bias is None or bias.dim() == 1
+        outputs = F.linear(
+            inputs.reshape(-1, inputs.shape[-1]), weight, bias if of_all else None
+        ).view(*inputs.shape[:-1], weight.shape[0])
+        if bias is None or of_all:
+            return outputs
+        return outputs + bias.view(len(bias), *[1] * (inputs.dim() - 2), -1)
     rows = inputs.reshape(inputs.shape[0], -1, inputs.shape[-1])
     if bias is None:
         outputs = torch.bmm(rows, weight.transpose(1, 2))
     else:
-        outputs = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+        each = bias if bias.dim() == 2 else bias.expand(len(weight), -1)
+        outputs = torch.baddbmm(each.unsqueeze(1), rows, weight.transpose(1, 2))
     return outputs.view(*inputs.shape[:-1], weight.shape[1])
 
 

@@ -25,11 +25,12 @@ class Architecture:
     Args:
         hidden_size: H, units of the recurrent state. Few, since the tallies do the counting: in a
             short training a larger recurrence only learns more slowly.
-        policy_size: hidden units of the policy, and of the critic.
+        policy_size: hidden units of the policy.
         history: encoding of the past as input features.
         world_model: `SharedForecast`, `LinearForecast`, or `NoWorldModel` for the ablation.
         critic: `StateValue`, or `NoCritic`.
         recurrence: `GRU` or `MinGRU`, of H units.
+        critic_size: hidden units of the critic, None for as many as the policy has.
     """
 
     hidden_size: int = 32
@@ -38,10 +39,17 @@ class Architecture:
     world_model: WorldModel = SharedForecast()
     critic: Critic = StateValue()
     recurrence: Recurrence = GRU()
+    critic_size: int | None = None
 
     def __post_init__(self) -> None:
         check_count("Architecture.hidden_size", self.hidden_size, low=1)
         check_count("Architecture.policy_size", self.policy_size, low=1)
+        if self.critic_size is not None:
+            check_count("Architecture.critic_size", self.critic_size, low=1)
+
+    def build(self, game: Game) -> Principal:
+        """The principal for games of these numbers of arms and levels."""
+        return Principal(self, game)
 
 
 class Principal(nn.Module):
@@ -61,16 +69,18 @@ class Principal(nn.Module):
         self.architecture = architecture
         self.history = architecture.history
         hidden, sizes = architecture.hidden_size, self.history.sizes(game)
-        features = sizes[0] + game.num_arms * sizes[1]
-        self.recurrence = architecture.recurrence.build(features, hidden)
-        self.world_model = architecture.world_model.build(hidden, sizes, game)
+        # of the features of the arms the target's alone: the others come by way of the state
         self._num_about_target = sum(sizes)
+        self._num_inputs = self.history.num_inputs(game)
+        self.recurrence = architecture.recurrence.build(self._num_inputs, hidden)
+        self.world_model = architecture.world_model.build(hidden, sizes, game)
         forecasts = game.num_levels if self.world_model is not None else 0
         self.policy = PolicyAndCritic(
             hidden + self._num_about_target + forecasts,
             architecture.policy_size,
             game,
             architecture.critic,
+            architecture.critic_size or architecture.policy_size,
         )
 
     @property
@@ -99,7 +109,7 @@ class Principal(nn.Module):
         """
         features = self.encode(trajectory)
         first = self.first_state(weights, *trajectory.levels.shape[:2])
-        hidden = self.recurrence.sequence(weights, features, first)
+        hidden = self.recurrence.sequence(weights, features[..., : self._num_inputs], first)
         state, arm_logits = self._state(weights, hidden, features)
         return PrincipalOutput.of(
             trajectory,
@@ -116,7 +126,7 @@ class Principal(nn.Module):
     def encode(self, trajectory: Trajectory) -> Tensor:
         """Features of every step of recorded episodes, float [M, B, T, G + A * P]."""
         seen = trajectory.observed_arms, trajectory.levels, trajectory.observed_agent_rewards
-        return self.history.features(HistoryState.of_sequence(*seen, self.game), self.game)
+        return self.history.features(HistoryState.of_sequence(*seen, trajectory.game))
 
     def step(
         self, weights: Weights, hidden: Tensor, past: HistoryState
@@ -132,8 +142,8 @@ class Principal(nn.Module):
             The new hidden state, float [M, B, H], the level logits, float [M, B, L], and the arm
             logits of every level, float [M, B, L, A], or None without a world model.
         """
-        features = self.history.features(past, self.game)
-        hidden = self.recurrence.step(weights, features, hidden)
+        features = self.history.features(past)
+        hidden = self.recurrence.step(weights, features[..., : self._num_inputs], hidden)
         state, arm_logits = self._state(weights, hidden, features)
         return hidden, self.policy.level_logits(weights, state), arm_logits
 
@@ -141,7 +151,6 @@ class Principal(nn.Module):
         self, weights: Weights, hidden: Tensor, features: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Input of policy and critic, float [M, ..., I], and the arm logits [M, ..., L, A]."""
-        # of the features of the arms the target's alone: the others come by way of the state
         parts, arm_logits = [hidden, features[..., : self._num_about_target]], None
         if self.world_model is not None:
             arm_logits = self.world_model(weights, hidden, features)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame
 from mermaide_pl.game.equilibrium import equilibrium_level
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals.players import Player, RolloutContext
@@ -39,7 +39,7 @@ class Oracle(Player):
         check_number("Oracle.kappa", self.kappa, low=0.0)
         check_number("Oracle.n0", self.n0, low=0.0)
 
-    def plan(self, tasks: TaskBatch, game: Game) -> tuple[Tensor, Tensor]:
+    def plan(self, tasks: TaskBatch, game: AnyGame) -> tuple[Tensor, Tensor]:
         """Budget and fixed level for each agent.
 
         Returns:

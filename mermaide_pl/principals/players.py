@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from mermaide_pl.agents import AgentGroup
 from mermaide_pl.config.validation import check_levels
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals.features import CountFeatures, HistoryState
 from mermaide_pl.principals.layers import Weights
 from mermaide_pl.principals.protocol import LearnedPrincipal
+from mermaide_pl.principals.universal import network_in
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class RolloutContext:
 
     tasks: TaskBatch  # privileged: only oracles may look
     agents: AgentGroup  # privileged: only oracles may look
-    game: Game
+    game: AnyGame
     num_episodes: int  # B
     uniforms: Tensor  # [T, M, B] float, the principal's own; 0.5 unless it `is_random`
 
@@ -68,16 +69,22 @@ class LearnedPlayer(Player):
         self.principal = principal
         self.weights = {name: weight.detach() for name, weight in weights.items()}
 
+    def in_game(self, game: AnyGame) -> Self:
+        """The same player as a principal for games of this size alone, see `network_in`."""
+        return type(self)(*network_in(self.principal, self.weights, game))
+
     def start(self, context: RolloutContext) -> None:
         """Reset the history."""
         self._uniforms = context.uniforms
         shape = context.uniforms.shape[1:]
+        self._playing = network_in(self.principal, self.weights, context.game)
         self._hidden = self.principal.first_state(self.weights, *shape)
-        self._past = HistoryState.empty(context.uniforms, self.principal.game, *shape)
+        self._past = HistoryState.empty(context.uniforms, context.game, *shape)
 
     def act(self, step: int) -> Tensor:
         """Levels for this step."""
-        self._hidden, logits, _ = self.principal.step(self.weights, self._hidden, self._past)
+        network, weights = self._playing
+        self._hidden, logits, _ = network.step(weights, self._hidden, self._past)
         return self._choose(logits, self._uniforms[step])
 
     def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
@@ -85,7 +92,7 @@ class LearnedPlayer(Player):
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """Add the step to the history."""
-        self._past.add(arms, levels, agent_rewards, self.principal.game)
+        self._past.add(arms, levels, agent_rewards)
 
 
 def sample_levels(logits: Tensor, uniforms: Tensor) -> Tensor:
@@ -136,7 +143,7 @@ class FunctionPlayer(Player):
         Raises:
             ValueError: if it does not return one level for each episode.
         """
-        features = CountFeatures().features(self._past, self._game)
+        features = CountFeatures().features(self._past)
         num_tasks, num_episodes, _ = features.shape
         levels = np.asarray(self.function(features.flatten(0, 1).float().cpu().numpy()))
         check_levels(
@@ -146,4 +153,4 @@ class FunctionPlayer(Player):
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """Add the step to the history."""
-        self._past.add(arms, levels, agent_rewards, self._game)
+        self._past.add(arms, levels, agent_rewards)

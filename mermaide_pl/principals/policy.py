@@ -21,7 +21,7 @@ class Critic(ABC):
 
 @dataclass(frozen=True)
 class StateValue(Critic):
-    """A network as large as the policy's, on the same input."""
+    """A network like the policy's, on the same input."""
 
     exists = True
 
@@ -38,13 +38,14 @@ class PolicyAndCritic(nn.Module):
 
     Args:
         input_size: numbers in the input: state, features of the step, forecast.
-        hidden_size: units of each hidden layer.
+        hidden_size: hidden units of the policy.
         game: gives L.
         critic: `StateValue`, or `NoCritic` for none.
+        critic_size: hidden units of the critic.
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, game: Game, critic: Critic = StateValue()
+        self, input_size: int, hidden_size: int, game: Game, critic: Critic, critic_size: int
     ) -> None:
         super().__init__()
         self.has_critic = critic.exists
@@ -52,8 +53,8 @@ class PolicyAndCritic(nn.Module):
         init_linear(self, "policy_out", hidden_size, game.num_levels, gain=0.01)
         if not self.has_critic:
             return
-        init_linear(self, "critic_in", input_size, hidden_size, gain=1.0)
-        init_linear(self, "critic_out", hidden_size, 1, gain=0.1)
+        init_linear(self, "critic_in", input_size, critic_size, gain=1.0)
+        init_linear(self, "critic_out", critic_size, 1, gain=0.1)
 
     def level_logits(self, weights: Weights, inputs: Tensor) -> Tensor:
         """Logits of the policy.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from mermaide_pl.game import Game
@@ -12,6 +13,8 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.principals.features import HistoryState
 from mermaide_pl.principals.layers import Weights
+
+_NEVER = -100.0  # logit of a level that cannot be played
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,32 @@ class PrincipalOutput:
         if arm_logits is not None:
             log_arms = forecast_log_likelihood(arm_logits, levels, trajectory.observed_arms)
         log_levels = log_probabilities(level_logits, levels)
+        level_logits, log_levels = within_budget(trajectory, level_logits, log_levels)
         return cls(level_logits, values, arm_logits, log_levels, log_arms, last_state)
+
+
+def within_budget(
+    trajectory: Trajectory, level_logits: Tensor, log_levels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The policy where level 0 is all that the budget of interventions leaves.
+
+    Args:
+        trajectory: the episodes, axes [M, B, T].
+        level_logits: of the policy without a budget, float [M, B, T, L].
+        log_levels: its log-probabilities of the levels played, float [M, B, T].
+
+    Returns:
+        Both, with level 0 certain and without gradient at steps where the budget was used up.
+    """
+    may_intervene = trajectory.may_intervene
+    if may_intervene is None:
+        return level_logits, log_levels
+    certain = level_logits.new_full(level_logits.shape[-1:], _NEVER)
+    certain[0] = 0.0
+    return (
+        torch.where(may_intervene.unsqueeze(-1), level_logits, certain),
+        torch.where(may_intervene, log_levels, 0.0),
+    )
 
 
 class LearnedPrincipal(Protocol):

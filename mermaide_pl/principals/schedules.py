@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.config.validation import check_number, check_probability
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame
 from mermaide_pl.principals.players import Player, RolloutContext
 
 
@@ -20,7 +20,7 @@ class Schedule(Player):
     def intervenes(self, step: int, uniforms: Tensor) -> Tensor | bool:
         """True where it intervenes in `step`; `uniforms` [M, B] are its numbers of that step."""
 
-    def levels(self, game: Game, uniforms: Tensor) -> Tensor:
+    def levels(self, game: AnyGame, uniforms: Tensor) -> Tensor:
         """The scheduled levels of all steps, int64 [M, B, T]; `uniforms` are float [T, M, B]."""
         intervenes = [
             torch.as_tensor(self.intervenes(step, now), device=now.device).expand(now.shape)

@@ -16,12 +16,12 @@ from torch.autograd.function import once_differentiable
 from mermaide_pl.engines.native.binary_interface import (
     OUTPUTS,
     FeatureCall,
-    HistoryCall,
     NetworkCall,
     Output,
 )
 from mermaide_pl.engines.native.calls import (
     NetworkShape,
+    history_call,
     network_call,
     point_to,
     pointer,
@@ -29,6 +29,8 @@ from mermaide_pl.engines.native.calls import (
     sizes_of,
     weights_of,
 )
+from mermaide_pl.game import AnyGame
+from mermaide_pl.principals import History
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,8 @@ def check_record(shape: NetworkShape, levels: Tensor, arms: Tensor) -> None:
 
 def encode(
     shape: NetworkShape,
-    history: int,
-    bonuses: Sequence[float],
-    unit: float,
-    sees_rewards: bool,
+    history: History,
+    game: AnyGame,
     arms: Tensor,
     levels: Tensor,
     rewards: Tensor,
@@ -110,10 +110,8 @@ def encode(
 
     Args:
         shape: sizes of the principal.
-        history: one of `HistoryKind`.
-        bonuses: bonus of each level, reward units.
-        unit: reward units that count as one.
-        sees_rewards: True if the principal sees the agent's rewards.
+        history: the encoding.
+        game: one for all tasks, or one for each.
         arms: observed arms, principal labels, int64 [M, B, T].
         levels: int64 [M, B, T].
         rewards: observed agent rewards, float [M, B, T].
@@ -122,14 +120,12 @@ def encode(
         float [M, B, T, F].
     """
     check_record(shape, levels, arms)
-    per_bonus = torch.tensor(bonuses, dtype=rewards.dtype)
+    keep: list[Tensor] = []
     arms, levels, rewards = arms.contiguous(), levels.contiguous(), rewards.contiguous()
     features = rewards.new_empty(*arms.shape, shape.num_features)
     call = FeatureCall(
         sizes=sizes_of(shape, *arms.shape),
-        history=HistoryCall(
-            kind=history, sees_rewards=sees_rewards, bonuses=pointer(per_bonus), unit=unit
-        ),
+        history=history_call(history, game.batch(len(arms), rewards), keep),
         arms=pointer(arms),
         levels=pointer(levels),
         rewards=pointer(rewards),

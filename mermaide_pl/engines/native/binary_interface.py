@@ -20,7 +20,7 @@ LayerName = IntEnum(
     start=0,
 )
 Output = IntEnum("Output", "LEVEL_LOGITS VALUES ARM_LOGITS LOG_LEVELS LOG_ARMS LAST_STATE", start=0)
-HistoryKind = IntEnum("HistoryKind", "LAST_STEP TALLIES", start=0)
+HistoryKind = IntEnum("HistoryKind", "LAST_STEP TALLIES POOLED", start=0)
 PlayerKind = IntEnum("PlayerKind", "SAMPLING GREEDY GIVEN ORACLE", start=0)
 ENUMERATIONS: tuple[type[IntEnum], ...] = (
     ForecastKind,
@@ -61,7 +61,7 @@ class Sizes(_Structure):
 
     __slots__ = ()
     _fields_ = [
-        (name, ctypes.c_int64) for name in (*"MBTALHPG", "per_arm", "S", "forecast", "critic")
+        (name, ctypes.c_int64) for name in (*"MBTALHPCIG", "per_arm", "S", "forecast", "critic")
     ]
 
 
@@ -96,8 +96,11 @@ class HistoryCall(_Structure):
     _fields_ = [
         ("kind", ctypes.c_int64),
         ("sees_rewards", ctypes.c_int64),
+        ("endless", ctypes.c_int64),
         ("bonuses", ctypes.c_void_p),
-        ("unit", ctypes.c_double),
+        ("cost", ctypes.c_void_p),
+        ("budget", ctypes.c_void_p),
+        ("unit", ctypes.c_void_p),
     ]
 
 
@@ -210,10 +213,13 @@ def seen_at_step_1(kernel: ctypes.CDLL) -> list[float]:
     """Features at step 1 of 2, after level 1 of 2 and arm 0 of 2: level, elapsed time, arm."""
     arms, levels = (ctypes.c_int64 * 2)(0, 0), (ctypes.c_int64 * 2)(1, 1)
     rewards, features = (ctypes.c_double * 2)(), (ctypes.c_double * 10)()
+    unit = (ctypes.c_double * 1)(1.0)
     call = FeatureCall(
         sizes=Sizes(M=1, B=1, T=2, A=2, L=2, H=1, P=1, G=3, per_arm=1),
         history=HistoryCall(
-            kind=HistoryKind.LAST_STEP, bonuses=ctypes.addressof(rewards), unit=1.0
+            kind=HistoryKind.LAST_STEP,
+            bonuses=ctypes.addressof(rewards),
+            unit=ctypes.addressof(unit),
         ),
         arms=ctypes.addressof(arms),
         levels=ctypes.addressof(levels),

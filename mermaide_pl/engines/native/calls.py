@@ -12,6 +12,8 @@ from torch import Tensor
 
 from mermaide_pl.engines.native.binary_interface import (
     ForecastKind,
+    HistoryCall,
+    HistoryKind,
     LayerName,
     NetworkCall,
     Output,
@@ -19,6 +21,8 @@ from mermaide_pl.engines.native.binary_interface import (
 )
 from mermaide_pl.engines.native.build import library
 from mermaide_pl.engines.native.threads import kernel_threads
+from mermaide_pl.game import GameBatch
+from mermaide_pl.principals import CountFeatures, History, LastStep, PooledFeatures
 from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 Forecast: TypeAlias = Literal["none", "linear", "shared"]
@@ -29,6 +33,12 @@ def _layer(name: str) -> _Names:
     return f"{name}_weight", f"{name}_bias"
 
 
+HISTORIES: dict[type[History], HistoryKind] = {
+    LastStep: HistoryKind.LAST_STEP,
+    CountFeatures: HistoryKind.TALLIES,
+    PooledFeatures: HistoryKind.POOLED,
+}
+"""Encodings of the history that the kernel computes."""
 _FORECASTS: dict[Forecast, dict[LayerName, _Names]] = {
     "none": {},
     "linear": {LayerName.COMMON: _layer("world_model.arm")},
@@ -57,6 +67,8 @@ class NetworkShape:
     forecast_size: int  # hidden units per arm of a shared forecast, else 0
     forecast: Forecast
     has_critic: bool
+    critic_size: int
+    num_inputs: int  # features that the recurrence reads, the first ones
 
     @property
     def num_features(self) -> int:
@@ -84,15 +96,15 @@ class NetworkShape:
             outputs, inputs = S, H + self.num_global
         sees = H + self.num_global + self.num_per_arm + (L if self.forecast != "none" else 0)
         layers = {
-            LayerName.IH: (3 * H, self.num_features),
+            LayerName.IH: (3 * H, self.num_inputs),
             LayerName.HH: (3 * H, H),
             LayerName.COMMON: (outputs, inputs),
             LayerName.ARM: (S, self.num_per_arm),
             LayerName.OUT: (L, S),
             LayerName.POLICY_IN: (self.policy_size, sees),
             LayerName.POLICY_OUT: (L, self.policy_size),
-            LayerName.CRITIC_IN: (self.policy_size, sees),
-            LayerName.CRITIC_OUT: (1, self.policy_size),
+            LayerName.CRITIC_IN: (self.critic_size, sees),
+            LayerName.CRITIC_OUT: (1, self.critic_size),
             LayerName.START: (H, 0),
         }
         return [size for layer in LayerName for size in (layers[layer], layers[layer][:1])]
@@ -122,6 +134,8 @@ def sizes_of(shape: NetworkShape, num_tasks: int, num_episodes: int, num_steps: 
         L=shape.num_levels,
         H=shape.hidden_size,
         P=shape.policy_size,
+        C=shape.critic_size,
+        I=shape.num_inputs,
         G=shape.num_global,
         per_arm=shape.num_per_arm,
         S=shape.forecast_size,
@@ -189,3 +203,29 @@ def point_to(
         keep.append(tensor)
         pointers[slot] = tensor.data_ptr()
         strides[slot] = tensor.stride(0) if stacked else 0
+
+
+def history_call(history: History | None, games: GameBatch, keep: list[Tensor]) -> HistoryCall:
+    """The games' numbers, and the encoding of the history by which a principal reads them.
+
+    Args:
+        history: the encoding; None if nothing is encoded.
+        games: one for each of M tasks, on the CPU.
+        keep: keeps alive the tensors that the call points to.
+    """
+    like, unit = games.cost, games.cost.new_ones(len(games))
+    if history is not None:
+        unit = unit * history.unit(games, like)
+    numbers = [games.bonuses, games.cost, games.max_interventions, unit]
+    numbers = [number.contiguous() for number in numbers]
+    keep += numbers
+    bonuses, cost, budget, units = map(pointer, numbers)
+    return HistoryCall(
+        kind=HistoryKind.LAST_STEP if history is None else HISTORIES[type(history)],
+        sees_rewards=games.observation.sees_agent_rewards,
+        endless=games.endless,
+        bonuses=bonuses,
+        cost=cost,
+        budget=budget,
+        unit=units,
+    )

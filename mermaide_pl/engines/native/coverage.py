@@ -8,21 +8,19 @@ from mermaide_pl import agents
 from mermaide_pl.agents import (
     BernoulliReward,
     GaussianReward,
+    GaussianRewardPerTask,
     LearningRule,
     NoiseFreeReward,
     RewardModel,
 )
 from mermaide_pl.engines.native import binary_interface
-from mermaide_pl.engines.native.binary_interface import HistoryKind, Rule
-from mermaide_pl.engines.native.calls import Forecast, NetworkShape
-from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
+from mermaide_pl.engines.native.binary_interface import Rule
+from mermaide_pl.engines.native.calls import HISTORIES, Forecast, NetworkShape
+from mermaide_pl.game import AnyGame, FullInformation, Observation, PartialInformation
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import (
     GRU,
-    CountFeatures,
     GreedyPlayer,
-    History,
-    LastStep,
     LearnedPlayer,
     LearnedPrincipal,
     LinearForecast,
@@ -40,13 +38,14 @@ RULES: dict[type[LearningRule], Rule] = {
     getattr(agents, name): rule for name, rule in binary_interface.RULES.items()
 }
 """Learning rules, with their hyper-parameters in the library's order."""
-REWARDS: tuple[type[RewardModel], ...] = (GaussianReward, BernoulliReward, NoiseFreeReward)
+REWARDS: tuple[type[RewardModel], ...] = (
+    GaussianReward,
+    GaussianRewardPerTask,
+    BernoulliReward,
+    NoiseFreeReward,
+)
 OBSERVATIONS: tuple[type[Observation], ...] = (PartialInformation, FullInformation)
 RECURRENCES: tuple[type[Recurrence], ...] = (GRU,)
-HISTORIES: dict[type[History], HistoryKind] = {
-    LastStep: HistoryKind.LAST_STEP,
-    CountFeatures: HistoryKind.TALLIES,
-}
 FORECASTS: dict[type[WorldModel], Forecast] = {
     NoWorldModel: "none",
     LinearForecast: "linear",
@@ -73,10 +72,12 @@ def network_shape(principal: LearnedPrincipal) -> NetworkShape | None:
         world_model.size if isinstance(world_model, SharedForecast) else 0,
         FORECASTS[type(world_model)],
         architecture.critic.exists,
+        architecture.critic_size or architecture.policy_size,
+        history.num_inputs(game),
     )
 
 
-def covers_rollout(tasks: TaskBatch, player: Player, game: Game) -> bool:
+def covers_rollout(tasks: TaskBatch, player: Player, game: AnyGame) -> bool:
     """True if the library supports every part of a rollout."""
     return (
         type(tasks.reward_model) in REWARDS
@@ -86,14 +87,22 @@ def covers_rollout(tasks: TaskBatch, player: Player, game: Game) -> bool:
     )
 
 
-def _covers_player(player: Player, game: Game, dtype: torch.dtype) -> bool:
+def _covers_player(player: Player, game: AnyGame, dtype: torch.dtype) -> bool:
     if isinstance(player, LearnedPlayer):
         return (
             type(player) in (LearnedPlayer, GreedyPlayer)
+            and isinstance(player.principal, Principal)
             and network_shape(player.principal) is not None
-            and player.principal.game == game
+            and _is_for(player.principal, game)
             and all(weight.dtype == dtype for weight in player.weights.values())
         )
     if isinstance(player, Schedule):
         return type(player).act is Schedule.act
     return type(player) is Oracle
+
+
+def _is_for(principal: Principal, game: AnyGame) -> bool:
+    """True if the weights fit a game of this size."""
+    history, own = principal.history, principal.game
+    sizes = (own.num_arms, own.num_levels, history.sizes(own))
+    return sizes == (game.num_arms, game.num_levels, history.sizes(game))

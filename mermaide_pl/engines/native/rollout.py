@@ -12,10 +12,16 @@ from torch import Tensor
 
 from mermaide_pl.agents import BernoulliReward
 from mermaide_pl.engines.native.binary_interface import GameCall, NetworkCall, PlayerKind, Sizes
-from mermaide_pl.engines.native.calls import network_call, pointer, run, weights_of
-from mermaide_pl.engines.native.coverage import HISTORIES, RULES, network_shape
+from mermaide_pl.engines.native.calls import (
+    history_call,
+    network_call,
+    pointer,
+    run,
+    weights_of,
+)
+from mermaide_pl.engines.native.coverage import RULES, network_shape
 from mermaide_pl.engines.noise import Noise, by_step
-from mermaide_pl.game import TIE_TOLERANCE, FullInformation, Game
+from mermaide_pl.game import TIE_TOLERANCE, AnyGame, FullInformation
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
@@ -26,7 +32,7 @@ _QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def play(tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajectory:
+def play(tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> Trajectory:
     """Play the episodes; arguments as of `Engine.play`, for which `covers_rollout` must hold."""
     like, axes = tasks.base_rewards, (len(tasks), noise.num_episodes, game.num_steps)
     keep: list[Tensor] = []
@@ -41,8 +47,7 @@ def play(tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajecto
         target=at(tasks.target_arm, torch.int64),
         shared_draws=noise.rewards.shape[1] == 1,
     )
-    call.history.sees_rewards = game.observation.sees_agent_rewards
-    call.history.bonuses = at(torch.tensor(game.bonuses, dtype=like.dtype))
+    games, history = game.batch(len(tasks), like), None
     _enter_agents(call, tasks, noise, keep)
     _enter_noise(call, tasks, game, noise, at)
     network = NetworkCall()
@@ -52,8 +57,7 @@ def play(tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajecto
         shape = network_shape(principal)
         assert isinstance(principal, Principal) and shape is not None
         network = network_call(shape, weights_of(shape, player.weights, axes[0]), axes, keep)
-        call.history.kind = HISTORIES[type(principal.history)]
-        call.history.unit = principal.history.unit(game)
+        history = principal.history
         if isinstance(player, GreedyPlayer):
             call.principal = PlayerKind.GREEDY
         else:
@@ -67,6 +71,7 @@ def play(tasks: TaskBatch, player: Player, game: Game, noise: Noise) -> Trajecto
         budget, fixed_level = player.plan(tasks, game)
         call.principal, call.budget = PlayerKind.ORACLE, at(budget)
         call.fixed_level = at(fixed_level, torch.int64)
+    call.history = history_call(history, games, keep)
     recorded = {
         name: torch.empty(axes, dtype=torch.int64) for name in ("arms", "levels", "observed_arms")
     }
@@ -104,7 +109,7 @@ def _enter_agents(call: GameCall, tasks: TaskBatch, noise: Noise, keep: list[Ten
 def _enter_noise(
     call: GameCall,
     tasks: TaskBatch,
-    game: Game,
+    game: AnyGame,
     noise: Noise,
     at: Callable[[Tensor], int],
 ) -> None:

@@ -94,6 +94,8 @@ static_assert(LEVEL_LOGITS == 0 && VALUES == 1 && ARM_LOGITS == 2);
 #define SIZES(FIELD)                                                                          \
   FIELD(i64, M) FIELD(i64, B) FIELD(i64, T) FIELD(i64, A) FIELD(i64, L) FIELD(i64, H)         \
   FIELD(i64, P)         /* hidden units of the policy */                                      \
+  FIELD(i64, C)         /* hidden units of the critic */                                      \
+  FIELD(i64, I)         /* features that the recurrence reads, the first ones */              \
   FIELD(i64, G)         /* features of no arm */                                              \
   FIELD(i64, per_arm)   /* features of each arm */                                            \
   FIELD(i64, S)         /* hidden units per arm of a shared forecast */                       \
@@ -129,7 +131,7 @@ struct NetworkCall {
 
 // ---- the game -------------------------------------------------------------------------------
 
-ENUMERATION(HistoryKind, LAST_STEP, TALLIES)
+ENUMERATION(HistoryKind, LAST_STEP, TALLIES, POOLED)
 ENUMERATION(PlayerKind, SAMPLING, GREEDY, GIVEN, ORACLE)
 
 // The learning rules of agents/*.py by name, the distribution of the numbers that each draws, and its
@@ -170,8 +172,11 @@ RULES(INDEX_HYPER_PARAMETERS)
 #define HISTORY_CALL(FIELD)                                                                   \
   FIELD(i64, kind)          /* HistoryKind */                                                 \
   FIELD(i64, sees_rewards)                                                                    \
-  FIELD(const T*, bonuses)  /* [L] */                                                         \
-  FIELD(double, unit)       /* reward units that count as one */
+  FIELD(i64, endless)                                                                         \
+  FIELD(const T*, bonuses)  /* [M, L] */                                                      \
+  FIELD(const T*, cost)     /* [M] */                                                         \
+  FIELD(const T*, budget)   /* [M] most interventions of an episode */                        \
+  FIELD(const T*, unit)     /* [M] reward units that count as one */
 template <class T>
 struct HistoryCall {
   MEMBERS(HistoryCall, HISTORY_CALL)

@@ -6,12 +6,15 @@
 
 namespace mermaide {
 
+// Scales of PooledFeatures, as in features.py.
+constexpr double STEPS_LOG_UNIT = 8, ARMS_LOG_UNIT = 4, ROLLING_HORIZON = 1000;
+
 // Functions of whole numbers up to the horizon, divided as in the features.
 template <class T>
 struct Tables {
   std::vector<T> log_pulls, log_waiting, log_left, uncertainty;
-  explicit Tables(i64 horizon) {
-    const T scale = std::log1p(double(horizon));
+  Tables(i64 horizon, i64 kind) {
+    const T scale = kind == POOLED ? STEPS_LOG_UNIT : std::log1p(double(horizon));
     for (i64 n = 0; n <= horizon + 1; ++n) {
       const T at_least_one = std::max<i64>(n, 1);
       log_pulls.push_back(std::log1p(T(n)) / scale);
@@ -25,20 +28,28 @@ struct Tables {
 template <class T>
 class Past {
  public:
-  Past(const Sizes& sizes, const HistoryCall<T>& how, const Tables<T>& tables)
-      : s_(sizes), how_(how), tables_(tables), pulls_(s_.A), latest_(s_.A), sums_(s_.A) {}
+  Past(const Sizes& sizes, const HistoryCall<T>& how, const Tables<T>& tables, i64 task)
+      : s_(sizes), how_(how), tables_(tables), bonuses_(how.bonuses + task * s_.L),
+        unit_(how.unit[task]), pulls_(s_.A), latest_(s_.A), sums_(s_.A) {
+    if (how.kind != POOLED) return;
+    budget_ = how.budget[task];
+    const T price = how.cost[task] * unit_;
+    price_ = price / (1 + price), arms_ = std::log(double(s_.A)) / ARMS_LOG_UNIT;
+  }
 
   void add(i64 arm, i64 level, T reward) {
-    const T offered = how_.bonuses[level];
+    const T offered = bonuses_[level];
     last_arm_ = arm, last_level_ = level, last_reward_ = reward;
     latest_[arm] = ++step_;
     ++pulls_[arm];
     sums_[arm] += reward;
     offered_ += offered;
+    interventions_ += level > 0;
     if (arm == 0) paid_ += offered;
   }
   void write(T* x) const {
-    const T horizon = s_.T, unit = how_.unit, paid = paid_ / unit, offered = offered_ / unit;
+    if (how_.kind == POOLED) return write_pooled(x);
+    const T horizon = s_.T, unit = unit_, paid = paid_ / unit, offered = offered_ / unit;
     for (i64 u = 0; u < s_.L; ++u) *x++ = u == last_level_;
     *x++ = T(step_) / horizon;
     if (how_.kind == TALLIES) {
@@ -60,10 +71,51 @@ class Past {
   }
 
  private:
+  static constexpr i64 POOL = 7;  // features of an arm, but for whether it is the target
+
+  // PooledFeatures: those of no arm, statistics over the arms other than the target, each arm's.
+  void write_pooled(T* x) const {
+    const T horizon = s_.T, paid = paid_ / unit_, offered = offered_ / unit_, time = step_ + 1;
+    const T left = how_.endless ? T(ROLLING_HORIZON) : horizon - step_;
+    const T remaining = budget_ < horizon ? budget_ - interventions_ : left;
+    const T allowed = std::max(std::min(remaining, left), T(0));
+    const T last_bonus = last_level_ < 0 ? T(0) : bonuses_[last_level_] / unit_;
+    *x++ = last_bonus, *x++ = last_arm_ == 0 ? last_bonus : T(0);
+    *x++ = how_.endless ? T(1) : 1 - step_ / horizon;
+    *x++ = std::log1p(left) / STEPS_LOG_UNIT, *x++ = tables_.log_waiting[step_ + 1];
+    *x++ = paid / time, *x++ = offered / time, *x++ = paid / std::max<T>(pulls_[0], 1);
+    *x++ = std::log1p(paid) / STEPS_LOG_UNIT, *x++ = std::log1p(offered) / STEPS_LOG_UNIT;
+    *x++ = price_, *x++ = arms_;
+    *x++ = allowed / left, *x++ = std::log1p(allowed) / STEPS_LOG_UNIT;
+    *x++ = how_.sees_rewards, *x++ = last_reward_ / unit_;
+    T *mean = x, *weighted = x + POOL, *most = x + 2 * POOL, *arm = x + 3 * POOL;
+    std::fill_n(mean, 2 * POOL, T(0));
+    std::fill_n(most, POOL, -std::numeric_limits<T>::infinity());
+    T others = 0;
+    for (i64 a = 0; a < s_.A; ++a, arm += POOL + 1) {
+      const T pulls = pulls_[a], waiting = time - latest_[a];
+      arm[0] = a == last_arm_, arm[1] = tables_.log_pulls[pulls_[a]], arm[2] = pulls / time;
+      arm[3] = tables_.uncertainty[pulls_[a]], arm[4] = tables_.log_waiting[step_ + 1 - latest_[a]];
+      arm[5] = std::min(waiting * pulls / (4 * time), T(1));
+      arm[6] = how_.sees_rewards ? sums_[a] / unit_ / std::max(pulls, T(1)) : T(0);
+      arm[POOL] = a == 0;
+      if (a == 0) continue;
+      others += pulls;
+      for (i64 i = 0; i < POOL; ++i) {
+        mean[i] += arm[i], weighted[i] += pulls * arm[i];
+        most[i] = std::max(most[i], arm[i]);
+      }
+    }
+    for (i64 i = 0; i < POOL; ++i) mean[i] /= s_.A - 1, weighted[i] /= std::max(others, T(1));
+  }
+
   const Sizes& s_;
   const HistoryCall<T>& how_;
   const Tables<T>& tables_;
-  i64 step_ = 0, last_arm_ = -1, last_level_ = -1;
+  const T* bonuses_;
+  const T unit_;
+  T budget_ = 0, price_ = 0, arms_ = 0;
+  i64 step_ = 0, last_arm_ = -1, last_level_ = -1, interventions_ = 0;
   T last_reward_ = 0, paid_ = 0, offered_ = 0;
   std::vector<i64> pulls_, latest_;
   std::vector<T> sums_;
@@ -71,10 +123,10 @@ class Past {
 
 template <class T>
 void encode(const FeatureCall<T>& call, i64 num_threads) {
-  const Tables<T> tables(call.sizes.T);
+  const Tables<T> tables(call.sizes.T, call.history.kind);
   for_each_task(call.sizes.M, num_threads, [&](i64 task, Arena&) {
     for (i64 b = 0; b < call.sizes.B; ++b) {
-      Past<T> past(call.sizes, call.history, tables);
+      Past<T> past(call.sizes, call.history, tables, task);
       for (i64 t = 0; t < call.sizes.T; ++t) {
         const i64 at = (task * call.sizes.B + b) * call.sizes.T + t;
         past.write(call.out + at * call.sizes.F());
@@ -233,7 +285,7 @@ i64 choose(const GameCall<T>& game, const T* logits, i64 L, T draw) {
 template <class T>
 void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) {
   const Sizes& s = call.sizes;
-  const Tables<T> tables(s.T);
+  const Tables<T> tables(s.T, game.history.kind);
   const bool learned = game.principal == SAMPLING || game.principal == GREEDY;
   for_each_task(s.M, num_threads, [&](i64 task, Arena& arena) {
     const i64 most = std::min(s.B, MAX_EPISODES), target = game.target[task];
@@ -241,9 +293,11 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
     if (learned) network = std::make_unique<Network<T, false>>(call, arena, task, 1, most);
     for (i64 first = 0; first < s.B; first += most) {
       const i64 R = std::min(most, s.B - first);
-      std::vector<Past<T>> pasts(learned ? R : 0, Past<T>(s, game.history, tables));
+      std::vector<Past<T>> pasts(learned ? R : 0, Past<T>(s, game.history, tables, task));
       std::vector<Agent<T>> agents(R, Agent<T>(game, task, s.A));
       std::vector<T> budget(R, game.budget ? game.budget[task] : 0);
+      std::vector<T> left(R, game.history.budget[task]);  // interventions
+      const T* bonuses = game.history.bonuses + task * s.L;
       if (learned) network->begin(R);
       for (i64 t = 0; t < s.T; ++t) {
         if (learned) {
@@ -265,9 +319,11 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           } else {  // pays only for pulls of the target, while the budget lasts
             const bool pays = budget[r] > 0 && agents[r].act(0, draws) == target;
             level = game.fixed_level[task] >= 0 ? game.fixed_level[task] : pays ? s.L - 1 : 0;
-            budget[r] -= game.history.bonuses[level];
+            budget[r] -= bonuses[left[r] > 0 ? level : 0];
           }
-          const T bonus = game.history.bonuses[level];
+          level = left[r] > 0 ? level : 0;
+          left[r] -= level > 0;
+          const T bonus = bonuses[level];
           const i64 arm = agents[r].act(bonus, draws);
           const T mean = game.base_rewards[task * s.A + arm], drawn = game.reward_draws[draw];
           T reward = game.bernoulli ? T(drawn < mean) : mean + drawn;

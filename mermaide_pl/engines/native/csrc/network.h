@@ -61,7 +61,7 @@ class Network {
   Network(const NetworkCall<T>& call, Arena& arena, i64 task, i64 steps, i64 max_rows)
       : call_(call), s_(call.sizes), steps_(steps), arena_(arena) {
     Hp_ = pad<T>(s_.H);
-    Lp_ = pad<T>(s_.L), Sp_ = pad<T>(s_.S), Pp_ = pad<T>(s_.P), LAp_ = pad<T>(s_.L * s_.A);
+    Lp_ = pad<T>(s_.L), Sp_ = pad<T>(s_.S), Pp_ = pad<T>(s_.P), Cp_ = pad<T>(s_.C), LAp_ = pad<T>(s_.L * s_.A);
     seen_ = Hp_ + s_.G + s_.per_arm;  // columns of z_ that policy and critic read
     const i64 zs = pad<T>(Hp_ + s_.F()) + W<T>, rows = steps * max_rows;
     shape_layers();
@@ -74,7 +74,7 @@ class Network {
     recurrent_ = arena.matrix<T>(max_rows, 3 * Hp_, D);
     policy_ = arena.matrix<T>(rows, Pp_, D);
     levels_ = arena.matrix<T>(rows, Lp_, D), level_probs_ = arena.matrix<T>(rows, Lp_, D);
-    if (s_.critic) critic_ = arena.matrix<T>(rows, Pp_, D), values_ = arena.matrix<T>(rows, W<T>, D);
+    if (s_.critic) critic_ = arena.matrix<T>(rows, Cp_, D), values_ = arena.matrix<T>(rows, W<T>, D);
     if (s_.forecast) {
       logits_ = arena.matrix<T>(rows, LAp_, D);
       probs_ = arena.matrix<T>(rows, LAp_, D);
@@ -113,7 +113,7 @@ class Network {
   void project(i64 q0, i64 q1) {
     const Layer<T>& layer = layers_[IH];
     fill(gates_.at(q0, 0), q1 - q0, layer.bias, 3 * Hp_);
-    add_product<D>(q1 - q0, 3 * Hp_, s_.F(), row(q0, Hp_).constant(), layer.by_in, gates_.at(q0, 0));
+    add_product<D>(q1 - q0, 3 * Hp_, s_.I, row(q0, Hp_).constant(), layer.by_in, gates_.at(q0, 0));
   }
   // h' = n + z (h - n); gates_ holds the projections n, r, z before, and n, r, z, W_n h + b_n after.
   void recur(i64 t) {
@@ -146,7 +146,7 @@ class Network {
     affine(POLICY_OUT, n, policy_.at(q0, 0), s_.P, levels_.at(q0, 0));
     if (with_critic && s_.critic) {
       dense_tanh(CRITIC_IN, q0, n, target, critic_);
-      affine(CRITIC_OUT, n, critic_.at(q0, 0), s_.P, values_.at(q0, 0));
+      affine(CRITIC_OUT, n, critic_.at(q0, 0), s_.C, values_.at(q0, 0));
     }
   }
   const T* level_logits(i64 q) const { return levels_.v + q * levels_.ld; }
@@ -185,7 +185,7 @@ class Network {
     d_hidden_ = arena_.matrix<T>(rows, Hp_, D);
     d_level_ = arena_.matrix<T>(rows, Lp_, D), d_value_ = arena_.matrix<T>(rows, W<T>, false);
     d_logit_ = arena_.matrix<T>(rows, LAp_, D);
-    d_units_ = arena_.matrix<T>(CHUNK, Pp_, D), d_target_ = arena_.matrix<T>(CHUNK, Lp_, D);
+    d_units_ = arena_.matrix<T>(CHUNK, std::max(Pp_, Cp_), D), d_target_ = arena_.matrix<T>(CHUNK, Lp_, D);
     if (s_.forecast == SHARED) {
       d_arm_ = arena_.matrix<T>(CHUNK * s_.A, Lp_, D);
       d_arm_units_ = arena_.matrix<T>(CHUNK * s_.A, Sp_, D);
@@ -239,7 +239,7 @@ class Network {
     auto after_hidden = [&](Layer<T>& layer) {  // inputs [h, x]: h is padded
       for (i64 i = H; i < layer.in; ++i) layer.col[i] += Hp_ - H;
     };
-    layers_[IH].shape(3 * H, F), layers_[HH].shape(3 * H, H), layers_[START].shape(H, 0);
+    layers_[IH].shape(3 * H, s_.I), layers_[HH].shape(3 * H, H), layers_[START].shape(H, 0);
     for (i64 o = 0; o < 3 * H; ++o) {  // torch's order is r, z, n
       layers_[HH].row[o] = o / H * Hp_ + o % H;
       layers_[IH].row[o] = (o / H + 1) % 3 * Hp_ + o % H;  // n, r, z
@@ -254,10 +254,11 @@ class Network {
     }
     for (i64 k : {POLICY_IN, CRITIC_IN}) {
       if (k == CRITIC_IN && !s_.critic) continue;
-      layers_[k].shape(s_.P, H + about + forecasts);
+      const i64 units = k == POLICY_IN ? s_.P : s_.C;
+      layers_[k].shape(units, H + about + forecasts);
       after_hidden(layers_[k]);
       for (i64 u = 0; u < forecasts; ++u) layers_[k].col[H + about + u] = target_col_ + u;
-      layers_[k + 1].shape(k == POLICY_IN ? s_.L : 1, s_.P);
+      layers_[k + 1].shape(k == POLICY_IN ? s_.L : 1, units);
     }
   }
   static const T* bias_of(const T* const* from, const i64* strides, i64 k, i64 task) {
@@ -298,8 +299,8 @@ class Network {
     const Mat<T> to = output.at(q0, 0);
     affine(k, n, row(q0, 0), seen_, to);
     if (target.v)
-      add_product<D>(n, Pp_, s_.L, target, layers_[k].by_in.at(target_col_, 0), to);
-    for (i64 i = 0; i < n * Pp_; i += W<T>) store(to, i, tangent_h(load<D>(to, i)));
+      add_product<D>(n, to.ld, s_.L, target, layers_[k].by_in.at(target_col_, 0), to);
+    for (i64 i = 0; i < n * to.ld; i += W<T>) store(to, i, tangent_h(load<D>(to, i)));
   }
 
   void forecast(i64 q0, i64 q1) {
@@ -387,18 +388,21 @@ class Network {
   // Back through out(tanh(in(z, forecasts))): adds to d_hidden_ and d_target_.
   void reverse_head(i64 k, i64 q0, i64 n, Mat<T> d_out, Mat<T> units) {
     const Mat<T> hidden = units.at(q0, 0);
-    clear(d_units_, n);
-    add_product<D>(n, Pp_, layers_[k + 1].out, d_out, layers_[k + 1].by_out, d_units_);
-    for (i64 i = 0; i < n * Pp_; i += W<T>) {
+    const i64 width = units.ld;
+    Mat<T> d_units = d_units_;
+    d_units.ld = width;
+    clear(d_units, n);
+    add_product<D>(n, width, layers_[k + 1].out, d_out, layers_[k + 1].by_out, d_units);
+    for (i64 i = 0; i < n * width; i += W<T>) {
       const auto unit = load<D>(hidden, i);
-      store(d_units_, i, load<D>(d_units_, i) * one_minus(unit * unit));
+      store(d_units, i, load<D>(d_units, i) * one_minus(unit * unit));
     }
     add_grad(k + 1, n, d_out, hidden, layers_[k + 1].in_p), add_bias_grad(k + 1, n, d_out);
-    add_grad(k, n, d_units_, row(q0, 0), target_col_), add_bias_grad(k, n, d_units_);
-    add_product<D>(n, Hp_, Pp_, d_units_, layers_[k].by_out, d_hidden_.at(q0, 0));
+    add_grad(k, n, d_units, row(q0, 0), target_col_), add_bias_grad(k, n, d_units);
+    add_product<D>(n, Hp_, width, d_units, layers_[k].by_out, d_hidden_.at(q0, 0));
     if (s_.forecast) {
-      add_grad(k, n, d_units_, target_.at(q0, 0), Lp_, target_col_);
-      add_product<D>(n, Lp_, Pp_, d_units_, layers_[k].by_out.at(0, target_col_), d_target_);
+      add_grad(k, n, d_units, target_.at(q0, 0), Lp_, target_col_);
+      add_product<D>(n, Lp_, width, d_units, layers_[k].by_out.at(0, target_col_), d_target_);
     }
   }
   void reverse_heads(i64 q0, i64 q1) {
@@ -487,7 +491,7 @@ class Network {
   const Sizes s_;
   const i64 steps_;
   Arena& arena_;
-  i64 R_ = 0, Hp_, Lp_, Sp_, Pp_, LAp_, seen_, target_col_;
+  i64 R_ = 0, Hp_, Lp_, Sp_, Pp_, Cp_, LAp_, seen_, target_col_;
   Layer<T> layers_[LAYERS];
   const T *start_, *start_tangent_;  // null for zero
   Mat<T> z_;  // [h, x], with R rows of the first state in front
