@@ -152,7 +152,7 @@ class _CLI(LightningCLI):
             raise ValueError(explained(str(error))) from error
         game = self.model.game
         for name in ("train_population", "val_population", "test_population"):
-            num_arms = getattr(self.datamodule, name).num_arms
+            num_arms = getattr(self.datamodule, name).arms_in(game)
             if num_arms != game.num_arms:
                 raise ValueError(
                     f"data.{name}: its agents have {num_arms} arms, model.game has {game.num_arms}"

@@ -48,9 +48,11 @@ class OneAgent(Population):
         settings = {item.name: getattr(population, item.name) for item in fields(Population)}
         return cls(**settings, agent=agent)
 
-    def sample(self, indices: Sequence[int], *, split: Split, seed: int = 0) -> TaskBatch:
+    def sample(
+        self, indices: Sequence[int], *, split: Split, seed: int = 0, **others: Any
+    ) -> TaskBatch:
         """The agent, with the random numbers of these tasks of the population."""
-        tasks = super().sample([self.agent] * len(indices), split="test", seed=seed)
+        tasks = super().sample([self.agent] * len(indices), split="test", seed=seed, **others)
         tasks.seeds = [task_seed(index, split, seed) for index in indices]
         return tasks
 
@@ -96,7 +98,9 @@ def adapt_by_playing(
         f"copies of agent {agent} of {name}": OneAgent.of(population, agent),
         "training agents": training_population(checkpoint, ckpt_path),
     }
-    weights = module.adapted_weights(population.sample([agent], split="test", seed=seed), shots)
+    population = population.in_game(module.game)
+    tasks = population.sample([agent], split="test", seed=seed, game=module.game)
+    weights = module.adapted_weights(tasks, shots)
     _save(out, checkpoint, weights)
     return evaluate(
         {"before": ckpt_path, "after": out},

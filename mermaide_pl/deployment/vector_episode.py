@@ -48,12 +48,12 @@ class Setting:
             population = packaged("train_ucb")
         elif not isinstance(population, Population):
             population = load_population(population)
-        game = game or Game(num_arms=population.num_arms)
-        if population.num_arms != game.num_arms:
-            raise ValueError(
-                f"the agents have {population.num_arms} arms, the game has {game.num_arms}"
-            )
-        population.sample(range(1), split=split)  # refuses an unknown split
+        game = game or Game(num_arms=population.arms_in(Game()))
+        num_arms = population.arms_in(game)
+        if num_arms != game.num_arms:
+            raise ValueError(f"the agents have {num_arms} arms, the game has {game.num_arms}")
+        population = population.in_game(game)
+        population.sample(range(1), split=split, game=game)  # refuses an unknown split
         return cls(population, game, split)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +73,9 @@ class Encounter:
     @torch.inference_mode()
     def __init__(self, setting: Setting, numbers: Sequence[int]) -> None:
         self._game, self._numbers = setting.game, np.array(numbers)
-        self._tasks = setting.population.sample(list(numbers), split=setting.split)
+        self._tasks = setting.population.sample(
+            list(numbers), split=setting.split, game=setting.game
+        )
         noise = draw_noise(self._tasks, None, self._game, stream=Stream.SCORE, num_episodes=1)
         self._episodes = VectorGame(self._tasks, self._game, noise)
         self._episodes.start()

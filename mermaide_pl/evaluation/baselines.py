@@ -40,7 +40,7 @@ def best_of(
         played = rollout(
             tasks,
             players[number],
-            game,
+            tasks.game(game),
             stream=Stream.TUNE,
             num_episodes=num_episodes,
             engine=engine,

@@ -86,18 +86,10 @@ def check_arms(name: str, population: Population, game: Game) -> None:
     """Refuse agents with another number of arms than the game has.
 
     Raises:
-        ValueError: naming the population, and the command that trains a principal for it.
+        ValueError: naming the population.
     """
-    if population.num_arms != game.num_arms:
+    num_arms = population.arms_in(game)
+    if num_arms != game.num_arms:
         raise ValueError(
-            f"population {name} has agents with {population.num_arms} arms, the checkpoint's"
-            f" principal is for games of {game}; train one for it:"
-            f" {training_command(population.num_arms)}"
+            f"population {name} has agents with {num_arms} arms, but this is a game of {game}"
         )
-
-
-def training_command(num_arms: int) -> str:
-    """The command that trains a principal for agents with `num_arms` arms."""
-    populations = (f"--data.{split}_population.num_arms {num_arms}" for split in ("train", "val"))
-    options = f"--model.game.num_arms {num_arms} {' '.join(populations)}"
-    return f"mermaide fit --config conf/quickstart.yaml {options}"

@@ -19,7 +19,7 @@ from mermaide_pl.evaluation.methods import ALWAYS, NO_INTERVENTION
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.populations import Population, TaskBatch
+from mermaide_pl.populations import Population, Split, TaskBatch
 from mermaide_pl.principals import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
 from mermaide_pl.principals.grids import oracle_grid, schedule_grids
 from mermaide_pl.runtime.distributed import Shard
@@ -77,10 +77,10 @@ class PairedEvaluation:
 
     def oracle(self, population: Population) -> Player:
         """The oracle, tuned on `population`."""
-        return self._best("oracle", oracle_grid(self.game), population)
+        return self._best("oracle", oracle_grid(), population)
 
     def _best(self, name: str, grid: Sequence[Player], population: Population) -> Player:
-        tasks = population.sample(range(self.num_tuning_agents), split="tune", seed=self.seed)
+        tasks = self._agents(population, range(self.num_tuning_agents), "tune")
         with self._advance(f"tuning {name}", len(grid)) as advance:
             return best_of(
                 grid, tasks, self.game, engine=self.engine, on_step=advance, share=self.share
@@ -100,7 +100,7 @@ class PairedEvaluation:
         """
         numbers = range(self.num_agents)
         chunks = [numbers[first : first + _CHUNK] for first in numbers[::_CHUNK]]
-        agents = [population.sample(chunk, split="test", seed=self.seed) for chunk in chunks]
+        agents = [self._agents(population, chunk, "test") for chunk in chunks]
         jobs = list(product(enumerate(players.values()), zip(chunks, agents, strict=True)))
         found = torch.zeros(len(players), len(fields(Scores)), self.num_agents, dtype=torch.float64)
         with self._advance("playing", len(jobs)) as advance:
@@ -109,7 +109,7 @@ class PairedEvaluation:
                 played = rollout(
                     tasks,
                     player_for(tasks),
-                    self.game,
+                    tasks.game(self.game),
                     stream=Stream.SCORE,
                     num_episodes=self.num_episodes,
                     engine=self.engine,
@@ -118,6 +118,11 @@ class PairedEvaluation:
                 advance()
         self.share.total(found)
         return {key: Scores(*each.numpy()) for key, each in zip(players, found, strict=True)}
+
+    def _agents(self, population: Population, numbers: Sequence[int], split: Split) -> TaskBatch:
+        """Agents of the population that play this evaluation's game, whatever it may draw."""
+        agents = population.in_game(self.game)
+        return agents.sample(numbers, split=split, seed=self.seed, game=self.game)
 
     @contextmanager
     def _advance(self, what: str, num_jobs: int) -> Iterator[Callable[[], None]]:

@@ -76,7 +76,11 @@ class SkippedStep:
         population = training_population(checkpoint, path)
         check_arms("of the step", population, module.game)
         try:
-            tasks = tuple(population.from_seeds([int(seed)]) for seed in kept["seeds"])
+            sizes = kept.get("sizes_seeds", [0] * len(kept["seeds"]))  # none in earlier versions
+            tasks = tuple(
+                population.from_seeds([int(seed)], game=module.game, sizes_seed=int(of_sizes))
+                for seed, of_sizes in zip(kept["seeds"], sizes, strict=True)
+            )
             return cls(
                 int(kept["step"]), module, tasks, float(kept["progress"]), str(kept["precision"])
             )

@@ -42,7 +42,7 @@ def episode_of(
         The episode, axes [1, 1, T], and forecasts, float [1, 1, T, L, A], principal labels; None
         without a world model.
     """
-    tasks = population.sample([number], split="test", seed=seed)
+    tasks = population.sample([number], split="test", seed=seed, game=module.game)
     played = play(module, tasks)
     with torch.no_grad():
         return played, module.forward_pass(module.adapted_weights(tasks, 0), played).arm_logits

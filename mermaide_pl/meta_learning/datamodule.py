@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import check_count, check_number, check_seed
+from mermaide_pl.game import Game
 from mermaide_pl.populations import Population, Split, TaskBatch
 
 
@@ -150,8 +151,19 @@ class TaskDataModule(pl.LightningDataModule):
             f"TaskDataModule.num_{split}_tasks on {world_size} devices", size, low=world_size
         )
 
+        game = getattr(self.trainer and self.trainer.lightning_module, "game", Game())
+        together = self.meta_batch_size * world_size
+        if population.games is not None:
+            batch_size = self.meta_batch_size  # the tasks of a batch share the sizes of their games
+
         def collate(numbers: list[int]) -> TaskBatch:
-            return population.sample(numbers, split=split, seed=self.seed)
+            return population.sample(
+                numbers,
+                split=split,
+                seed=self.seed,
+                game=game,
+                meta_batch=numbers[0] // together,
+            )
 
         sampler = TaskSampler(
             size,

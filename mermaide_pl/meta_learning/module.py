@@ -100,8 +100,8 @@ class MermaideModule(SelfDescribingModule):
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
         check_reached(self.inner_loop, objective, has_forecast)
-        num_oracles = len(oracle_grid(game))
-        self.metrics = EvaluationMetrics(self.eval_shots, game.num_arms, has_forecast, num_oracles)
+        num_oracles = len(oracle_grid())
+        self.metrics = EvaluationMetrics(self.eval_shots, has_forecast, num_oracles)
         self.last_evaluation: dict[int, Trajectory] = {}
         self.last_forecast: dict[int, Tensor | None] = {}
         self.val_yardsticks: dict[str, float] = {}
@@ -172,7 +172,8 @@ class MermaideModule(SelfDescribingModule):
 
     def training_step(self, tasks: TaskBatch, batch_index: int) -> Tensor:
         """One meta-step, the loss of which Lightning hands to Adam."""
-        self._num_rows = len(tasks) * self.num_query_episodes * self.game.num_steps
+        num_steps = tasks.game(self.game).num_steps
+        self._num_rows = len(tasks) * self.num_query_episodes * num_steps
         with self.engine.threads(self.principal, self._num_rows):
             step = self.take_step(tasks, self.progress)
         logged = {
@@ -221,7 +222,7 @@ class MermaideModule(SelfDescribingModule):
         self._log_evaluation("test")
 
     def _evaluation_step(self, stage: str, tasks: TaskBatch, batch_index: int) -> None:
-        num_rows = len(tasks) * self.num_eval_episodes * self.game.num_steps
+        num_rows = len(tasks) * self.num_eval_episodes * tasks.game(self.game).num_steps
         # Trainer.validate and test run in inference mode, where nothing can adapt
         with torch.inference_mode(False), self.engine.threads(self.principal, num_rows):
             tasks = self._on_device(tasks)
@@ -260,7 +261,7 @@ class MermaideModule(SelfDescribingModule):
         if key not in self._yardsticks:
             none, *oracles = (
                 self.scored_episodes(tasks, player, self.num_eval_episodes).returns
-                for player in (NoIntervention(), *oracle_grid(self.game))
+                for player in (NoIntervention(), *oracle_grid())
             )
             self._yardsticks[key] = none, torch.stack(oracles)
         return self._yardsticks[key]

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+from torchmetrics.classification import BinaryCalibrationError
 
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.metrics.intervals import NORMAL_QUANTILE
@@ -108,10 +108,25 @@ class NormalisedReturnMetric(Metric):
 class ForecastLogLoss(_Mean):
     """Cross-entropy of the forecast arm distribution, in nats per step."""
 
+    def update(self, log_likelihood: Tensor) -> None:
+        """Add steps: log-likelihoods of the observed arms, float [N]."""
+        self._add(-log_likelihood.sum(), log_likelihood.numel())
+
+
+class ForecastAccuracy(_Mean):
+    """Share of steps at which the most probable arm was pulled."""
+
+    def update(self, target: Tensor) -> None:
+        """Add steps: whether the most probable arm was pulled, int64 [N]."""
+        self._add(target.sum(), target.numel())
+
+
+class ForecastCalibrationError(BinaryCalibrationError):
+    """Expected calibration error of the most probable arm, whatever the number of arms."""
+
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Add steps: probabilities [N, A] and observed arms [N]."""
-        loss = torch.nn.functional.nll_loss(preds.clamp(min=1e-12).log(), target, reduction="sum")
-        self._add(loss, target.numel())
+        """Add steps: probability of the most probable arm, and whether it was pulled, [N] each."""
+        super().update(preds, target)
 
 
 class EvaluationMetrics(nn.Module):
@@ -119,21 +134,18 @@ class EvaluationMetrics(nn.Module):
 
     Args:
         shots: the numbers of support episodes that are evaluated.
-        num_arms: A.
         has_forecast: True if there is a world model to score.
         num_oracles: O, candidates for the oracle.
     """
 
-    def __init__(
-        self, shots: Sequence[int], num_arms: int, has_forecast: bool, num_oracles: int
-    ) -> None:
+    def __init__(self, shots: Sequence[int], has_forecast: bool, num_oracles: int) -> None:
         super().__init__()
         self._shots = tuple(shots)
         self._behaviour = nn.ModuleDict(
             {str(number): behaviour_metrics(num_oracles) for number in shots}
         )
         self._forecast = nn.ModuleDict(
-            {str(number): forecast_metrics(num_arms) for number in shots if has_forecast}
+            {str(number): forecast_metrics() for number in shots if has_forecast}
         )
 
     def update(
@@ -156,8 +168,8 @@ class EvaluationMetrics(nn.Module):
         behaviour = cast(MetricCollection, self._behaviour[str(shots)])
         behaviour.update(trajectory=played, none=none, oracles=oracles)
         if arm_logits is not None:
-            preds, target = forecast_inputs(arm_logits, played)
-            cast(MetricCollection, self._forecast[str(shots)]).update(preds=preds, target=target)
+            inputs = forecast_inputs(arm_logits, played)
+            cast(MetricCollection, self._forecast[str(shots)]).update(**inputs)
 
     def compute(self) -> dict[str, Tensor]:
         """Every metric by name, e.g. ``return_1shot``; then start anew."""
@@ -210,19 +222,30 @@ def behaviour_metrics(num_oracles: int) -> MetricCollection:
     )
 
 
-def forecast_metrics(num_arms: int) -> MetricCollection:
-    """Metrics of the world model; `update` takes the two results of `forecast_inputs`."""
+def forecast_metrics() -> MetricCollection:
+    """Metrics of the world model; `update` takes what `forecast_inputs` returns."""
     return MetricCollection(
         {
-            "forecast_accuracy": MulticlassAccuracy(num_arms, average="micro"),
+            "forecast_accuracy": ForecastAccuracy(),
             "forecast_log_loss": ForecastLogLoss(),
-            "forecast_calibration_error": MulticlassCalibrationError(num_arms, n_bins=15),
+            "forecast_calibration_error": ForecastCalibrationError(n_bins=15),
         },
         compute_groups=False,
     )
 
 
-def forecast_inputs(arm_logits: Tensor, trajectory: Trajectory) -> tuple[Tensor, Tensor]:
-    """Forecast for the levels played, [N, A] probabilities, and the observed arms [N]."""
+def forecast_inputs(arm_logits: Tensor, trajectory: Trajectory) -> dict[str, Tensor]:
+    """What the metrics need of the forecasts for the levels played, [N] each, of any A.
+
+    The log-likelihood of the observed arm, at least that of a probability of 1e-12; probability of
+    the most probable arm, ``preds``; and whether that one was observed, int64 ``target``.
+    """
     factual = factual_arm_logits(arm_logits.detach().float(), trajectory.levels).softmax(-1)
-    return factual.flatten(0, 2), trajectory.observed_arms.flatten()
+    arms = trajectory.observed_arms
+    likelihood = factual.gather(-1, arms.unsqueeze(-1)).squeeze(-1)
+    preds, most_probable = factual.max(-1)
+    return {
+        "log_likelihood": likelihood.clamp(min=1e-12).log().flatten(),
+        "preds": preds.flatten(),
+        "target": (most_probable == arms).long().flatten(),
+    }

@@ -8,7 +8,9 @@ from mermaide_pl.populations.base_rewards import (
 )
 from mermaide_pl.populations.batch import TaskBatch
 from mermaide_pl.populations.files import packaged, population_names
-from mermaide_pl.populations.population import AgentFamily, Interval, Population, Split, task_seed
+from mermaide_pl.populations.games import GameRanges
+from mermaide_pl.populations.population import AgentFamily, Population, Split, task_seed
+from mermaide_pl.populations.ranges import Interval
 from mermaide_pl.populations.targets import (
     FixedTarget,
     GapTarget,
@@ -22,6 +24,7 @@ __all__ = [
     "BaseRewards",
     "FixedRewards",
     "FixedTarget",
+    "GameRanges",
     "GapTarget",
     "Interval",
     "NormalRewards",

@@ -14,6 +14,11 @@ from mermaide_pl.config.validation import check_number
 class BaseRewards(ABC):
     """Distribution of the base rewards of one agent."""
 
+    @property
+    def num_arms(self) -> int | None:
+        """A, if it is fixed."""
+        return None
+
     @abstractmethod
     def draw(self, uniforms: Tensor) -> Tensor:
         """Base rewards in reward units, float [M, A], from uniform numbers [M, A]."""
@@ -68,6 +73,11 @@ class FixedRewards(BaseRewards):
         for value in self.values:
             check_number("FixedRewards.values", value)
         object.__setattr__(self, "values", tuple(float(value) for value in self.values))
+
+    @property
+    def num_arms(self) -> int:
+        """As many as there are values."""
+        return len(self.values)
 
     def draw(self, uniforms: Tensor) -> Tensor:
         """Return the same values for every task."""

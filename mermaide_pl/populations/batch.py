@@ -21,6 +21,7 @@ class TaskBatch:
         target_arm: int64 [M], agent labels.
         reward_model: distribution of the agents' own rewards.
         games: the game of each task, where the population draws it; None leaves it open.
+        sizes_seed: 64-bit seed by which the sizes of the games were drawn.
     """
 
     # A plain class: Lightning takes dataclasses apart and cannot rebuild frozen ones.
@@ -32,6 +33,7 @@ class TaskBatch:
         target_arm: Tensor,
         reward_model: RewardModel,
         games: GameBatch | None = None,
+        sizes_seed: int = 0,
     ) -> None:
         self.seeds = list(seeds)
         self.families = list(families)
@@ -39,6 +41,7 @@ class TaskBatch:
         self.target_arm = target_arm
         self.reward_model = reward_model
         self.games = games
+        self.sizes_seed = sizes_seed
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -66,6 +69,7 @@ class TaskBatch:
             self.target_arm.to(device),
             self.reward_model.to(device, dtype),
             None if self.games is None else self.games.to(self.base_rewards.to(device, dtype)),
+            self.sizes_seed,
         )
 
     def game(self, default: Game) -> AnyGame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Sequence
-from dataclasses import InitVar, dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
@@ -16,30 +16,17 @@ from torch import Tensor
 
 from mermaide_pl.agents import Family, GaussianReward, LearningRule, PythonAgent, RewardModel
 from mermaide_pl.config.validation import check_count, check_number, check_seed
+from mermaide_pl.game import Game
 from mermaide_pl.game.randomness import mix, task_uniforms
 from mermaide_pl.populations.base_rewards import BaseRewards, UniformRewards
 from mermaide_pl.populations.batch import TaskBatch
+from mermaide_pl.populations.games import GameRanges
+from mermaide_pl.populations.ranges import Range, corners, draw
 from mermaide_pl.populations.targets import TargetRule, UniformTarget
 
 Split: TypeAlias = Literal["train", "val", "test", "tune"]
 _MOST_WEIGHT = 1e9  # float32 adds the weights up
 _SPLITS: tuple[Split, ...] = ("train", "val", "test", "tune")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Values drawn uniformly from [low, high]."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        check_number("Interval.low", self.low)
-        check_number("Interval.high", self.high, low=self.low)
-
-
-HyperParameterRange: TypeAlias = float | list[float] | Interval
-"""One value, a list to choose from uniformly, or an interval to draw from uniformly."""
 
 
 Rule: TypeAlias = type[LearningRule] | PythonAgent
@@ -67,7 +54,7 @@ class AgentFamily:
     """
 
     rule: Rule = LearningRule
-    hyper_parameters: dict[str, HyperParameterRange] = field(default_factory=dict)
+    hyper_parameters: dict[str, Range] = field(default_factory=dict)
     weight: float = 1.0
     factory: InitVar[str | Callable[..., Any] | None] = None
     num_workers: InitVar[int] = 0
@@ -91,13 +78,13 @@ class AgentFamily:
                 )
             if isinstance(values, list) and not values:
                 raise ValueError(f"{self.rule.__name__}.{name}: the list of values is empty")
-            for value in _corners(values):
+            for value in corners(values):
                 check_number(f"{self.rule.__name__}.{name}", value)
         if isinstance(self.rule, PythonAgent):
             return
-        corners = {name: _corners(values) for name, values in self.hyper_parameters.items()}
-        longest = max(map(len, corners.values()), default=1)
-        self.rule(**{k: v + v[-1:] * (longest - len(v)) for k, v in corners.items()})
+        extremes = {name: corners(values) for name, values in self.hyper_parameters.items()}
+        longest = max(map(len, extremes.values()), default=1)
+        self.rule(**{k: v + v[-1:] * (longest - len(v)) for k, v in extremes.items()})
 
     def draw(self, uniforms: Tensor, labels: Sequence[str]) -> LearningRule:
         """The rule for m tasks.
@@ -108,12 +95,7 @@ class AgentFamily:
         """
         drawn = {}
         for column, (name, values) in enumerate(sorted(self.hyper_parameters.items())):
-            uniform = uniforms[:, column].double()
-            if isinstance(values, Interval):
-                drawn[name] = values.low + (values.high - values.low) * uniform
-            else:
-                choices = torch.tensor(values, dtype=torch.float64).reshape(-1)
-                drawn[name] = choices[(uniform * len(choices)).long()]
+            drawn[name] = draw(values, uniforms[:, column])
         if isinstance(self.rule, PythonAgent):
             return self.rule.for_tasks(labels, drawn)
         return self.rule(**drawn)
@@ -126,76 +108,120 @@ def _hyper_parameters(rule: Rule) -> list[str] | None:
     return [item.name for item in fields(rule)]
 
 
-def _corners(values: HyperParameterRange) -> list[float]:
-    if isinstance(values, Interval):
-        return [values.low, values.high]
-    return values if isinstance(values, list) else [values]
-
-
 @dataclass(frozen=True)
 class Population:
     """A distribution over agents.
 
     Args:
         families: learning rules with their hyper-parameters.
-        num_arms: A.
+        num_arms: A, None for as many as the game has.
         base_rewards: distribution of the base rewards.
         target: rule by which the target arm is chosen.
         reward_model: distribution of an agent's reward around the base reward.
+        games: distribution of the games that are played with the agents; None leaves them open.
     """
 
     families: list[AgentFamily]
-    num_arms: int = 10
+    num_arms: int | None = None
     base_rewards: BaseRewards = UniformRewards()
     target: TargetRule = UniformTarget()
     reward_model: RewardModel = GaussianReward()
+    games: GameRanges | None = None
 
     def __post_init__(self) -> None:
-        check_count("Population.num_arms", self.num_arms, low=2)
+        if self.num_arms is not None:
+            check_count("Population.num_arms", self.num_arms, low=2)
+            if self.games is not None and self.games.num_arms is not None:
+                raise ValueError("Population.num_arms and games.num_arms exclude each other")
         if not self.families:
             raise ValueError("Population.families is empty, it needs at least one family")
+        num_arms = self.arms_in(Game())
         for family in self.families:
             if isinstance(family.rule, PythonAgent):
                 given = family.hyper_parameters.items()
-                first = {name: _corners(values)[0] for name, values in given}
-                family.rule.check(first, self.num_arms)
+                first = {name: corners(values)[0] for name, values in given}
+                family.rule.check(first, num_arms)
         # draw the lowest, the highest and one random agent, so that errors appear here
         for extreme in (2.0**-25, 1.0 - 2.0**-24):
-            rewards = self.base_rewards.draw(torch.full((1, self.num_arms), extreme))
+            rewards = self.base_rewards.draw(torch.full((1, num_arms), extreme))
             moved, _ = self.target.choose(rewards, torch.full((1, 2), 1.0 - 2.0**-24))
             self.reward_model.check(moved)
         self.sample(range(1), split="train")
 
-    def sample(self, indices: Sequence[int], *, split: Split, seed: int = 0) -> TaskBatch:
+    def arms_in(self, game: Game) -> int:
+        """A of the agents in a game, where the number of arms is not drawn."""
+        return self.num_arms or self.base_rewards.num_arms or game.num_arms
+
+    def in_game(self, game: Game) -> Population:
+        """The same agents where one game is played with all of them.
+
+        Args:
+            game: that game.
+        """
+        ranges = self.games
+        if ranges is None:
+            return self
+        kept = None if ranges.reward_noise is None else GameRanges(reward_noise=ranges.reward_noise)
+        return replace(self, games=kept)
+
+    def sample(
+        self,
+        indices: Sequence[int],
+        *,
+        split: Split,
+        seed: int = 0,
+        game: Game = Game(),
+        meta_batch: int = 0,
+    ) -> TaskBatch:
         """Draw tasks by their numbers within a split.
 
         Args:
             indices: numbers of the tasks within the split, 0 <= index < 2**40.
             split: train, val, test, or tune (for tuning schedules and oracles).
             seed: another seed gives another set of agents, 0 <= seed < `NUM_SEEDS`.
+            game: gives what the population does not draw, the number of arms first of all.
+            meta_batch: number of the meta-batch within the split, by which sizes are drawn.
 
         Returns:
             The tasks in the order of `indices`, on the CPU, float32.
         """
-        seeds = [task_seed(index, split, seed) for index in indices]
-        return self.from_seeds(seeds, [f"{split} task {index}" for index in indices])
+        return self.from_seeds(
+            [task_seed(index, split, seed) for index in indices],
+            [f"{split} task {index}" for index in indices],
+            game=game,
+            sizes_seed=task_seed(meta_batch, split, seed),
+        )
 
-    def from_seeds(self, seeds: Sequence[int], labels: Sequence[str] | None = None) -> TaskBatch:
+    def from_seeds(
+        self,
+        seeds: Sequence[int],
+        labels: Sequence[str] | None = None,
+        *,
+        game: Game = Game(),
+        sizes_seed: int = 0,
+    ) -> TaskBatch:
         """Draw tasks by their seeds, as `TaskBatch.seeds` has them.
 
         Args:
             seeds: 64-bit seeds.
             labels: names of the tasks in messages, by default from their seeds.
+            game: gives what the population does not draw.
+            sizes_seed: 64-bit seed of the sizes of their games, `TaskBatch.sizes_seed`.
 
         Returns:
             The tasks in the order of `seeds`, on the CPU, float32.
         """
         labels = labels or [f"the task of seed {seed}" for seed in seeds]
+        games, reward_model = None, self.reward_model
+        if self.games is not None:
+            game = self.games.sizes(sizes_seed, game)
+            games, scale = self.games.numbers(seeds, game)
+            if scale is not None:
+                reward_model = reward_model.with_scale(scale)
+        num_arms = self.arms_in(game)
         num_hyper = max(len(family.hyper_parameters) for family in self.families)
-        uniforms = task_uniforms(seeds, "task", (3 + num_hyper + self.num_arms,))
-        which, target, hyper, rewards = torch.split(
-            uniforms, [1, 2, num_hyper, self.num_arms], dim=1
-        )
+        uniforms = task_uniforms(seeds, "task", (3 + num_hyper + num_arms,))
+        which, target, hyper, rewards = torch.split(uniforms, [1, 2, num_hyper, num_arms], dim=1)
         base_rewards, target_arm = self.target.choose(self.base_rewards.draw(rewards), target)
         self.reward_model.check(base_rewards)
         weights = torch.tensor([family.weight for family in self.families])
@@ -207,7 +233,15 @@ class Population:
             if len(rows):
                 named = [labels[row] for row in rows.tolist()]
                 families.append(Family(family.draw(hyper[rows], named), rows))
-        return TaskBatch(seeds, families, base_rewards, target_arm, self.reward_model)
+        return TaskBatch(
+            seeds,
+            families,
+            base_rewards,
+            target_arm,
+            reward_model,
+            games=games,
+            sizes_seed=sizes_seed,
+        )
 
 
 def task_seed(index: int, split: Split, seed: int = 0) -> int:

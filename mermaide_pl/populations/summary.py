@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from mermaide_pl.populations.population import (
-    AgentFamily,
-    HyperParameterRange,
-    Interval,
-    Population,
-)
+from mermaide_pl.populations.population import AgentFamily, Population
+from mermaide_pl.populations.ranges import in_words
 
 
 def family_rows(population: Population) -> list[tuple[str, str, str]]:
@@ -20,17 +16,13 @@ def family_rows(population: Population) -> list[tuple[str, str, str]]:
 
 
 def surroundings(population: Population) -> str:
-    """The properties all agents of a population share: arms, rewards, and the target rule."""
+    """The properties all agents of a population share: rewards, target rule, arms and games."""
     parts = (population.base_rewards, population.target, population.reward_model)
-    return ", ".join([f"{population.num_arms} arms", *map(str, parts)])
+    arms = [] if population.num_arms is None else [f"{population.num_arms} arms"]
+    games = [] if population.games is None else [str(population.games)]
+    return ", ".join([*arms, *map(str, parts), *games])
 
 
 def _hyper_parameters(family: AgentFamily) -> str:
-    named = [f"{name} {_values(values)}" for name, values in family.hyper_parameters.items()]
+    named = [f"{name} {in_words(values)}" for name, values in family.hyper_parameters.items()]
     return "; ".join(named) or "as the rule has them"
-
-
-def _values(values: HyperParameterRange) -> str:
-    if isinstance(values, Interval):
-        return f"{values.low:g} to {values.high:g}"
-    return ", ".join(f"{value:g}" for value in (values if isinstance(values, list) else [values]))

@@ -38,11 +38,11 @@ def schedule_grids(game: Game) -> dict[str, list[Player]]:
     }
 
 
-def oracle_grid(game: Game) -> list[Player]:
+def oracle_grid() -> list[Player]:
     """Multiples of ``delta * T``, with head starts of up to a third of an episode.
 
     The best of them on a population is its oracle: a strong baseline, not an upper bound.
     """
-    head_starts = [part * game.num_steps * game.bonuses[-1] for part in (0.025, 0.075, 0.15, 0.3)]
+    head_starts = (0.025, 0.075, 0.15, 0.3)
     multiples = (0.0, 0.5, 0.75, 1.0, 1.5, 3.0, 5.0)
-    return [Oracle(kappa, n0) for kappa, n0 in product(multiples, head_starts)]
+    return [Oracle(kappa, head_start=part) for kappa, part in product(multiples, head_starts)]

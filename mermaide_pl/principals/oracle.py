@@ -29,15 +29,18 @@ class Oracle(Player):
     Args:
         kappa: share of ``delta * T`` to grant.
         n0: bonuses to grant in any case, in reward units.
+        head_start: more of them, in units of T largest bonuses.
     """
 
     is_random = False
     kappa: float = 1.0
     n0: float = 0.0
+    head_start: float = 0.0
 
     def __post_init__(self) -> None:
         check_number("Oracle.kappa", self.kappa, low=0.0)
         check_number("Oracle.n0", self.n0, low=0.0)
+        check_number("Oracle.head_start", self.head_start, low=0.0)
 
     def plan(self, tasks: TaskBatch, game: AnyGame) -> tuple[Tensor, Tensor]:
         """Budget and fixed level for each agent.
@@ -48,7 +51,8 @@ class Oracle(Player):
         """
         delta = tasks.delta
         fixed_level = torch.where(tasks.sees_bonus, equilibrium_level(delta, game), -1)
-        return self.kappa * delta * game.num_steps + self.n0, fixed_level
+        in_any_case = self.n0 + self.head_start * game.num_steps * game.largest_bonus(delta)
+        return self.kappa * delta * game.num_steps + in_any_case, fixed_level
 
     def start(self, context: RolloutContext) -> None:
         """Plan budget and fixed level from the agents."""

@@ -34,6 +34,7 @@ class NonFiniteSteps(pl.Callback):
     def __init__(self, max_skipped_steps: int) -> None:
         self._max_skipped_steps, self._count = max_skipped_steps, 0
         self._seeds: list[int] = []  # of the tasks since the last step
+        self._sizes_seeds: list[int] = []  # of the sizes of their games
         self._losses: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -49,6 +50,7 @@ class NonFiniteSteps(pl.Callback):
     ) -> None:
         """Record the seeds of the tasks in a batch."""
         self._seeds += batch.seeds
+        self._sizes_seeds += [batch.sizes_seed] * len(batch)
 
     def on_before_backward(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
@@ -70,7 +72,7 @@ class NonFiniteSteps(pl.Callback):
         if bad:
             self._skip(trainer, pl_module, optimizer)
         pl_module.log("train/skipped_steps", float(self._count))
-        self._seeds, self._losses = [], []
+        self._seeds, self._sizes_seeds, self._losses = [], [], []
 
     def _skip(self, trainer: pl.Trainer, module: Any, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)  # Adam ignores weights without a gradient
@@ -78,12 +80,14 @@ class NonFiniteSteps(pl.Callback):
         step = trainer.global_step + 1
         path = Path(trainer.log_dir or trainer.default_root_dir) / "skipped" / f"step{step}.pt"
         seeds = _from_all_devices(trainer, self._seeds)
+        sizes_seeds = _from_all_devices(trainer, self._sizes_seeds)
         if trainer.is_global_zero:
             checkpoint: dict[str, Any] = {
                 "state_dict": module.state_dict(),
                 REPLAY_KEY: {
                     "step": step,
                     "seeds": seeds,
+                    "sizes_seeds": sizes_seeds,
                     "progress": module.progress,
                     "precision": str(trainer.precision),
                     "engine": module.engine_name,

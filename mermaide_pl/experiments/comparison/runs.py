@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 
 from mermaide_pl.config.output_paths import make_folder
 from mermaide_pl.config.validation import check_number
+from mermaide_pl.evaluation.loading import check_arms
 from mermaide_pl.evaluation.methods import ORACLE
 from mermaide_pl.evaluation.paired_evaluation import (
     NUM_TUNING_AGENTS,
@@ -129,13 +130,8 @@ class _Runs:
         if taken := [name for name in SUMMARIES if name in self._test]:
             raise ValueError(f"a test population cannot be named {taken[0]}, a name for means")
         self._shared = comparison.shared_settings(self._train, self._val, self._test)
-        ours = comparison.game.num_arms
         for name, population in {**self._train, **self._val, **self._test}.items():
-            if population.num_arms != ours:
-                raise ValueError(
-                    f"population {name} has agents with {population.num_arms} arms, but the game"
-                    f" of the configuration has {ours}"
-                )
+            check_arms(name, population, comparison.game)
 
     def all(self) -> Iterator[_Run]:
         """All runs, seed by seed, so that an unfinished comparison has every method."""
@@ -269,7 +265,7 @@ class _Runs:
         tasks, population = range(self._given.num_val_tasks), self._val[run.condition.trained_on]
         module.inner_loop, module.objective, tried = choose_inner_loop(
             module,
-            population.sample(tasks, split="val", seed=run.seed),
+            population.sample(tasks, split="val", seed=run.seed, game=module.game),
             rates=self._given.fine_tuning_rates,
             policy_weights=self._given.fine_tuning_policy_weights,
         )

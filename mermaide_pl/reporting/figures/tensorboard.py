@@ -96,7 +96,7 @@ class FigureLogger(pl.Callback):
     ) -> None:
         """Count the steps that agents have played."""
         assert isinstance(pl_module, MermaideModule)
-        per_task = pl_module.num_episodes * pl_module.game.num_steps
+        per_task = pl_module.num_episodes * batch.game(pl_module.game).num_steps
         self._agent_steps += trainer.world_size * len(batch) * per_task
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

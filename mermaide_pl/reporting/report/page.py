@@ -135,18 +135,19 @@ def _pictures(
     seed: int,
 ) -> dict[str, str]:
     """Draw all pictures: name to data URI; without curves there is no picture of them."""
-    first = next(iter(populations.values()))
+    populations = {name: agents.in_game(module.game) for name, agents in populations.items()}
+    first, numbers = next(iter(populations.values())), range(num_agents)
 
     def timing() -> Figure:
         families = _families(populations)
         played = {
-            name: play(module, family.sample(range(num_agents), split="test", seed=seed))
+            name: play(module, family.sample(numbers, split="test", seed=seed, game=module.game))
             for name, family in families.items()
         }
         return draw_timing(rate_rows(played))
 
     def episode() -> Figure:
-        agents = first.sample(range(num_agents), split="test", seed=seed)
+        agents = first.sample(numbers, split="test", seed=seed, game=module.game)
         return draw_episode(*episode_of(module, first, median_agent(play(module, agents)), seed))
 
     draw: dict[str, Callable[[], Figure]] = {
