@@ -105,7 +105,8 @@ def with_another(rule, name):
 OTHER_RULES = {
     "order of the rules": (
         lambda rules: dict(reversed(rules.items())),
-        "'Rule 0: UCB of uniform numbers' where Python has 'Rule 0: AttentiveLearner of uniform numbers'",
+        "'Rule 0: UCB of uniform numbers' where Python has"
+        " 'Rule 0: AttentiveLearner of uniform numbers'",
     ),
     "order of the hyper-parameters": (
         lambda rules: rules | {"EpsilonGreedy": Rule(("decay", "epsilon"))},
