@@ -7,6 +7,7 @@ from mermaide_pl.agents.discounted_ucb import DiscountedUCB
 from mermaide_pl.agents.epsilon_greedy import EpsilonGreedy
 from mermaide_pl.agents.exp3 import EXP3
 from mermaide_pl.agents.gaussian_thompson import GaussianThompson
+from mermaide_pl.agents.generated import AttentiveLearner, GeneratedLearner, Perception
 from mermaide_pl.agents.group import AgentGroup, Family
 from mermaide_pl.agents.learners import Learner
 from mermaide_pl.agents.noisy_ucb import NoisyUCB
@@ -26,6 +27,7 @@ __all__ = [
     "EXP3",
     "UCB",
     "AgentGroup",
+    "AttentiveLearner",
     "BernoulliReward",
     "BestResponse",
     "BetaThompson",
@@ -35,11 +37,13 @@ __all__ = [
     "GaussianReward",
     "GaussianRewardPerTask",
     "GaussianThompson",
+    "GeneratedLearner",
     "HyperParameter",
     "Learner",
     "LearningRule",
     "NoiseFreeReward",
     "NoisyUCB",
+    "Perception",
     "PythonAgent",
     "RescorlaWagner",
     "RewardModel",

@@ -4,10 +4,12 @@ import torch
 from mermaide_pl.agents import (
     EXP3,
     UCB,
+    AttentiveLearner,
     BestResponse,
     BetaThompson,
     EpsilonGreedy,
     GaussianThompson,
+    GeneratedLearner,
     Softmax,
 )
 from mermaide_pl.agents.base import PullTally, random_argmax
@@ -32,6 +34,22 @@ NAN, INF = float("nan"), float("inf")
         (EXP3, "reward_low", [1.0, 2.0, NAN]),
         (EXP3, "reward_high", [0.0, -1.0, NAN, INF]),
         (Softmax, "temperature", [0.0, -0.1, NAN, INF]),
+        (GeneratedLearner, "beta", [-0.01, NAN, INF]),
+        (GeneratedLearner, "temperature", [-0.01, NAN, INF]),
+        (GeneratedLearner, "posterior_scale", [-0.01, NAN, INF]),
+        (GeneratedLearner, "lapse_rate", [-0.01, 1.01, NAN]),
+        (GeneratedLearner, "decay", [-0.01, NAN, INF]),
+        (GeneratedLearner, "learning_rate", [-0.01, 1.01, NAN]),
+        (GeneratedLearner, "discount", [0.0, 1.01, NAN]),
+        (GeneratedLearner, "initial_value", [NAN, INF]),
+        (GeneratedLearner, "prior_pulls", [-0.01, NAN, INF]),
+        (GeneratedLearner, "learns_preferences", [-1.0, 0.5, 2.0, NAN]),
+        (GeneratedLearner, "perseveration", [NAN, INF]),
+        (GeneratedLearner, "perception", [-1.0, 0.5, 4.0, NAN]),
+        (GeneratedLearner, "cap", [0.0, -1.0, NAN, INF]),
+        (GeneratedLearner, "tries_first", [-1.0, 0.5, 2.0, NAN]),
+        (GeneratedLearner, "forgets_at", [-1.0, 1e8, NAN, INF]),
+        (AttentiveLearner, "attention", [-0.01, NAN, INF]),
     ],
 )
 def test_hyper_parameters_out_of_range_are_refused_by_name(rule, name, values):
@@ -70,7 +88,17 @@ def test_hyper_parameters_are_held_in_float64_one_per_task(value, held):
 
 
 @pytest.mark.parametrize(
-    "rule", [UCB, EpsilonGreedy, GaussianThompson, BetaThompson, EXP3, Softmax, BestResponse]
+    "rule",
+    [
+        UCB,
+        EpsilonGreedy,
+        GaussianThompson,
+        BetaThompson,
+        EXP3,
+        Softmax,
+        BestResponse,
+        AttentiveLearner,
+    ],
 )
 def test_moving_a_rule_gives_a_copy_and_leaves_the_rule_alone(rule):
     made = rule()
@@ -97,6 +125,7 @@ def test_moving_a_rule_gives_a_copy_and_leaves_the_rule_alone(rule):
         (EXP3, 1),
         (Softmax, 3),
         (BestResponse, 0),
+        (GeneratedLearner, 2 + 3),
     ],
 )
 def test_number_of_uniforms_per_step(rule, num_uniforms):

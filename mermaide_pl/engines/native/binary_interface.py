@@ -22,12 +22,14 @@ LayerName = IntEnum(
 Output = IntEnum("Output", "LEVEL_LOGITS VALUES ARM_LOGITS LOG_LEVELS LOG_ARMS LAST_STATE", start=0)
 HistoryKind = IntEnum("HistoryKind", "LAST_STEP TALLIES POOLED", start=0)
 PlayerKind = IntEnum("PlayerKind", "SAMPLING GREEDY GIVEN ORACLE", start=0)
+Perception = IntEnum("Perception", "EXACT CLIPPED TOSSED SQUASHED", start=0)
 ENUMERATIONS: tuple[type[IntEnum], ...] = (
     ForecastKind,
     LayerName,
     Output,
     HistoryKind,
     PlayerKind,
+    Perception,
 )
 
 
@@ -38,6 +40,23 @@ class Rule(NamedTuple):
     numbers: Literal["uniform", "normal"] = "uniform"  # distribution of those that it draws
 
 
+_GENERATED = (
+    "beta",
+    "temperature",
+    "posterior_scale",
+    "lapse_rate",
+    "decay",
+    "learning_rate",
+    "discount",
+    "initial_value",
+    "prior_pulls",
+    "learns_preferences",
+    "perseveration",
+    "perception",
+    "cap",
+    "tries_first",
+    "forgets_at",
+)
 RULES = {
     "UCB": Rule(("beta",)),
     "EpsilonGreedy": Rule(("epsilon", "decay")),
@@ -48,6 +67,8 @@ RULES = {
     "DiscountedUCB": Rule(("beta", "discount")),
     "RescorlaWagner": Rule(("learning_rate", "temperature", "perseveration", "initial_value")),
     "NoisyUCB": Rule(("beta", "lapse_rate", "temperature", "prior_pulls")),
+    "GeneratedLearner": Rule(_GENERATED),
+    "AttentiveLearner": Rule((*_GENERATED, "attention")),
 }
 """The learning rules of the kernel, by their names in `mermaide_pl.agents`."""
 

@@ -98,18 +98,23 @@ def test_an_enumeration_in_another_order_is_refused(path, monkeypatch, kind):
         load(path)
 
 
+def with_another(rule, name):
+    return Rule((*rule.hyper_parameters, name))
+
+
 OTHER_RULES = {
     "order of the rules": (
         lambda rules: dict(reversed(rules.items())),
-        "'Rule 0: UCB of uniform numbers' where Python has 'Rule 0: NoisyUCB of uniform numbers'",
+        "'Rule 0: UCB of uniform numbers' where Python has"
+        " 'Rule 0: AttentiveLearner of uniform numbers'",
     ),
     "order of the hyper-parameters": (
         lambda rules: rules | {"EpsilonGreedy": Rule(("decay", "epsilon"))},
         "'EpsilonGreedy 0: epsilon' where Python has 'EpsilonGreedy 0: decay'",
     ),
     "a hyper-parameter more": (
-        lambda rules: rules | {"NoisyUCB": Rule((*rules["NoisyUCB"].hyper_parameters, "mood"))},
-        "None where Python has 'NoisyUCB 4: mood'",
+        lambda rules: rules | {"AttentiveLearner": with_another(rules["AttentiveLearner"], "mood")},
+        "None where Python has 'AttentiveLearner 16: mood'",
     ),
     "numbers": (
         lambda rules: rules | {"Softmax": Rule(("temperature",), "normal")},

@@ -9,6 +9,7 @@ import torch
 from mermaide_pl.agents import (
     EXP3,
     UCB,
+    AttentiveLearner,
     BernoulliReward,
     BestResponse,
     BetaThompson,
@@ -16,14 +17,16 @@ from mermaide_pl.agents import (
     EpsilonGreedy,
     GaussianReward,
     GaussianThompson,
+    GeneratedLearner,
     NoiseFreeReward,
     NoisyUCB,
+    Perception,
     RescorlaWagner,
     Softmax,
 )
 from mermaide_pl.agents.base import HyperParameter, hyper_parameter
 from mermaide_pl.engines import Stream, TorchEngine, choose_engine
-from mermaide_pl.engines.native import build, coverage
+from mermaide_pl.engines.native import binary_interface, build, coverage
 from mermaide_pl.engines.native import rollout as native_rollout
 from mermaide_pl.engines.native.binary_interface import RULES, Rule
 from mermaide_pl.engines.native.coverage import covers_rollout
@@ -49,7 +52,7 @@ from mermaide_pl.principals import (
     RandomlyIntervene,
 )
 
-M, T, A = 36, 50, 4
+M, T, A = 60, 50, 4
 NATIVE = choose_engine("native")  # refuses to compare PyTorch with itself
 FAMILIES = [
     AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}),
@@ -76,6 +79,34 @@ FAMILIES = [
             "perseveration": [-0.1, 0.2],
             "initial_value": 0.3,
         },
+    ),
+    *(
+        AgentFamily(
+            rule,
+            {
+                "beta": [0.0, 0.3],
+                "temperature": [0.01, 0.1],
+                "posterior_scale": [0.0, 0.4],
+                "lapse_rate": [0.0, 0.3],
+                "decay": [0.0, 0.1],
+                "learning_rate": [0.0, 0.0, 0.2],
+                "discount": [1.0, 0.95],
+                "initial_value": Interval(0.0, 1.2),
+                "prior_pulls": [0.0, 0.7],
+                "learns_preferences": [0, 0, 1],
+                "perseveration": [0.0, 0.2],
+                "perception": [0, 1, 2, 3],
+                "cap": Interval(0.4, 1.5),
+                "tries_first": [0, 1],
+                "forgets_at": [0.0, 17.4],
+                **others,
+            },
+            weight=3.0,
+        )
+        for rule, others in (
+            (GeneratedLearner, {}),
+            (AttentiveLearner, {"attention": Interval(0.1, 1.0)}),
+        )
     ),
 ]
 OBSERVATIONS = [
@@ -235,6 +266,38 @@ def test_a_principal_plays_another_game_as_pytorch_has_it(game):
 
 def test_every_rule_of_the_library_is_played_above():
     assert {family.rule for family in FAMILIES} == set(coverage.RULES)
+
+
+GENERATED = {  # each mechanism alone, and with a width
+    "none": {},
+    "no first round": {"tries_first": 0},
+    "bound": {"beta": 0.4},
+    "bound without a first round": {"beta": 0.4, "tries_first": 0},
+    "prior": {"beta": 0.2, "prior_pulls": 0.6, "initial_value": 0.9},
+    "discount": {"beta": 0.2, "discount": 0.9},
+    "temperature": {"temperature": 0.1},
+    "posterior": {"posterior_scale": 0.5},
+    "lapses that decay": {"lapse_rate": 0.8, "decay": 0.2},
+    "moving values": {"learning_rate": 0.3, "initial_value": 1.1, "tries_first": 0},
+    "preferences": {"learns_preferences": 1, "learning_rate": 0.5, "temperature": 0.7},
+    "perseveration": {"perseveration": 0.3, "beta": 0.3},
+    "clipped": {"perception": Perception.CLIPPED, "cap": 0.6, "beta": 0.3},
+    "tossed": {"perception": Perception.TOSSED, "cap": 1.4, "beta": 0.3},
+    "squashed": {"perception": Perception.SQUASHED, "cap": 0.7, "beta": 0.3},
+    "forgets": {"forgets_at": 20, "beta": 0.3, "perseveration": 0.1, "decay": 0.1},
+}
+
+
+@pytest.mark.parametrize("rule", [GeneratedLearner, AttentiveLearner])
+@pytest.mark.parametrize("mechanism", GENERATED)
+def test_every_mechanism_alone_is_played_alike(mechanism, rule):
+    tasks = sample([AgentFamily(rule, GENERATED[mechanism])], num_tasks=20)
+    assert_same(*both_ways(tasks, RandomlyIntervene(0.3), game_with()))
+
+
+def test_perceptions_have_the_same_numbers():
+    ours = {one.name: one.value for one in Perception}
+    assert {one.name: one.value for one in binary_interface.Perception} == ours
 
 
 def test_no_hyper_parameter_is_lost():

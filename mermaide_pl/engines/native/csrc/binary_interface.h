@@ -133,6 +133,7 @@ struct NetworkCall {
 
 ENUMERATION(HistoryKind, LAST_STEP, TALLIES, POOLED)
 ENUMERATION(PlayerKind, SAMPLING, GREEDY, GIVEN, ORACLE)
+ENUMERATION(Perception, EXACT, CLIPPED, TOSSED, SQUASHED)  // of rewards, by generated learners
 
 // The learning rules of agents/*.py by name, the distribution of the numbers that each draws, and its
 // hyper-parameters: `p_[UCB::beta]` is one of the task that `p_` points to.
@@ -145,7 +146,15 @@ ENUMERATION(PlayerKind, SAMPLING, GREEDY, GIVEN, ORACLE)
   RULE(BestResponse, uniform)                                                                 \
   RULE(DiscountedUCB, uniform, beta, discount)                                                \
   RULE(RescorlaWagner, uniform, learning_rate, temperature, perseveration, initial_value)     \
-  RULE(NoisyUCB, uniform, beta, lapse_rate, temperature, prior_pulls)
+  RULE(NoisyUCB, uniform, beta, lapse_rate, temperature, prior_pulls)                         \
+  GENERATED(RULE, GeneratedLearner, forgets_at)                                               \
+  GENERATED(RULE, AttentiveLearner, forgets_at, attention)
+
+// A generated learner; `...` are the last of the hyper-parameters of all, and those of its own.
+#define GENERATED(RULE, NAME, ...)                                                            \
+  RULE(NAME, uniform, beta, temperature, posterior_scale, lapse_rate, decay, learning_rate,   \
+       discount, initial_value, prior_pulls, learns_preferences, perseveration, perception,   \
+       cap, tries_first, __VA_ARGS__)
 
 #define ENUMERATE_RULE(RULE, NUMBERS, ...) RULE,
 #define INDEX_HYPER_PARAMETERS(RULE, NUMBERS, ...) \
@@ -231,7 +240,7 @@ template <class T>
   return Sizes::describe() + NetworkCall<T>::describe() + HistoryCall<T>::describe() +
          FeatureCall<T>::describe() + GameCall<T>::describe() + describe_ForecastKind() +
          describe_LayerName() + describe_Output() + describe_HistoryKind() + describe_PlayerKind() +
-         describe_rules();
+         describe_Perception() + describe_rules();
 }
 
 }  // namespace mermaide

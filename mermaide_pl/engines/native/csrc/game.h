@@ -147,6 +147,7 @@ class Agent {
     if (rule_ == Rule::EXP3) std::fill(sums_.begin(), sums_.end(), -std::log(T(A_)));
     if (rule_ == Rule::RescorlaWagner)
       std::fill(sums_.begin(), sums_.end(), p_[RescorlaWagner::initial_value]);
+    if (is_generated()) begin();
   }
 
   i64 act(T bonus, const T* draws) const {
@@ -217,11 +218,16 @@ class Agent {
         while (value(arm) < top) ++arm;
         return arm;
       }
+      case Rule::GeneratedLearner:
+        return act_generated(0, draws);
+      case Rule::AttentiveLearner:
+        return act_generated(p_[AttentiveLearner::attention] * bonus, draws);
     }
     __builtin_unreachable();
   }
-  void learn(i64 arm, T reward) {
+  void learn(i64 arm, T reward, const T* draws) {
     ++step_;
+    if (is_generated()) return learn_generated(arm, reward, draws);
     if (rule_ == Rule::EXP3) {
       const T low = p_[EXP3::reward_low], width = p_[EXP3::reward_high] - low;
       const T gain = std::clamp((reward - low) / width, T(0), T(1));
@@ -249,6 +255,86 @@ class Agent {
     const T gamma = p_[EXP3::gamma];
     return (1 - gamma) * std::exp(sums_[a]) + gamma / A_;
   }
+
+  // Generated learners: agents/generated.py. An attentive one has the same hyper-parameters first.
+  using Generated = GeneratedLearner;
+  bool is_generated() const {
+    return rule_ == Rule::GeneratedLearner || rule_ == Rule::AttentiveLearner;
+  }
+  bool prefers() const { return p_[Generated::learns_preferences] > 0; }
+  bool has_moving_values() const { return !prefers() && p_[Generated::learning_rate] > 0; }
+  T remaining() const { return 1 / (1 + p_[Generated::decay] * steps_so_far_); }
+
+  void begin() {
+    const T first = has_moving_values() ? p_[Generated::initial_value] : T(0);
+    std::fill(counts_.begin(), counts_.end(), T(0));
+    std::fill(sums_.begin(), sums_.end(), first);
+    last_ = -1, steps_so_far_ = 0, reward_sum_ = 0;
+  }
+  i64 act_generated(T attraction, const T* draws) const {
+    const T* const per_arm = draws + 2;
+    const T remains = remaining();
+    if (draws[0] < p_[Generated::lapse_rate] * remains) return best(per_arm, [](i64) { return T(0); });
+    const bool is_preference = prefers(), is_moving = has_moving_values();
+    const bool tries_first = p_[Generated::tries_first] > 0;
+    const T temperature = p_[Generated::temperature] * remains;
+    const T scale = is_preference ? T(0) : p_[Generated::posterior_scale] * T(std::sqrt(3.0) / M_PI);
+    const T beta = is_preference ? T(0) : p_[Generated::beta];
+    const T prior_pulls = p_[Generated::prior_pulls], initial_value = p_[Generated::initial_value];
+    const T log_pulls =
+        beta > 0 ? std::log1p(std::accumulate(counts_.begin(), counts_.end(), T(0))) : T(0);
+    return best(per_arm, [&](i64 a) {
+      const T pulls = counts_[a] + prior_pulls;
+      if ((tries_first && counts_[a] == 0) || (beta > 0 && pulls == 0))
+        return std::numeric_limits<T>::infinity();
+      T value = sums_[a];
+      if (!is_preference && !is_moving)
+        value = pulls > 0 ? (value + prior_pulls * initial_value) / pulls : initial_value;
+      if (beta > 0) value += beta * std::sqrt(log_pulls / pulls);
+      if (a == last_) value += p_[Generated::perseveration];
+      if (a == target_) value += attraction;
+      if (!(temperature > 0 || scale > 0)) return value;
+      const T neg_log = -std::log(per_arm[a]);
+      T noise = 0;
+      if (scale > 0) noise -= scale * (neg_log + std::log1p(-per_arm[a])) / std::sqrt(1 + pulls);
+      if (temperature > 0) noise -= temperature * std::log(neg_log);
+      return value + noise;
+    });
+  }
+  T perceive(T reward, T draw) const {
+    const T cap = p_[Generated::cap];
+    switch (Perception(p_[Generated::perception])) {
+      case CLIPPED: return std::min(reward, cap);
+      case TOSSED: return draw < reward / cap ? cap : T(0);
+      case SQUASHED: return cap * std::tanh(reward / cap);
+      default: return reward;
+    }
+  }
+  void learn_generated(i64 arm, T reward, const T* draws) {
+    const T seen = perceive(reward, draws[1]), rate = p_[Generated::learning_rate];
+    const T kept = p_[Generated::discount];
+    const bool is_mean = !(rate > 0) && !prefers();
+    if (prefers()) {
+      const T baseline = steps_so_far_ ? reward_sum_ / steps_so_far_ : seen;
+      const T temperature = p_[Generated::temperature] * remaining();
+      const T top = *std::max_element(sums_.begin(), sums_.end());
+      T total = 0;
+      for (T preference : sums_) total += std::exp((preference - top) / temperature);
+      for (i64 a = 0; a < A_; ++a) {
+        const T chance = std::exp((sums_[a] - top) / temperature) / total;
+        sums_[a] += rate * (seen - baseline) * ((a == arm) - chance);
+      }
+    } else if (!is_mean) {
+      sums_[arm] += rate * (seen - sums_[arm]);
+    }
+    if (kept < 1)
+      for (i64 a = 0; a < A_; ++a) counts_[a] *= kept, sums_[a] *= is_mean ? kept : T(1);
+    ++counts_[arm];
+    if (is_mean) sums_[arm] += seen;
+    last_ = arm, ++steps_so_far_, reward_sum_ += seen;
+    if (step_ - 1 == i64(p_[Generated::forgets_at])) begin();  // step_ is the coming one
+  }
+
   // The arm with the largest value, and among equals the largest draw.
   template <class Value>
   i64 best(const T* draws, Value value) const {
@@ -268,6 +354,8 @@ class Agent {
   // pulls and reward sums; sums_ are EXP3's log weights and Rescorla and Wagner's values
   std::vector<T> counts_, sums_;
   i64 step_ = 1, last_ = -1;
+  i64 steps_so_far_ = 0;  // of generated learners, and the rewards of these steps
+  T reward_sum_ = 0;
 };
 
 template <class T>
@@ -328,7 +416,7 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           const T mean = game.base_rewards[task * s.A + arm], drawn = game.reward_draws[draw];
           T reward = game.bernoulli ? T(drawn < mean) : mean + drawn;
           if (arm == target) reward += bonus;
-          agents[r].learn(arm, reward);
+          agents[r].learn(arm, reward, draws);
           i64 seen = arm;
           if (game.arm_flip > 0 && game.observation_draws[at * game.num_observation_draws] < T(game.arm_flip)) {
             const i64 shift = game.observation_draws[at * game.num_observation_draws + 1] * (s.A - 1);
