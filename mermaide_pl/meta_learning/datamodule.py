@@ -151,7 +151,10 @@ class TaskDataModule(pl.LightningDataModule):
             f"TaskDataModule.num_{split}_tasks on {world_size} devices", size, low=world_size
         )
 
-        game = getattr(self.trainer and self.trainer.lightning_module, "game", Game())
+        module = self.trainer and self.trainer.lightning_module
+        game = getattr(module, "game", Game())
+        if not getattr(getattr(module, "principal", None), "plays_any_game", True):
+            population = population.in_game(game)
         together = self.meta_batch_size * world_size
         if population.games is not None:
             batch_size = self.meta_batch_size  # the tasks of a batch share the sizes of their games

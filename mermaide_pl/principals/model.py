@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,9 @@ class Principal(nn.Module):
         architecture: sizes and slots.
         game: the rules.
     """
+
+    plays_any_game: ClassVar[bool] = False
+    """True if the weights depend on no size of the game."""
 
     def __init__(self, architecture: Architecture, game: Game) -> None:
         super().__init__()

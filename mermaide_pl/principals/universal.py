@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,8 @@ class UniversalPrincipal(nn.Module):
         architecture: sizes and slots.
         game: played where no other game is given.
     """
+
+    plays_any_game: ClassVar[bool] = True
 
     def __init__(self, architecture: UniversalArchitecture, game: Game) -> None:
         super().__init__()
