@@ -150,7 +150,7 @@ ENUMERATION(Perception, EXACT, CLIPPED, TOSSED, SQUASHED)  // of rewards, by gen
   GENERATED(RULE, GeneratedLearner, forgets_at)                                               \
   GENERATED(RULE, AttentiveLearner, forgets_at, attention)
 
-// A generated learner; `...` are the last of the hyper-parameters of all, and those of its own.
+// A generated learner; `...` is forgets_at, which all have, and what this one has beyond that.
 #define GENERATED(RULE, NAME, ...)                                                            \
   RULE(NAME, uniform, beta, temperature, posterior_scale, lapse_rate, decay, learning_rate,   \
        discount, initial_value, prior_pulls, learns_preferences, perseveration, perception,   \

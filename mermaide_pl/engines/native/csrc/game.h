@@ -274,11 +274,13 @@ class Agent {
   i64 act_generated(T attraction, const T* draws) const {
     const T* const per_arm = draws + 2;
     const T remains = remaining();
-    if (draws[0] < p_[Generated::lapse_rate] * remains) return best(per_arm, [](i64) { return T(0); });
+    const bool lapses = draws[0] < p_[Generated::lapse_rate] * remains;
+    if (lapses) return best(per_arm, [](i64) { return T(0); });
     const bool is_preference = prefers(), is_moving = has_moving_values();
     const bool tries_first = p_[Generated::tries_first] > 0;
     const T temperature = p_[Generated::temperature] * remains;
-    const T scale = is_preference ? T(0) : p_[Generated::posterior_scale] * T(std::sqrt(3.0) / M_PI);
+    const T per_deviation = std::sqrt(3.0) / M_PI;  // a logistic number has variance pi^2 / 3
+    const T scale = is_preference ? T(0) : p_[Generated::posterior_scale] * per_deviation;
     const T beta = is_preference ? T(0) : p_[Generated::beta];
     const T prior_pulls = p_[Generated::prior_pulls], initial_value = p_[Generated::initial_value];
     const T log_pulls =
