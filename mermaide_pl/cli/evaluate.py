@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.engines import EngineName
+from mermaide_pl.evaluation.loading import game_of
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.populations.files import load_populations
 from mermaide_pl.runtime.checkpoints import read_checkpoint
@@ -51,9 +53,10 @@ def run(arguments: Sequence[str]) -> None:
         default=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),  # set by torchrun
         help="processes that share the work on each machine; the result is the same",
     )
+    add_game_options(parser)
     parser.add_argument("--num_nodes", type=int, default=1, help="machines that share the work")
     given = parser.parse_args(list(arguments))
-    _, _, populations = try_all(
+    _, checkpoint, populations = try_all(
         lambda: make_place(Path(given.out), given.population),
         lambda: read_checkpoint(given.ckpt_path),
         lambda: load_populations(given.population),
@@ -61,6 +64,7 @@ def run(arguments: Sequence[str]) -> None:
     evaluate(
         given.ckpt_path,
         populations,
+        game=chosen_game(given, game_of(checkpoint, given.ckpt_path)),
         shots=given.shots,
         num_agents=given.num_agents,
         num_tuning_agents=given.num_tuning_agents,

@@ -17,15 +17,17 @@ _KINDS: dict[Any, str] = {
     int: "a whole number",
     int | None: "a whole number",
     float: "a number",
+    float | None: "a number",
+    bool | None: "true or false",
     dict[str, float]: "names with numbers, such as '{epsilon: 0.1}'",
 }
 # messages of jsonargparse and argparse
 _WRONG_VALUE = re.compile(
-    r"Parser key \"(?P<key>\w+)\".*(?:Got|Given) value: (?P<value>.*)"
-    r"|argument (?P<option>[\w-]+): invalid choice: (?P<choice>.*) \(choose from",
+    r"Parser key \"(?P<key>[\w.]+)\".*(?:Got|Given) value: (?P<value>.*)"
+    r"|argument (?P<option>[\w.-]+): invalid choice: (?P<choice>.*) \(choose from",
     re.DOTALL,
 )
-_NO_VALUE = re.compile(r"argument (?P<option>--\w+): expected (?:one|at least one) argument")
+_NO_VALUE = re.compile(r"argument (?P<option>--[\w.]+): expected (?:one|at least one) argument")
 _QUOTES = "'\""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mermaide_pl.config.serialization import rebuild
+from mermaide_pl.config.serialization import describe, rebuild
 from mermaide_pl.config.validation import one_line
 from mermaide_pl.engines import EngineName
 from mermaide_pl.game import Game
@@ -16,6 +16,7 @@ from mermaide_pl.populations import Population
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
     check_same_shape,
+    plays_any_game,
     prices_differ,
     read_checkpoint,
 )
@@ -24,37 +25,52 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def read_principals(
-    paths: Mapping[str, str | Path], engine: EngineName
+    paths: Mapping[str, str | Path], engine: EngineName, game: Game | None = None
 ) -> tuple[dict[str, MermaideModule], Population]:
-    """Load principals for the game of the last one, and the training population of the last one.
+    """Load principals for one game, and the training population of the last one.
 
     Args:
         paths: name to checkpoint file, or to ``pretrained:NAME``.
         engine: computes the rollouts and forward passes.
+        game: the game; by default that of the last principal.
 
     Raises:
         ValueError: one line that names the file and the problem.
     """
     checkpoints = {name: read_checkpoint(path) for name, path in paths.items()}
-
-    def load(name: str, **other: Any) -> MermaideModule:
-        module = MermaideModule.from_checkpoint(
-            checkpoints[name], paths[name], engine=engine, **other
-        )
+    last = [*paths][-1]
+    if game is None:
+        game = game_of(checkpoints[last], paths[last])
+    modules, ours = {}, {"game": describe(game)}
+    for name, checkpoint in checkpoints.items():
+        game_of(checkpoint, paths[name])  # refuses settings without a game
+        theirs = checkpoint[CHECKPOINT_KEY]
+        if not plays_any_game(theirs):
+            try:
+                check_same_shape({"game": theirs["game"]}, ours)
+            except ValueError as error:
+                raise ValueError(f"{paths[name]}: {error}") from None
+            if difference := prices_differ(theirs, ours):
+                _LOGGER.warning("%s %s", paths[name], difference)
+        module = MermaideModule.from_checkpoint(checkpoint, paths[name], engine=engine, game=game)
         # agents are drawn in float32, whatever the precision of the training
-        return module.float().eval()
-
-    *earlier, last = paths
-    modules, ours = {last: load(last)}, checkpoints[last][CHECKPOINT_KEY]
-    for name in earlier:
-        theirs = checkpoints[name].get(CHECKPOINT_KEY)
-        if isinstance(theirs, dict) and "game" in theirs:
-            check_same_shape({"game": theirs["game"]}, {"game": ours["game"]})
-        modules[name] = load(name, game=modules[last].game)  # refuses settings without a game
-        if difference := prices_differ(checkpoints[name][CHECKPOINT_KEY], ours):
-            _LOGGER.warning("%s %s", paths[name], difference)
-    modules = {name: modules[name] for name in paths}
+        modules[name] = module.float().eval()
     return modules, training_population(checkpoints[last], paths[last])
+
+
+def game_of(checkpoint: Mapping[str, Any], path: str | Path) -> Game:
+    """The game by which the principal of a checkpoint was trained.
+
+    Raises:
+        ValueError: one line, if the checkpoint does not name it.
+    """
+    try:
+        game = rebuild(checkpoint[CHECKPOINT_KEY]["game"])
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a checkpoint of this version: {one_line(error)}") from None
+    if not isinstance(game, Game):
+        raise ValueError(f"{path} is not a checkpoint of this version: it names no game")
+    return game
 
 
 def data_settings(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,7 @@ from mermaide_pl.evaluation.paired_evaluation import (
     learned_players,
 )
 from mermaide_pl.evaluation.tables import REASON, Row, print_table
+from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import bootstrap_mean
 from mermaide_pl.metrics.normalised_return import normalised_return
@@ -41,6 +42,7 @@ def evaluate(
     ckpt_path: str | Path | Mapping[str, str | Path],
     populations: Mapping[str, Population],
     *,
+    game: Game | None = None,
     shots: Sequence[int] = (0, 1),
     others: Mapping[str, Player] | None = None,
     num_agents: int = 500,
@@ -77,8 +79,9 @@ def evaluate(
 
     Args:
         ckpt_path: checkpoint of a principal; or checkpoints of several by their names in the rows:
-            all play the game of the last, and schedules are tuned on its training population.
+            all play the same game, and schedules are tuned on the training population of the last.
         populations: name to population of unseen agents.
+        game: the rules; by default those by which the last principal was trained.
         shots: numbers of support episodes to adapt on; 0 is no adaptation.
         others: name to other players, scored on the same agents and random numbers.
         num_agents: N, agents of each population.
@@ -103,7 +106,7 @@ def evaluate(
     paths = ckpt_path if isinstance(ckpt_path, Mapping) else {PRINCIPAL: ckpt_path}
     if not (paths and populations):
         raise ValueError("evaluate needs at least one checkpoint and one population")
-    modules, train = read_principals(paths, engine)
+    modules, train = read_principals(paths, engine, game)
     game = next(iter(modules.values())).game
     for name, population in populations.items():
         check_arms(name, population, game)

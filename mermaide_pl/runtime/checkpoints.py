@@ -20,6 +20,8 @@ CHECKPOINT_KEY = "mermaide_pl"
 """Key of the module's settings in a checkpoint."""
 _PREFIX = "pretrained:"
 _ARCHITECTURE = "mermaide_pl.principals.Architecture"
+_UNIVERSAL = "mermaide_pl.principals.UniversalArchitecture"
+_POPULATION = "mermaide_pl.populations.Population"
 _HISTORIES = ("mermaide_pl.principals.CountFeatures", "mermaide_pl.principals.LastStep")
 _IS_FOLDER = 0x10  # attribute in a ZIP archive; torch.load leaves such a part uninitialised
 _OF_TORCH = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
@@ -115,7 +117,8 @@ def upgraded(settings: Any) -> Any:
 
     Classes get their public names. The recurrence was always a `GRU`. Histories were measured in
     plain reward units, which equals the present unit, the largest bonus, where that is 1; otherwise
-    a principal continues to play in the units that it was trained in.
+    a principal continues to play in the units that it was trained in. What later versions added to
+    games, populations and intervals gets its default.
 
     Args:
         settings: specs by name, including that of the game.
@@ -129,7 +132,10 @@ def upgraded(settings: Any) -> Any:
     unit = {"reward_unit": None if plain else 1.0}
     gru = {"class_path": "mermaide_pl.principals.GRU", "init_args": {}}
     added: dict[Any, dict[str, Any]] = dict.fromkeys(_HISTORIES, unit)
-    added[_ARCHITECTURE] = {"recurrence": gru}
+    added[_ARCHITECTURE] = {"recurrence": gru, "critic_size": None}
+    added["mermaide_pl.game.Game"] = {"max_interventions": None, "endless": False}
+    added["mermaide_pl.populations.Interval"] = {"log": False}
+    added[_POPULATION] = {"games": None}
 
     def with_arguments(spec: Any) -> Any:
         if isinstance(spec, list):
@@ -140,6 +146,8 @@ def upgraded(settings: Any) -> Any:
         path, given = found.get("class_path"), found.get("init_args")
         if isinstance(path, str) and isinstance(given, dict):
             found["init_args"] = added.get(path, {}) | given
+            if path == _POPULATION:  # it repeated the number of arms of the game
+                found["init_args"]["num_arms"] = None
         return found
 
     return with_arguments(settings)
@@ -179,7 +187,10 @@ def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:
     Raises:
         ValueError: naming the first difference.
     """
-    for name in ("game", "architecture", "adaptation"):
+    shaping = ["game", "architecture", "adaptation"]
+    if plays_any_game(saved) and plays_any_game(ours):
+        shaping.remove("game")
+    for name in shaping:
         mine, theirs = (_shaping(name, spec.get(name, {})) for spec in (ours, saved))
         for key in mine:
             if mine[key] != theirs.get(key):
@@ -205,6 +216,16 @@ def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def plays_any_game(settings: Mapping[str, Any]) -> bool:
+    """True if the weights of the principal fit games of every size.
+
+    Args:
+        settings: specs by name, including that of the architecture.
+    """
+    spec = settings.get("architecture")
+    return isinstance(spec, dict) and spec.get("class_path") == _UNIVERSAL
+
+
 def prices_differ(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
     """Describe the difference between the bonuses and cost of training and those of a new game.
 
@@ -219,7 +240,7 @@ def prices_differ(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> str | No
         {name: spec["game"]["init_args"].get(name) for name in ("bonuses", "cost")}
         for spec in (saved, ours)
     )
-    if theirs == mine:
+    if theirs == mine or plays_any_game(saved):
         return None
     then, now = (f"bonuses {each['bonuses']} at cost {each['cost']}" for each in (theirs, mine))
     said = f"was trained for {then}, the game has {now}"

@@ -1,0 +1,44 @@
+"""Options by which a command takes the game: ``--game.num_arms 4 --game.cost 0.2``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mermaide_pl.cli.parser import PlainParser
+from mermaide_pl.game import FullInformation, Game, PartialInformation
+
+_OBSERVATIONS = {"partial": PartialInformation, "full": FullInformation}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "num_arms": {"type": int | None, "help": "A"},
+    "num_steps": {"type": int | None, "help": "T, steps of an episode"},
+    "bonuses": {"type": float, "nargs": "+", "help": "bonus of each level, the first 0"},
+    "cost": {"type": float | None, "help": "price of one unit of bonus"},
+    "max_interventions": {"type": int | None, "help": "most interventions of an episode"},
+    "endless": {"type": bool | None, "help": "true: the principal is not told when it ends"},
+    "observation": {"choices": tuple(_OBSERVATIONS), "help": "what the principal sees"},
+}
+
+
+def add_game_options(parser: PlainParser) -> None:
+    """Add an option for each number of a game; what is not given is as the principal has it."""
+    for name, options in _OPTIONS.items():
+        parser.add_argument(f"--game.{name}", default=None, **options)
+
+
+def chosen_game(given: Any, otherwise: Game) -> Game:
+    """The game of the options, and of `otherwise` where an option is not given.
+
+    Args:
+        given: the parsed arguments.
+        otherwise: the game of the principal or configuration.
+
+    Raises:
+        ValueError: one line that says what is wrong with a number.
+    """
+    chosen = {name: value for name, value in vars(given.game).items() if value is not None}
+    if "observation" in chosen:
+        chosen["observation"] = _OBSERVATIONS[chosen["observation"]]()
+    if "bonuses" in chosen:
+        chosen["bonuses"] = tuple(chosen["bonuses"])
+    return replace(otherwise, **chosen)
