@@ -40,6 +40,8 @@ class LearningRule(ABC):
 
     sees_bonus: ClassVar[bool] = False
     """True if the agent sees the bonus on offer before it picks its arm."""
+    best_responds: ClassVar[bool] = False
+    """True if the agent knows its base rewards and the bonus, and picks what pays most."""
     is_tensors: ClassVar[bool] = True
     """True if the rule uses tensor operations alone, which can be captured and replayed."""
 

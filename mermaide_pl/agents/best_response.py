@@ -23,6 +23,7 @@ class BestResponse(LearningRule):
     """
 
     sees_bonus: ClassVar[bool] = True
+    best_responds: ClassVar[bool] = True
 
     def num_uniforms(self, num_arms: int) -> int:
         """None: the reply is deterministic."""

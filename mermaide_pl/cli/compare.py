@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mermaide_pl.cli.extras import needs_extra
+from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
 
 
@@ -21,8 +23,9 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="budget: no training begins after it"
     )
+    add_game_options(parser)
     given = parser.parse_args(list(arguments))
     with needs_extra("experiments", "a comparison", "pandas"):
         from mermaide_pl.experiments.comparison.runs import compare
     out = f"results/{Path(given.config).stem}" if given.out is None else given.out
-    compare(given.config, out, minutes=given.minutes)
+    compare(given.config, out, minutes=given.minutes, game_of=partial(chosen_game, given))

@@ -212,7 +212,8 @@ def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, Ta
 
 
 def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
-    arguments = _with_population_files(current_names(list(arguments)))
+    words = [re.sub(r"^--game(?=[.=]|$)", "--model.game", word) for word in arguments]
+    arguments = _with_population_files(current_names(words))
     # Lightning reads the arguments there, also to start the processes of further devices
     sys.argv = [sys.argv[0], command, *arguments]
     with only_trusted(_of_the_trainer(arguments)):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from mermaide_pl.agents import AgentGroup, Family, RewardModel
+from mermaide_pl.agents import AgentGroup, Family, LearningRule, RewardModel
 from mermaide_pl.game import AnyGame, Game, GameBatch
 
 
@@ -55,10 +55,18 @@ class TaskBatch:
     @property
     def sees_bonus(self) -> Tensor:
         """Mask of the agents that see the bonus before they act, bool [M]."""
-        sees = torch.zeros(len(self), dtype=torch.bool, device=self.base_rewards.device)
+        return self._mask(lambda rule: rule.sees_bonus)
+
+    @property
+    def best_responds(self) -> Tensor:
+        """Mask of the agents that know what every arm pays, and pick the best, bool [M]."""
+        return self._mask(lambda rule: rule.best_responds)
+
+    def _mask(self, has: Callable[[LearningRule], bool]) -> Tensor:
+        mask = torch.zeros(len(self), dtype=torch.bool, device=self.base_rewards.device)
         for family in self.families:
-            sees[family.rows] = family.rule.sees_bonus
-        return sees
+            mask[family.rows] = has(family.rule)
+        return mask
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> TaskBatch:
         """The same tasks on another device, or with another floating-point type."""

@@ -21,9 +21,9 @@ class Oracle(Player):
     A strong baseline, not an upper bound: `kappa` and `n0` are the same for all agents of a
     population, and other pairs are better for some of them.
 
-    Against agents that see the bonus it plays the Stackelberg equilibrium. Against all others it
-    plays its highest level iff the agent is about to pull the target and the bonuses granted so far
-    are below ``kappa * delta * T + n0``: an agent that tracks means and was paid B bonuses in n
+    Against best-response agents it plays the Stackelberg equilibrium. Against all others it plays
+    its highest level iff the agent will then pull the target and the bonuses granted so far are
+    below ``kappa * delta * T + n0``: an agent that tracks means and was paid B bonuses in n
     pulls keeps preferring the target while ``B / n > delta``.
 
     Args:
@@ -50,7 +50,7 @@ class Oracle(Player):
             time, int64 [M], -1 where pulls are paid for one by one.
         """
         delta = tasks.delta
-        fixed_level = torch.where(tasks.sees_bonus, equilibrium_level(delta, game), -1)
+        fixed_level = torch.where(tasks.best_responds, equilibrium_level(delta, game), -1)
         in_any_case = self.n0 + self.head_start * game.num_steps * game.largest_bonus(delta)
         return self.kappa * delta * game.num_steps + in_any_case, fixed_level
 
@@ -60,11 +60,13 @@ class Oracle(Player):
         budget, fixed_level = self.plan(context.tasks, context.game)
         self._remaining = budget.unsqueeze(1).expand(context.uniforms.shape[1:]).clone()
         self._fixed_level = fixed_level.unsqueeze(1)
+        highest = torch.full_like(self._remaining, context.game.num_levels - 1, dtype=torch.int64)
+        self._offer = context.game.bonus_of(highest, self._remaining)
 
     def act(self, step: int) -> Tensor:
         """Pay for the coming pull of the target while the budget lasts."""
         context = self._context
-        arms = context.agents.act(step, torch.zeros_like(self._remaining))
+        arms = context.agents.act(step, self._offer)
         pays = (arms == context.tasks.target_arm.unsqueeze(1)) & (self._remaining > 0)
         level = pays.long() * (context.game.num_levels - 1)
         return torch.where(self._fixed_level < 0, level, self._fixed_level)

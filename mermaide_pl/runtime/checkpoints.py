@@ -124,18 +124,19 @@ def upgraded(settings: Any) -> Any:
         settings: specs by name, including that of the game.
     """
     settings = current_paths(settings)
+    gru = {"class_path": "mermaide_pl.principals.GRU", "init_args": {}}
+    added: dict[Any, dict[str, Any]] = {
+        _ARCHITECTURE: {"recurrence": gru, "critic_size": None},
+        "mermaide_pl.game.Game": {"max_interventions": None, "endless": False},
+        "mermaide_pl.populations.Interval": {"log": False},
+        _POPULATION: {"games": None},
+    }
     try:
         plain = max(settings["game"]["init_args"]["bonuses"]) == 1.0
-    except (KeyError, TypeError, ValueError):  # not settings that this package wrote
-        return settings
-
-    unit = {"reward_unit": None if plain else 1.0}
-    gru = {"class_path": "mermaide_pl.principals.GRU", "init_args": {}}
-    added: dict[Any, dict[str, Any]] = dict.fromkeys(_HISTORIES, unit)
-    added[_ARCHITECTURE] = {"recurrence": gru, "critic_size": None}
-    added["mermaide_pl.game.Game"] = {"max_interventions": None, "endless": False}
-    added["mermaide_pl.populations.Interval"] = {"log": False}
-    added[_POPULATION] = {"games": None}
+    except (KeyError, TypeError, ValueError):  # not settings of a principal
+        pass
+    else:
+        added |= {name: {"reward_unit": None if plain else 1.0} for name in _HISTORIES}
 
     def with_arguments(spec: Any) -> Any:
         if isinstance(spec, list):

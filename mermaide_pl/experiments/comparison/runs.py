@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from mermaide_pl.experiments.comparison.settings import (
     load_comparison,
 )
 from mermaide_pl.experiments.comparison.table import SCORES, report
+from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.fit import agent_steps, train
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -55,7 +56,13 @@ _RENAMING = (
 )
 
 
-def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
+def compare(
+    config: str | Path,
+    out: str | Path,
+    *,
+    minutes: float,
+    game_of: Callable[[Game], Game] = lambda game: game,
+) -> None:
     """Train and score every method under every condition, then write tables and figures.
 
     Finished runs are kept in `out` and not repeated: it may be stopped at any time, and the same
@@ -68,12 +75,14 @@ def compare(config: str | Path, out: str | Path, *, minutes: float) -> None:
         config: YAML file of a `Comparison`.
         out: folder for scores, principals, tables and figures.
         minutes: time budget; no training begins after it.
+        game_of: replaces the game of the configuration.
 
     Raises:
         ValueError: one line that names the wrong input.
     """
     check_number("--minutes", min(minutes, 1e9), low=0.0)
     given = load_comparison(config)
+    given = replace(given, game=game_of(given.game))
     runs = _Runs(given, Path(out))
     with occupied(out, runs.logs):
         runs.check()

@@ -407,7 +407,7 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           } else if (game.principal == GIVEN) {
             level = game.given[at];
           } else {  // pays only for pulls of the target, while the budget lasts
-            const bool pays = budget[r] > 0 && agents[r].act(0, draws) == target;
+            const bool pays = budget[r] > 0 && agents[r].act(bonuses[s.L - 1], draws) == target;
             level = game.fixed_level[task] >= 0 ? game.fixed_level[task] : pays ? s.L - 1 : 0;
             budget[r] -= bonuses[left[r] > 0 ? level : 0];
           }

@@ -25,7 +25,7 @@ from mermaide_pl.populations import packaged
 from mermaide_pl.principals import AlwaysIntervene, NoIntervention
 
 NUM_AGENTS = 4000
-SPLITS = {"train_generated": "train", "val_generated": "val"}
+SPLITS = {"train_universal": "train", "val_universal": "val"}
 RULES = {UCB, NoisyUCB, DiscountedUCB, GeneratedLearner, AttentiveLearner}
 TEST_RATES = packaged("unseen_ucb").families[0].hyper_parameters["beta"]
 
@@ -142,7 +142,7 @@ def mechanisms(name):
 
 
 def test_about_half_of_the_validation_agents_combine_what_training_does_not():
-    trained, validated = mechanisms("train_generated"), mechanisms("val_generated")
+    trained, validated = mechanisms("train_universal"), mechanisms("val_universal")
     other = sum(count for kind, count in validated.items() if kind not in trained)
     assert 0.45 < other / NUM_AGENTS < 0.65
 
@@ -150,8 +150,8 @@ def test_about_half_of_the_validation_agents_combine_what_training_does_not():
 @pytest.mark.parametrize(
     ("name", "seeing", "unsteerable"),
     [
-        ("train_generated", 0.08, 0.07),
-        ("val_generated", 0.19, 0.17),
+        ("train_universal", 0.08, 0.07),
+        ("val_universal", 0.19, 0.17),
     ],
 )
 def test_shares_of_agents_that_see_the_bonus_and_that_cannot_be_steered(name, seeing, unsteerable):
