@@ -20,6 +20,7 @@ CHECKPOINT_KEY = "mermaide_pl"
 """Key of the module's settings in a checkpoint."""
 _PREFIX = "pretrained:"
 _ARCHITECTURE = "mermaide_pl.principals.Architecture"
+_GAME = "mermaide_pl.game.Game"
 _HISTORIES = ("mermaide_pl.principals.CountFeatures", "mermaide_pl.principals.LastStep")
 _IS_FOLDER = 0x10  # attribute in a ZIP archive; torch.load leaves such a part uninitialised
 _OF_TORCH = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
@@ -113,9 +114,10 @@ def upgraded_weights(weights: Any) -> Any:
 def upgraded(settings: Any) -> Any:
     """Convert settings of an earlier version to the present ones, with the same meaning.
 
-    Classes get their public names. The recurrence was always a `GRU`. Histories were measured in
-    plain reward units, which equals the present unit, the largest bonus, where that is 1; otherwise
-    a principal continues to play in the units that it was trained in.
+    Classes get their public names. The recurrence was always a `GRU`, the critic as large as the
+    policy, and a game had neither a budget nor an unknown end. Histories were measured in plain
+    reward units, which equals the present unit, the largest bonus, where that is 1; otherwise a
+    principal continues to play in the units that it was trained in.
 
     Args:
         settings: specs by name, including that of the game.
@@ -129,7 +131,8 @@ def upgraded(settings: Any) -> Any:
     unit = {"reward_unit": None if plain else 1.0}
     gru = {"class_path": "mermaide_pl.principals.GRU", "init_args": {}}
     added: dict[Any, dict[str, Any]] = dict.fromkeys(_HISTORIES, unit)
-    added[_ARCHITECTURE] = {"recurrence": gru}
+    added[_ARCHITECTURE] = {"recurrence": gru, "critic_size": None}
+    added[_GAME] = {"max_interventions": None, "endless": False}
 
     def with_arguments(spec: Any) -> Any:
         if isinstance(spec, list):
