@@ -12,6 +12,7 @@ principal.adapt()  # to what this learner did, for its next episodes
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypedDict, Unpack
 
@@ -50,8 +51,8 @@ class LivePrincipal:
     Args:
         module: the trained principal, whose number of arms and steps are those of the agent's game.
         target_arm: the arm that the principal prefers, labelled 0 to A - 1 as the user labels arms.
-        max_interventions: most interventions (levels above 0) of an episode, or None for any
-            number. When they are used up, every further level is 0.
+        max_interventions: most interventions (levels above 0) of an episode, in place of the
+            game's; None for those of the game. When they are used up, every further level is 0.
         sampling_seed: levels are sampled from the policy, as in training, with random numbers that
             depend on this seed, the episode and the step alone; None plays the most probable level,
             as the principal is scored.
@@ -77,6 +78,7 @@ class LivePrincipal:
             raise ValueError(f"{error}: this principal is for games of {self.game}") from None
         if max_interventions is not None:
             max_interventions = whole_number("max_interventions", max_interventions, low=0)
+            self.game = replace(self.game, max_interventions=max_interventions)
         self.max_interventions = max_interventions
         if sampling_seed is not None:
             sampling_seed = whole_number("sampling_seed", sampling_seed, low=0, high=2**64 - 1)
@@ -161,8 +163,8 @@ class LivePrincipal:
 
     def _choose(self, level_logits: Tensor) -> int:
         steps = self._state.steps
-        spent = sum(level > 0 for level in steps.levels)
-        if self.max_interventions is not None and spent >= self.max_interventions:
+        spent, budget = sum(level > 0 for level in steps.levels), self.game.max_interventions
+        if budget is not None and spent >= budget:
             return 0
         if self._uniforms is None:
             return int(level_logits.argmax(-1))

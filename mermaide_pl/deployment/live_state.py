@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mermaide_pl.config.validation import LARGEST_REWARD, check_number, whole_number
@@ -31,7 +32,7 @@ class LiveState:
             "weights": self.weights,
             "episodes": [vars(episode) for episode in self.ended],
             "steps": vars(self.steps),
-            "past": vars(self.past),
+            "past": _tallies(self.past),
             "hidden": self.hidden,
             "level": self.level,
         }
@@ -44,14 +45,22 @@ class LiveState:
                 KeyError, OverflowError, RuntimeError or TypeError.
         """
         level, last = saved["level"], game.num_levels - 1
+        steps = _episode(saved["steps"], game)
+        spent = sum(played > 0 for played in steps.levels)  # earlier versions did not save it
+        past = {"interventions": torch.full_like(self.past.interventions, spent), **saved["past"]}
         return LiveState(
             weights=_alike("weights", self.weights, saved["weights"]),
             ended=[_episode(episode, game) for episode in saved["episodes"]],
-            steps=_episode(saved["steps"], game),
-            past=HistoryState(**_alike("past", vars(self.past), saved["past"])),
+            steps=steps,
+            past=HistoryState(game, **_alike("past", _tallies(self.past), past)),
             hidden=_alike("state", {"hidden": self.hidden}, saved)["hidden"],
             level=None if level is None else whole_number("level", level, low=0, high=last),
         )
+
+
+def _tallies(past: HistoryState) -> dict[str, Any]:
+    """What the principal observed, without the rules."""
+    return {name: value for name, value in vars(past).items() if name != "game"}
 
 
 def _episode(saved: Mapping[str, Any], game: Game) -> Episode:

@@ -297,6 +297,7 @@ class PooledFeatures(History):
             return values.view(-1, *[1] * (pulls.dim() - 1))
 
         unit, steps = self.unit(game, past.paid), past.step + zeros
+        seen = float(game.observation.sees_agent_rewards)
         time, horizon = steps + 1.0, float(game.num_steps)
         left, share_left = horizon - steps, 1.0 - steps / horizon
         if game.endless:
@@ -316,7 +317,7 @@ class PooledFeatures(History):
             at_least_one.rsqrt(),
             torch.log(waiting) / _STEPS_LOG_UNIT,
             (waiting * pulls / (4.0 * time)).clamp(max=1.0),
-            past.reward_sums / unit / at_least_one,
+            seen * past.reward_sums / unit / at_least_one,
         ]
         parts = [
             last_bonus,
@@ -333,8 +334,8 @@ class PooledFeatures(History):
             zeros + math.log(game.num_arms) / _ARMS_LOG_UNIT,
             allowed / left,
             torch.log1p(allowed) / _STEPS_LOG_UNIT,
-            zeros + float(game.observation.sees_agent_rewards),
-            past.last_reward / unit,
+            zeros + seen,
+            seen * past.last_reward / unit,
         ]
         arms = torch.stack(per_arm, dim=-1)
         others, weights = arms[..., 1:, :], pulls[..., 1:, None]

@@ -115,10 +115,11 @@ def upgraded_weights(weights: Any) -> Any:
 def upgraded(settings: Any) -> Any:
     """Convert settings of an earlier version to the present ones, with the same meaning.
 
-    Classes get their public names. The recurrence was always a `GRU`. Histories were measured in
-    plain reward units, which equals the present unit, the largest bonus, where that is 1; otherwise
-    a principal continues to play in the units that it was trained in. What later versions added to
-    games, populations and intervals gets its default.
+    Classes get their public names. The recurrence was always a `GRU`, the critic as large as the
+    policy; a game had neither a budget nor an unknown end, and a population left the game open, but
+    for its number of arms, which it repeated. Histories were measured in plain reward units, which
+    equals the present unit, the largest bonus, where that is 1; otherwise a principal continues to
+    play in the units that it was trained in.
 
     Args:
         settings: specs by name, including that of the game.
@@ -147,7 +148,7 @@ def upgraded(settings: Any) -> Any:
         path, given = found.get("class_path"), found.get("init_args")
         if isinstance(path, str) and isinstance(given, dict):
             found["init_args"] = added.get(path, {}) | given
-            if path == _POPULATION:  # it repeated the number of arms of the game
+            if path == _POPULATION:
                 found["init_args"]["num_arms"] = None
         return found
 

@@ -178,10 +178,7 @@ def test_adapting_from_a_history_is_adapting_on_its_episodes(name, game, tmp_pat
     weights, _ = adapt(module.principal, module.inner_loop, forecast_only, support)
     assert_holds(after, weights, before)
     # held out is the last of three episodes
-    first, last = (
-        Trajectory(*(getattr(support, field)[:, chosen] for field in support.__dataclass_fields__))
-        for chosen in (slice(2), slice(2, 3))
-    )
+    first, last = support.episodes(slice(2)), support.episodes(slice(2, 3))
     fast, _ = adapt(module.principal, module.inner_loop, forecast_only, first)
     unadapted, adapted = (
         -module.principal(weights, last).log_arms.mean().item()
@@ -216,7 +213,7 @@ def test_of_a_single_episode_the_second_half_is_held_out(tmp_path):
     target = OTHERS.sample([0], split="test").target_arm.item()
     logs = record(tmp_path / "history.csv", support)
     held_out = adapt_from_histories(before, logs, after, target_arm=target)
-    half = Trajectory(*(getattr(support, f)[:, :, :4] for f in support.__dataclass_fields__))
+    half = support.map(lambda record: record[..., :4])
     objective = replace(module.objective, inner_policy_weight=0.0)
     fast, _ = adapt(module.principal, module.inner_loop, objective, half)
     log_losses = -module.principal(fast, support).log_arms[0, 0]

@@ -225,7 +225,7 @@ def test_episodes_that_ended_early_are_learned_from():
     module, task = build(), sample(2)
     player = GreedyPlayer(module.principal, module.principal.weights())
     recorded = rollout(task, player, module.game, stream=Stream.SCORE, num_episodes=2)
-    early = Trajectory(**{name: value[..., :4] for name, value in vars(recorded).items()})
+    early = recorded.map(lambda record: record[..., :4])
     live = live_for(build(), task)
     for episode in range(2):
         drive(live, task, early, episode)

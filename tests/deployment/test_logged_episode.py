@@ -1,5 +1,4 @@
 import math
-from dataclasses import fields
 
 import pytest
 import torch
@@ -36,7 +35,7 @@ def test_support_by_hand():
     full = Game(num_arms=3, num_steps=4, bonuses=GAME.bonuses, observation=FullInformation())
     (seen, _) = support_of(episodes, 2, full, like, in_order=True)
     assert torch.equal(seen.episodes.observed_agent_rewards, played.agent_rewards)
-    for field in fields(Trajectory):
+    for field in Trajectory.records():
         value = getattr(played, field.name)
         assert value.dtype in (torch.int64, torch.bool, torch.float64)
 

@@ -1,5 +1,3 @@
-from dataclasses import fields
-
 import pytest
 import torch
 
@@ -55,7 +53,7 @@ def learned() -> LearnedPlayer:
 
 
 def assert_same(actual: Trajectory, expected: Trajectory, *rows) -> None:
-    for item in fields(Trajectory):
+    for item in Trajectory.records():
         assert torch.equal(getattr(actual, item.name), getattr(expected, item.name)[rows])
 
 
@@ -188,7 +186,7 @@ def test_noise_of_the_observation_changes_neither_the_agent_nor_the_rewards():
 
 def test_nothing_is_recorded_for_autograd():
     played = play(learned(), dtype=torch.float64)
-    assert not any(getattr(played, item.name).requires_grad for item in fields(Trajectory))
+    assert not any(getattr(played, item.name).requires_grad for item in Trajectory.records())
 
 
 def test_float32_and_float64_play_the_same_game():

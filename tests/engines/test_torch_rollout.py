@@ -1,7 +1,6 @@
 """A captured rollout, with a capture that needs no GPU: it plays its own inputs again."""
 
 import copy
-from dataclasses import fields
 
 import torch
 
@@ -37,7 +36,7 @@ class Captured:
         def replay() -> None:
             self.replays += 1
             again = play(inputs)
-            for item in fields(Trajectory):
+            for item in Trajectory.records():
                 getattr(record, item.name).copy_(getattr(again, item.name))
 
         return record, replay
@@ -67,7 +66,7 @@ def noise_for(tasks, player, game=GAME, stream=Stream.SCORE, **options):
 
 
 def assert_same(actual: Trajectory, expected: Trajectory) -> None:
-    for item in fields(Trajectory):
+    for item in Trajectory.records():
         assert torch.equal(getattr(actual, item.name), getattr(expected, item.name)), item.name
 
 
@@ -81,7 +80,7 @@ def test_replays_play_other_tasks_weights_and_streams():
         noise = noise_for(tasks, player, stream=stream)
         record = replays.play(tasks, player, GAME, noise)
         assert_same(record, play(RolloutInputs(tasks, player, GAME, noise)))
-        assert not any(getattr(record, item.name).is_inference() for item in fields(Trajectory))
+        assert not any(getattr(record, item.name).is_inference() for item in Trajectory.records())
         assert torch.equal(tasks.base_rewards, before)
     assert (capture.captures, capture.replays) == (1, 3)
 

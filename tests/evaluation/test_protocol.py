@@ -156,7 +156,7 @@ def test_resampling_is_fixed_by_its_seed():
 def test_scores_are_means_over_an_agents_episodes():
     levels = torch.tensor([[[0, 1], [1, 2]], [[0, 0], [0, 0]], [[2, 2], [0, 2]]])
     zeros, rewards = torch.zeros_like(levels), levels.float() * 2.0
-    played = Trajectory(zeros, levels, levels > 1, rewards, rewards, zeros, rewards)
+    played = Trajectory(zeros, levels, levels > 1, rewards, rewards, zeros, rewards, Game())
     returns, alignment, intervention_rate = scores_of(played)
     assert returns.tolist() == [2.0, 0.0, 3.0]
     assert alignment.tolist() == [0.25, 0.0, 0.75]

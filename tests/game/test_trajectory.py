@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 
 
@@ -18,6 +19,7 @@ def build() -> Trajectory:
         agent_rewards=torch.zeros(1, 2, 4),
         observed_arms=torch.zeros(1, 2, 4, dtype=torch.long),
         observed_agent_rewards=torch.zeros(1, 2, 4),
+        game=Game(num_steps=4, bonuses=(0.0, 0.5, 1.0)),
     )
 
 
@@ -45,9 +47,9 @@ def test_fields_of_another_shape_are_refused(name):
 
 def test_fields_without_task_axis_are_refused():
     trajectory = build()
-    flat = {name: value[0] for name, value in vars(trajectory).items()}
+    flat = {name: value[0] for name, value in vars(trajectory).items() if name != "game"}
     with pytest.raises(ValueError, match=r"must be \[M, B, T\]"):
-        Trajectory(**flat)
+        Trajectory(**flat, game=trajectory.game)
 
 
 def test_the_target_becomes_arm_0_and_arm_0_takes_its_label():

@@ -31,7 +31,7 @@ def tiny_episode() -> tuple[PrincipalOutput, Trajectory]:
     )
     arms, rewards = torch.tensor([[[0, 1]]]), torch.tensor([[[1.0, -0.5]]], dtype=torch.float64)
     trajectory = Trajectory(
-        arms, torch.tensor([[[0, 1]]]), arms == 0, rewards, rewards, arms, rewards
+        arms, torch.tensor([[[0, 1]]]), arms == 0, rewards, rewards, arms, rewards, Game(2, 2)
     )
     return output, trajectory
 
@@ -62,7 +62,7 @@ def test_outer_loss_by_hand(surrogate, progress):
         entropy_end=0.1,
         logit_penalty=0.3,
     )
-    loss = objective.outer_loss(*tiny_episode(), Game(2, 2), BLIND[:1], progress)
+    loss = objective.outer_loss(*tiny_episode(), BLIND[:1], progress)
     bonus = {0.0: 0.2, 0.5: 0.15, 1.0: 0.1}[progress]
     expected = SURROGATE_LOSS[surrogate] + 0.7 * FORECAST_LOSS + 3.0 * CRITIC_LOSS - bonus * ENTROPY
     expected += 0.3 * LOGIT_PENALTY
@@ -76,7 +76,7 @@ def test_outer_loss_is_of_what_truly_happened():
 
     def loss(**changes) -> float:
         played = replace(trajectory, **changes)
-        return objective.outer_loss(output, played, Game(2, 2), BLIND[:1], 0.0).item()
+        return objective.outer_loss(output, played, BLIND[:1], 0.0).item()
 
     flipped = ~trajectory.aligned
     assert loss(observed_arms=1 - trajectory.observed_arms) == loss()
@@ -97,7 +97,7 @@ def test_outcome_by_hand():
     output, trajectory = tiny_episode()
     game = Game(2, 2, bonuses=(0.0, 2.0), cost=0.25)
     pulls = torch.tensor([[[False, True]]])
-    outcome = outcome_of(output, pulls, trajectory, game, BLIND[:1])
+    outcome = outcome_of(output, pulls, replace(trajectory, game=game), BLIND[:1])
     assert outcome.pulls.tolist() == [[[0.0, 1.0]]]
     assert outcome.costs.tolist() == [[[0.0, 0.5]]]
     # chances of the bonus of 2 are 0.25 and 0.5

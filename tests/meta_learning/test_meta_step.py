@@ -103,7 +103,7 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
     query = rollout(tasks, adapted, GAME, stream=Stream.QUERY, **settings)
     unadapted_query = rollout(tasks, player, GAME, stream=Stream.QUERY, **settings)
     for played, expected in ((step.support, support), (step.query, query)):
-        for item in fields(Trajectory):
+        for item in Trajectory.records():
             assert torch.equal(getattr(played, item.name), getattr(expected, item.name))
     assert not torch.equal(query.levels, unadapted_query.levels)  # adaptation acts in the game
     first = support.episodes(slice(1 if learner.inner_loop.chain_length > 1 else shots))
@@ -111,8 +111,8 @@ def test_loss_is_the_outer_loss_of_support_and_query(name):
     for item in fields(PrincipalOutput):
         expected, same = getattr(outputs, item.name), getattr(unadapted, item.name)
         torch.testing.assert_close(same, expected, rtol=0.0, atol=1e-12)
-    zero_shot = objective.outer_loss(outputs, first, GAME, BLIND, 0.3).mean()
-    adapted = objective.outer_loss(principal(fast, query), query, GAME, BLIND, 0.3).mean()
+    zero_shot = objective.outer_loss(outputs, first, BLIND, 0.3).mean()
+    adapted = objective.outer_loss(principal(fast, query), query, BLIND, 0.3).mean()
     loss = 0.25 * zero_shot + adapted
     torch.testing.assert_close(step.loss, loss, rtol=0.0, atol=1e-12)
     leaves = list(learner.parameters.values())
@@ -136,7 +136,7 @@ def test_the_loss_before_adaptation_may_be_taken_on_episodes_of_its_own():
         num_episodes=5,
         common_random_numbers=True,
     )
-    before = objective.outer_loss(principal(principal.weights(), first), first, GAME, BLIND, 0.3)
+    before = objective.outer_loss(principal(principal.weights(), first), first, BLIND, 0.3)
     without = replace(objective, zero_shot_weight=0.0)
     rest = meta_step(principal, learner.inner_loop, without, tasks, **options).loss
     torch.testing.assert_close(step.loss, 0.25 * before.mean() + rest, rtol=0.0, atol=1e-12)

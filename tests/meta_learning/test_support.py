@@ -52,7 +52,7 @@ def test_support_episodes_that_carry_nothing_stand_alone():
 def test_one_by_one_each_episode_keeps_its_own_probabilities():
     numbers = torch.arange(12.0).view(2, 3, 2)  # two tasks, three episodes of two steps
     levels = numbers.long()
-    episodes = Trajectory(levels, levels, levels > 5, numbers, numbers, levels, numbers)
+    episodes = Trajectory(levels, levels, levels > 5, numbers, numbers, levels, numbers, GAME)
     support = Support(episodes, -numbers)
     assert support.num_steps == 6
     parts = support.one_by_one()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.metrics.evaluation_metrics import (
     EvaluationMetrics,
@@ -34,6 +35,7 @@ def trajectory(rewards: Tensor, aligned: Tensor, levels: Tensor) -> Trajectory:
         agent_rewards=torch.zeros_like(rewards),
         observed_arms=zeros,
         observed_agent_rewards=torch.zeros_like(rewards),
+        game=Game(),
     )
 
 
@@ -61,6 +63,7 @@ def random_trajectory(seed: int, num_tasks: int = M) -> Trajectory:
         agent_rewards=torch.randn(shape, generator=generator),
         observed_arms=integers(A),
         observed_agent_rewards=torch.randn(shape, generator=generator),
+        game=Game(),
     )
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.principals import PrincipalOutput
 
@@ -12,7 +13,7 @@ from mermaide_pl.principals import PrincipalOutput
 def one_episode(levels: list[int], arms: list[int]) -> Trajectory:
     level, arm = torch.tensor([[levels]]), torch.tensor([[arms]])
     zeros = torch.zeros(1, 1, len(arms))
-    return Trajectory(arm, level, arm == 0, zeros, zeros, arm, zeros)
+    return Trajectory(arm, level, arm == 0, zeros, zeros, arm, zeros, Game(2, len(arms)))
 
 
 def test_output_of_logits_worked_by_hand():

@@ -39,11 +39,10 @@ class Poisoned(Objective):
         self,
         output: PrincipalOutput,
         trajectory: Trajectory,
-        game: Game,
         sees_bonus: Tensor,
         progress: float,
     ) -> Tensor:
-        loss = super().outer_loss(output, trajectory, game, sees_bonus, progress)
+        loss = super().outer_loss(output, trajectory, sees_bonus, progress)
         if round(progress * TOTAL) not in self.steps:
             return loss
         poisoned = first_pulls_target(trajectory).to(loss)

@@ -23,6 +23,7 @@ from mermaide_pl.principals import (
     LinearForecast,
     NoCritic,
     NoWorldModel,
+    PooledFeatures,
     Principal,
     SharedForecast,
 )
@@ -212,7 +213,7 @@ def test_single_precision_is_as_good_as_that_of_pytorch():
         torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("history", [LastStep(), CountFeatures()])
+@pytest.mark.parametrize("history", [LastStep(), CountFeatures(), PooledFeatures()])
 @pytest.mark.parametrize("observation", [PartialInformation(), FullInformation(0.2, 0.3)])
 def test_features_are_those_of_the_history(history, observation):
     game = Game(A, 40, (0.0, 0.5, 1.0), observation=observation)
@@ -223,7 +224,7 @@ def test_features_are_those_of_the_history(history, observation):
         tasks.to("cpu", torch.float64), player, game, stream=Stream.SCORE, num_episodes=B
     )
     seen = played.observed_arms, played.levels, played.observed_agent_rewards
-    expected = history.features(HistoryState.of_sequence(*seen, game), game)
+    expected = history.features(HistoryState.of_sequence(*seen, game))
     actual = features_of(principal, network_shape(principal), played)
     torch.testing.assert_close(actual, expected, rtol=0.0, atol=1e-12)
 
@@ -269,8 +270,9 @@ def test_features_of_part_of_an_episode_are_those_of_the_history():
     principal = Principal(Architecture(6, 5), game)
     tasks = Population([AgentFamily(UCB)], num_arms=A).sample(range(M), split="val")
     player = LearnedPlayer(principal, principal.weights())
-    played = rollout(tasks, player, Game(A, 30), stream=Stream.SCORE, num_episodes=B)
+    played = rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=B)
+    played = played.map(lambda record: record[..., :30])
     seen = played.observed_arms, played.levels, played.observed_agent_rewards
-    expected = CountFeatures().features(HistoryState.of_sequence(*seen, game), game)
+    expected = CountFeatures().features(HistoryState.of_sequence(*seen, game))
     actual = features_of(principal, network_shape(principal), played)
     torch.testing.assert_close(actual, expected)

@@ -11,6 +11,7 @@ from mermaide_pl.evaluation.timing import (
     rates_by_quarter,
 )
 from mermaide_pl.experiments.paper import EXPERIMENTS, intervention_timing
+from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import factual_arm_logits
@@ -43,7 +44,7 @@ def results(module, tmp_path_factory):
 
 
 def trajectory(levels: torch.Tensor, rewards: torch.Tensor) -> Trajectory:
-    return Trajectory(levels, levels, levels > 5, rewards, rewards, levels, rewards)
+    return Trajectory(levels, levels, levels > 5, rewards, rewards, levels, rewards, Game())
 
 
 def test_the_median_agent_by_hand():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from matplotlib.collections import LineCollection, PathCollection
 
+from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.reporting.figures import draw_episode
 
@@ -24,7 +25,8 @@ PROBABILITIES = torch.tensor(
 def trajectory() -> Trajectory:
     aligned = ARMS == 2
     rewards = aligned.float() - 0.5 * LEVELS
-    return Trajectory(ARMS, LEVELS, aligned, rewards, rewards, ARMS, torch.zeros_like(rewards))
+    zeros = torch.zeros_like(rewards)
+    return Trajectory(ARMS, LEVELS, aligned, rewards, rewards, ARMS, zeros, Game())
 
 
 def arm_logits() -> torch.Tensor:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.metrics.intervals import mean_and_interval
 from mermaide_pl.reporting.figures import draw_intervention_rate
@@ -20,7 +21,8 @@ HALF_WIDTH = 1.959964 * np.array([0.25, 0.5, 0.25])
 def trajectory() -> Trajectory:
     aligned = ARMS == 2
     rewards = aligned.float() - 0.5 * LEVELS
-    return Trajectory(ARMS, LEVELS, aligned, rewards, rewards, ARMS, torch.zeros_like(rewards))
+    zeros = torch.zeros_like(rewards)
+    return Trajectory(ARMS, LEVELS, aligned, rewards, rewards, ARMS, zeros, Game())
 
 
 def test_interval_over_agents() -> None:

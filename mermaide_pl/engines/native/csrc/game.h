@@ -87,7 +87,7 @@ class Past {
     *x++ = std::log1p(paid) / STEPS_LOG_UNIT, *x++ = std::log1p(offered) / STEPS_LOG_UNIT;
     *x++ = price_, *x++ = arms_;
     *x++ = allowed / left, *x++ = std::log1p(allowed) / STEPS_LOG_UNIT;
-    *x++ = how_.sees_rewards, *x++ = last_reward_ / unit_;
+    *x++ = how_.sees_rewards, *x++ = how_.sees_rewards ? last_reward_ / unit_ : T(0);
     T *mean = x, *weighted = x + POOL, *most = x + 2 * POOL, *arm = x + 3 * POOL;
     std::fill_n(mean, 2 * POOL, T(0));
     std::fill_n(most, POOL, -std::numeric_limits<T>::infinity());
