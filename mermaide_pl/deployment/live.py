@@ -12,14 +12,14 @@ principal.adapt()  # to what this learner did, for its next episodes
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from mermaide_pl.config.validation import LARGEST_REWARD, check_number, one_line, whole_number
+from mermaide_pl.config.validation import LARGEST_REWARD, check_number, one_line
+from mermaide_pl.deployment.live_settings import LiveSettings
 from mermaide_pl.deployment.live_state import LiveState
 from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.engines import Stream
@@ -27,18 +27,11 @@ from mermaide_pl.engines.noise import Part, uniforms
 from mermaide_pl.game.trajectory import relabel_target_first
 from mermaide_pl.meta_learning.adaptation import adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.principals import HistoryState, Weights, sample_levels
+from mermaide_pl.principals import HistoryState, Weights, network_in, sample_levels
 from mermaide_pl.runtime.checkpoints import read_checkpoint, upgraded_weights, write_checkpoint
 
+_FIRST_DRAWS = 1024
 _KEY = "live"  # in a checkpoint: its entries in addition to the trained principal
-
-
-class Settings(TypedDict, total=False):
-    """Keyword arguments of a `LivePrincipal`, see there."""
-
-    target_arm: int
-    max_interventions: int | None
-    sampling_seed: int | None
 
 
 class LivePrincipal:
@@ -49,57 +42,35 @@ class LivePrincipal:
     wrong call raises a ValueError of one line and changes nothing.
 
     Args:
-        module: the trained principal, whose number of arms and steps are those of the agent's game.
-        target_arm: the arm that the principal prefers, labelled 0 to A - 1 as the user labels arms.
-        max_interventions: most interventions (levels above 0) of an episode, in place of the
-            game's; None for those of the game. When they are used up, every further level is 0.
-        sampling_seed: levels are sampled from the policy, as in training, with random numbers that
-            depend on this seed, the episode and the step alone; None plays the most probable level,
-            as the principal is scored.
+        module: the trained principal.
+        **settings: those of `LiveSettings`.
     """
 
     _state: LiveState
     _output: tuple[Tensor, Tensor, Tensor | None] | None  # of the next step; None before its pass
-    _uniforms: Tensor | None  # [T] float, to sample the levels of this episode with
+    _uniforms: Tensor | None  # float, to sample the levels of this episode with, more as it goes on
 
-    def __init__(
-        self,
-        module: MermaideModule,
-        *,
-        target_arm: int = 0,
-        max_interventions: int | None = None,
-        sampling_seed: int | None = None,
-    ) -> None:
-        self.module, self.game = module, module.game
-        last = self.game.num_arms - 1
-        try:
-            self.target_arm = whole_number("target_arm", target_arm, low=0, high=last)
-        except ValueError as error:
-            raise ValueError(f"{error}: this principal is for games of {self.game}") from None
-        if max_interventions is not None:
-            max_interventions = whole_number("max_interventions", max_interventions, low=0)
-            self.game = replace(self.game, max_interventions=max_interventions)
-        self.max_interventions = max_interventions
-        if sampling_seed is not None:
-            sampling_seed = whole_number("sampling_seed", sampling_seed, low=0, high=2**64 - 1)
-        self.sampling_seed = sampling_seed
-        labels = relabel_target_first(torch.arange(last + 1)[None], torch.tensor([self.target_arm]))
+    def __init__(self, module: MermaideModule, **settings: Any) -> None:
+        self.module, self.settings = module, LiveSettings(**settings)
+        self.game = self.settings.game(module)
+        self.target_arm = self.settings.target_in(self.game)
+        arms = torch.arange(self.game.num_arms)[None]
+        labels = relabel_target_first(arms, torch.tensor([self.target_arm]))
         self._labels: list[int] = labels[0].tolist()  # either labelling to the other
         self._begin(module.principal.weights(), [])
 
     def __repr__(self) -> str:
         """The settings and the game."""
-        settings = ", ".join(f"{name}={getattr(self, name)}" for name in Settings.__annotations__)
-        return f"LivePrincipal({settings}), for games of {self.game}"
+        return f"LivePrincipal({self.settings}), for games of {self.game}"
 
     @classmethod
-    def load(cls, path: str | Path, **settings: Unpack[Settings]) -> Self:
+    def load(cls, path: str | Path, **settings: Any) -> Self:
         """Load a trained principal, or resume a live one exactly where it was saved.
 
         Args:
             path: a checkpoint, ``pretrained:NAME`` or NAME alone, or a file written by `save`.
-            **settings: keyword arguments of `LivePrincipal`. A saved one brings its own: they may
-                be left out, and must not differ.
+            **settings: those of `LiveSettings`. A saved principal brings its own: they may be left
+                out, and must not differ.
 
         Raises:
             ValueError: one line that says what is wrong with the file or the settings.
@@ -109,9 +80,8 @@ class LivePrincipal:
         kept = saved if isinstance(saved, dict) else {"engine": "auto"}
         engine = kept.get("engine", kept.get("kernel"))  # as it was once called
         module = MermaideModule.from_checkpoint(checkpoint, path, engine=engine).eval()
-        fresh = cls(module, **settings)
         if saved is None:
-            return fresh
+            return cls(module, **settings)
         try:
             live = cls(module, **saved["settings"])
             weights = upgraded_weights(saved["weights"])
@@ -124,10 +94,12 @@ class LivePrincipal:
             raise ValueError(
                 f"{path} is not a live principal that can resume here: {reason}"
             ) from None
-        for name, given in settings.items():
-            if given != (own := getattr(live, name)):
+        chosen, own = LiveSettings(**settings).plain(), live.settings.plain()
+        for name in settings:
+            if chosen[name] != own[name]:
                 raise ValueError(
-                    f"{path} was saved with {name} = {own}, got {given}; it cannot change"
+                    f"{path} was saved with {name} = {own[name]}, got {settings[name]}; it cannot"
+                    " change"
                 )
         return live
 
@@ -141,7 +113,7 @@ class LivePrincipal:
             ValueError: one line that says why it cannot be written.
         """
         live = {
-            "settings": {name: getattr(self, name) for name in Settings.__annotations__},
+            "settings": self.settings.plain(),
             "engine": self.module.engine_name,
             **self._state.describe(),
         }
@@ -168,14 +140,16 @@ class LivePrincipal:
             return 0
         if self._uniforms is None:
             return int(level_logits.argmax(-1))
+        if len(steps) == len(self._uniforms):
+            self._uniforms = self._draw(2 * len(steps))
         return int(sample_levels(level_logits, self._uniforms[len(steps)]))
 
     @torch.inference_mode()
-    def observe(self, arm: int, agent_reward: float | None = None) -> None:
+    def observe(self, arm: str | int, agent_reward: float | None = None) -> None:
         """Record the outcome of the step.
 
         Args:
-            arm: the arm that the agent pulled, in the user's labels.
+            arm: label of the arm that the agent pulled.
             agent_reward: reward the agent received, bonus included, in reward units. Required by a
                 principal with full information, refused by one with partial information.
 
@@ -185,7 +159,7 @@ class LivePrincipal:
         state = self._state
         if state.level is None:
             raise ValueError("observe: call intervene first, it chooses the level of the step")
-        arm = whole_number("observe: arm", arm, low=0, high=self.game.num_arms - 1)
+        arm = self.settings.position("observe: arm", arm, self.game)
         reward, level = self._seen(agent_reward), state.level
         hidden, _, _ = self._forward("observe")
         seen, levels = torch.tensor([[[self._labels[arm]]], [[level]]], device=hidden.device)
@@ -217,7 +191,7 @@ class LivePrincipal:
         """Forecast of the agent's next arm at every level.
 
         Returns:
-            ``p(a_t | history, u)``, float [L, A], arms in the user's labels.
+            ``p(a_t | history, u)``, float [L, A], arms in the user's order.
 
         Raises:
             ValueError: without a world model, or if all steps of the episode were played.
@@ -269,7 +243,7 @@ class LivePrincipal:
             state.ended, self.target_arm, self.game, state.hidden, in_order=in_order
         )
         principal, inner_loop, objective = module.principal, module.inner_loop, module.objective
-        if self.sampling_seed is None:
+        if self.settings.sampling_seed is None:
             objective = objective.forecast_alone()
         with torch.inference_mode(False), torch.no_grad():
             weights, _ = adapt_to_groups(principal, inner_loop, objective, support, module.engine)
@@ -288,10 +262,16 @@ class LivePrincipal:
     def _be_in(self, state: LiveState) -> None:
         """Continue from a state, from which everything else follows."""
         self._state, self._output, self._uniforms = state, None, None
-        if self.sampling_seed is not None:
-            shape, number = (1, self.game.num_steps), len(state.ended)
-            numbers = uniforms([self.sampling_seed], Stream.LIVE, Part.PRINCIPAL, shape, number)
-            self._uniforms = numbers[0, 0].to(state.hidden)
+        self._playing = network_in(self.module.principal, state.weights, self.game)
+        if self.settings.sampling_seed is not None:
+            self._uniforms = self._draw(min(self.game.num_steps, _FIRST_DRAWS))
+
+    def _draw(self, num_steps: int) -> Tensor:
+        """Random numbers for the first steps of this episode, float [num_steps]."""
+        number = len(self._state.ended)
+        seeds = [self.settings.sampling_seed or 0]
+        numbers = uniforms(seeds, Stream.LIVE, Part.PRINCIPAL, (1, num_steps), number)
+        return numbers[0, 0].to(self._state.hidden)
 
     @torch.inference_mode()
     def _forward(self, asked: str) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -303,6 +283,6 @@ class LivePrincipal:
                 " call end_episode"
             )
         if self._output is None:
-            step = self.module.principal.step
-            self._output = step(state.weights, state.hidden, state.past)
+            network, weights = self._playing
+            self._output = network.step(weights, state.hidden, state.past)
         return self._output

@@ -368,7 +368,8 @@ def test_weights_that_are_not_finite_are_not_taken():
 def test_loading_by_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     live = LivePrincipal.load(name, target_arm=3, max_interventions=7, sampling_seed=1)
-    assert (live.target_arm, live.max_interventions, live.sampling_seed) == (3, 7, 1)
+    given = live.settings
+    assert (live.target_arm, given.max_interventions, given.sampling_seed) == (3, 7, 1)
     assert (live.game.num_arms, live.game.num_steps) == (10, 200)
 
 
@@ -396,7 +397,8 @@ def test_a_saved_one_keeps_its_settings(tmp_path):
     ended(LivePrincipal(build(), target_arm=2, max_interventions=1)).save(path)
     for given in ({}, {"target_arm": 2}, {"target_arm": 2, "max_interventions": 1}):
         live = LivePrincipal.load(path, **given)
-        assert (live.target_arm, live.max_interventions, live.sampling_seed) == (2, 1, None)
+        own = live.settings
+        assert (live.target_arm, own.max_interventions, own.sampling_seed) == (2, 1, None)
     with pytest.raises(
         ValueError, match=r"agent.live was saved with target_arm = 2, got 0; it cannot change"
     ):
