@@ -107,5 +107,6 @@ def check_arms(name: str, population: Population, game: Game) -> None:
     num_arms = population.arms_in(game)
     if num_arms != game.num_arms:
         raise ValueError(
-            f"population {name} has agents with {num_arms} arms, but this is a game of {game}"
+            f"population {name} has agents with {num_arms} arms, but this is a game of {game}; a"
+            f" universal principal plays them with --game.num_arms {num_arms}"
         )

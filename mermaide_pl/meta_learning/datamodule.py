@@ -8,7 +8,6 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import check_count, check_number, check_seed
 from mermaide_pl.game import Game
 from mermaide_pl.populations import Population, Split, TaskBatch
@@ -127,8 +126,8 @@ class TaskDataModule(pl.LightningDataModule):
     def settings(self) -> dict[str, Any]:
         """Settings that determine a training run, as plain data."""
         return {
-            "train_population": describe(self.train_population),
-            "val_population": describe(self.val_population),
+            "train_population": self.train_population.spec,
+            "val_population": self.val_population.spec,
             "meta_batch_size": self.meta_batch_size,
             "steps_per_epoch": self.steps_per_epoch,
             "num_val_tasks": self.num_val_tasks,
@@ -137,7 +136,7 @@ class TaskDataModule(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Training population, kept in checkpoints to tune schedules on it."""
-        return {"train_population": describe(self.train_population)}
+        return {"train_population": self.train_population.spec}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing to restore: the configuration decides which agents come next."""
@@ -151,7 +150,7 @@ class TaskDataModule(pl.LightningDataModule):
             f"TaskDataModule.num_{split}_tasks on {world_size} devices", size, low=world_size
         )
 
-        module = self.trainer and self.trainer.lightning_module
+        module = getattr(self.trainer, "lightning_module", None)
         game = getattr(module, "game", Game())
         if not getattr(getattr(module, "principal", None), "plays_any_game", True):
             population = population.in_game(game)

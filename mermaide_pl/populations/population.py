@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import Family, GaussianReward, LearningRule, PythonAgent, RewardModel
+from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import check_count, check_number, check_seed
 from mermaide_pl.game import Game
 from mermaide_pl.game.randomness import mix, task_uniforms
@@ -147,6 +148,11 @@ class Population:
             moved, _ = self.target.choose(rewards, torch.full((1, 2), 1.0 - 2.0**-24))
             self.reward_model.check(moved)
         self.sample(range(1), split="train")
+
+    @property
+    def spec(self) -> Any:
+        """Itself as plain data, see `describe`; its number of arms left to the game."""
+        return describe(replace(self, num_arms=None))
 
     def arms_in(self, game: Game) -> int:
         """A of the agents in a game, where the number of arms is not drawn."""

@@ -99,8 +99,8 @@ def test_wrong_settings_are_refused(settings, message):
 
 def test_a_principal_for_one_game_refuses_another():
     module = MermaideModule(Game(4, 6), engine="torch")
-    with pytest.raises(ValueError, match="for games of 4 arms.*not of 3 arms.*universal"):
+    with pytest.raises(ValueError, match=r"for games of 4 arms.*not of 3 arms.*universal"):
         LivePrincipal(module, arms=ARMS)
-    with pytest.raises(ValueError, match="not of 4 arms, 6 steps, bonuses 0, 1, cost 0.1"):
+    with pytest.raises(ValueError, match=r"not of 4 arms, 6 steps, bonuses 0, 1, cost 0\.1"):
         LivePrincipal(module, cost=0.1)
     assert LivePrincipal(module, arms=["a", "b", "c", "d"], target="d").target_arm == 3

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from mermaide_pl.agents import UCB, BestResponse, NoiseFreeReward
 from mermaide_pl.engines import Stream
@@ -56,26 +57,28 @@ def test_rates_by_hand():
 
 
 def test_oracles_spend_from_nothing_to_more_than_delta_allows():
-    oracles = oracle_grid(game())
+    oracles = oracle_grid()
     assert all(type(oracle) is Oracle for oracle in oracles)
     kappas = {oracle.kappa for oracle in oracles}
     assert {0.0, 1.0} < kappas
     assert max(kappas) > 1.0
-    head_starts = {oracle.n0 for oracle in oracles}
+    head_starts = {oracle.head_start for oracle in oracles}
     assert len(oracles) == len(kappas) * len(head_starts)
-    assert 0.0 <= min(head_starts) < max(head_starts) <= 20.0
+    assert 0.0 <= min(head_starts) < max(head_starts) <= 1.0
 
 
 def test_head_starts_are_shares_of_what_an_episode_can_cost():
-    def head_starts(**settings) -> list[float]:
-        return sorted({oracle.n0 for oracle in oracle_grid(game(**settings))})
+    tasks = learners()
 
-    once = head_starts()
-    assert head_starts(num_steps=40) == pytest.approx([2.0 * n0 for n0 in once])
-    assert head_starts(bonuses=(0.0, 0.2, 0.5)) == pytest.approx([0.5 * n0 for n0 in once])
+    def budgets(**settings) -> torch.Tensor:
+        return Oracle(0.0, head_start=0.25).plan(tasks, game(**settings))[0]
+
+    once = budgets()
+    assert torch.equal(budgets(num_steps=40), 2.0 * once)
+    assert torch.equal(budgets(bonuses=(0.0, 0.2, 0.5)), 0.5 * once)
 
 
-@pytest.mark.parametrize("grid", [burst_grid, periodic_grid, random_grid, oracle_grid])
+@pytest.mark.parametrize("grid", [burst_grid, periodic_grid, random_grid, lambda _: oracle_grid()])
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 50])
 def test_every_grid_has_players_for_every_game(grid, num_steps):
     players = grid(game(num_steps))
@@ -85,7 +88,7 @@ def test_every_grid_has_players_for_every_game(grid, num_steps):
 
 def test_the_best_has_the_highest_mean_return():
     tasks, rules = learners(), game(cost=0.4)
-    players = [NoIntervention(), *burst_grid(rules), *random_grid(rules), *oracle_grid(rules)]
+    players = [NoIntervention(), *burst_grid(rules), *random_grid(rules), *oracle_grid()]
     returns = [
         rollout(tasks, player, rules, stream=Stream.TUNE, num_episodes=2).returns.mean().item()
         for player in players
@@ -126,7 +129,7 @@ def test_free_bonuses_are_given_and_dear_ones_are_not(cost, best):
 def test_the_first_one_among_equals():
     tasks = FOLLOWER.sample(range(3), split="tune")
     rules = game(num_arms=2, bonuses=(0.0, 0.25), cost=1.0)
-    oracles = oracle_grid(rules)
+    oracles = oracle_grid()
     assert best_of(oracles, tasks, rules) is oracles[0]
     assert best_of(oracles[::-1], tasks, rules) is oracles[-1]
 
@@ -134,7 +137,7 @@ def test_the_first_one_among_equals():
 def test_the_tuned_oracle_reaches_the_equilibrium_of_a_follower():
     tasks = FOLLOWER.sample(range(3), split="tune")
     rules = game(num_arms=2, bonuses=(0.0, 0.25), cost=1.0)
-    oracle = best_of(oracle_grid(rules), tasks, rules)
+    oracle = best_of(oracle_grid(), tasks, rules)
     played = rollout(tasks, oracle, rules, stream=Stream.SCORE, num_episodes=1)
     assert played.returns.tolist() == [[0.75]] * 3
 

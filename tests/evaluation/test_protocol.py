@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
-from mermaide_pl.cli.lightning import configured
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation import paired_evaluation
@@ -270,7 +269,7 @@ def test_fixed_rows_are_rollouts_by_hand(rows, population):
 
 @pytest.mark.parametrize("population", UNSEEN)
 def test_the_oracle_is_tuned_on_other_agents_of_the_population(rows, population):
-    oracle = best_of(oracle_grid(GAME), agents(population, split="tune", num=15), GAME)
+    oracle = best_of(oracle_grid(), agents(population, split="tune", num=15), GAME)
     expected = play(oracle, population).returns.mean().item()
     assert of(rows, "oracle", population)["return_mean"] == pytest.approx(expected, abs=1e-6)
 
@@ -409,18 +408,12 @@ def test_the_numbers_of_the_game_are_said(checkpoint, capsys):
     assert game in capsys.readouterr().out
 
 
-def test_where_it_cannot_play_it_says_how_to_train_one_that_can(checkpoint):
-    """`mermaide fit` accepts the command that the error names."""
+def test_where_it_cannot_play_it_says_who_can(checkpoint):
     with pytest.raises(ValueError, match="agents with 4 arms") as refused:
         run(checkpoint, {"four": replace(TRAIN, num_arms=4)})
-    said, _, command = str(refused.value).partition("; train one for it: ")
-    game = "3 arms, 8 steps, bonuses 0, 1, cost 0.4, partial information"
-    assert said.endswith(f"is for games of {game}")
-    program, fit, *options = command.split()
-    assert (program, fit) == ("mermaide", "fit")
-    _, module, data = configured([*options, "--trainer.logger", "false"])
-    populations = data.train_population, data.val_population
-    assert [module.game.num_arms, *(one.num_arms for one in populations)] == [4, 4, 4]
+    assert str(refused.value).endswith("plays them with --game.num_arms 4")
+    with pytest.raises(ValueError, match=r"has game\.num_arms = 3, the configuration has 4"):
+        run(checkpoint, {"four": replace(TRAIN, num_arms=4)}, game=Game(4, 8))
 
 
 def test_the_table_fits_where_the_oracle_gains_little(rows, capsys, monkeypatch):
@@ -516,5 +509,5 @@ def test_settings_are_checked(settings, message, checkpoint):
 
 def test_agents_of_another_game_are_refused(checkpoint):
     other = Population([AgentFamily(UCB)], num_arms=4, base_rewards=UniformRewards())
-    with pytest.raises(ValueError, match=r"big has agents with 4 arms, .* is for games of 3"):
+    with pytest.raises(ValueError, match=r"big has agents with 4 arms, .* a game of 3"):
         run(checkpoint, {"ucb": TRAIN, "big": other})

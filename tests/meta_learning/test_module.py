@@ -349,7 +349,7 @@ def test_the_yardsticks_of_the_validation_agents(tmp_path):
 
     yardsticks = {
         "no intervention": mean_return(NoIntervention()),
-        "oracle": max(map(mean_return, oracle_grid(module.game))),
+        "oracle": max(map(mean_return, oracle_grid())),
     }
     assert module.val_yardsticks == pytest.approx(yardsticks, abs=1e-6)
     none, oracle = (module.val_yardsticks[name] for name in yardsticks)

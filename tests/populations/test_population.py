@@ -336,7 +336,7 @@ def test_fixed_rewards_are_the_same_for_every_agent():
         (lambda: Population([]), r"Population\.families is empty"),
         (lambda: Population([AgentFamily(UCB)], num_arms=1), r"Population\.num_arms .*at least 2"),
         (
-            lambda: Population([AgentFamily(UCB)], base_rewards=FixedRewards((0.1, 0.2))),
+            lambda: Population([AgentFamily(UCB)], 10, FixedRewards((0.1, 0.2))),
             r"FixedRewards\.values has 2 values for 10 arms",
         ),
         (

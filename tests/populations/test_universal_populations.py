@@ -155,7 +155,8 @@ def test_about_half_of_the_validation_agents_combine_what_training_does_not():
     ],
 )
 def test_shares_of_agents_that_see_the_bonus_and_that_cannot_be_steered(name, seeing, unsteerable):
-    tasks, game = packaged(name).sample(range(600), split=SPLITS[name]), Game()
+    game = Game()
+    tasks = packaged(name).in_game(game).sample(range(600), split=SPLITS[name], game=game)
     steered, left = (
         rollout(tasks, player, game, stream=Stream.SCORE, num_episodes=1)
         for player in (AlwaysIntervene(), NoIntervention())

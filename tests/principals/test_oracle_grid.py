@@ -80,7 +80,7 @@ def test_alignment_under_fixed_schedules(beta):
 def test_return_of_the_tuned_oracle(beta):
     tasks = agents(beta, 2000)
     # the middle of the grid holds the optimum at these costs; the cost changes the score only
-    middle = [oracle for oracle in oracle_grid(GAME) if 0.5 < oracle.kappa < 3.0]
+    middle = [oracle for oracle in oracle_grid() if 0.5 < oracle.kappa < 3.0]
     played = [play(oracle, tasks) for oracle in middle]
     for cost, expected in ORACLE_RETURN[beta].items():
         best = max(alignment - cost * rate for alignment, rate in played)

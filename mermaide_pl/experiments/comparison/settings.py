@@ -154,11 +154,11 @@ class Comparison:
         for name, observation in self.observations.items():
             found[f"observation {name}"] = describe(observation)
         for name, population in train.items():
-            found[f"training population {name}"] = describe(population)
-            found[f"validation population of {name}"] = describe(val[name])
+            found[f"training population {name}"] = population.spec
+            found[f"validation population of {name}"] = val[name].spec
         for name, method in self.methods.items():
             found[f"method {name}"] = _settings_of(method(self.game))
-        found["test populations"] = {name: describe(agents) for name, agents in test.items()}
+        found["test populations"] = {name: agents.spec for name, agents in test.items()}
         for name in (
             *("agent_steps", "num_validations", "num_val_tasks", "meta_batch_size", "shots"),
             *("num_agents", "fine_tuning_rates", "fine_tuning_policy_weights"),
