@@ -42,7 +42,7 @@ def used_by_another() -> Callable[[Path], AbstractContextManager[None]]:
 
 @pytest.fixture
 def without_slot() -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Makes a checkpoint one of the versions whose recurrence was always a GRU."""
+    """Makes a checkpoint one of the versions without recurrences, budgets, and endless games."""
 
     def earlier(checkpoint: dict[str, Any]) -> dict[str, Any]:
         old = deepcopy(checkpoint)
@@ -51,7 +51,12 @@ def without_slot() -> Callable[[dict[str, Any]], dict[str, Any]]:
             holder[name] = {
                 key.replace("recurrence.", ""): weight for key, weight in holder[name].items()
             }
-        del old[CHECKPOINT_KEY]["architecture"]["init_args"]["recurrence"]
+        for name in ("recurrence", "critic_size"):
+            del old[CHECKPOINT_KEY]["architecture"]["init_args"][name]
+        for name in ("max_interventions", "endless"):
+            del old[CHECKPOINT_KEY]["game"]["init_args"][name]
+        if "live" in old:
+            del old["live"]["past"]["interventions"]
         return old
 
     return earlier

@@ -139,7 +139,7 @@ class _Ours:
             for part in (recording.observed_arms, recording.levels, recording.rewards)
         )
         hidden: Tensor = torch.zeros_like(rewards)
-        return Trajectory(arms, levels, arms == 0, rewards, hidden, arms, hidden)
+        return Trajectory(arms, levels, arms == 0, rewards, hidden, arms, hidden, self.game)
 
 
 class OursNative(_Ours):

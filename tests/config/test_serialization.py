@@ -18,6 +18,7 @@ from mermaide_pl.agents import (
     DiscountedUCB,
     EpsilonGreedy,
     GaussianReward,
+    GaussianRewardPerTask,
     GaussianThompson,
     GeneratedLearner,
     LearningRule,
@@ -70,7 +71,9 @@ from mermaide_pl.principals import (
     LastStep,
     LinearForecast,
     NoWorldModel,
+    PooledFeatures,
     SharedForecast,
+    UniversalArchitecture,
     WorldModel,
 )
 from mermaide_pl.reporting import FigureLogger
@@ -82,6 +85,9 @@ OBJECTS = [
     Game(4, 9, (0.0, 0.5, 1.5), 0.3, FullInformation(0.1, 0.2)),
     LastStep(),
     CountFeatures(),
+    PooledFeatures(),
+    UniversalArchitecture(5, 6, 7, 3),
+    Game(3, 9, max_interventions=4, endless=True),
     NoWorldModel(),
     LinearForecast(),
     SharedForecast(size=7),
@@ -170,6 +176,7 @@ def test_a_spec_is_plain_data(configured):
 @pytest.mark.parametrize("slot", SLOTS, ids=lambda slot: slot.__name__)
 def test_every_object_for_a_slot_is_tried_above(slot):
     known = {cls for cls in slot.__subclasses__() if cls.__module__.startswith("mermaide_pl.")}
+    known -= {GaussianRewardPerTask}  # drawn by a population, never configured
     assert known
     assert known <= {type(configured) for configured in OBJECTS}
 
@@ -203,6 +210,8 @@ def test_a_spec_by_hand():
                 "class_path": "mermaide_pl.game.PartialInformation",
                 "init_args": {"arm_flip": 0.0},
             },
+            "max_interventions": None,
+            "endless": False,
         },
     }
     assert describe(AgentFamily(UCB, {"beta": [0.1, 0.2]})) == {

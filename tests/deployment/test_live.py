@@ -478,9 +478,13 @@ def test_one_of_a_version_without_recurrences_goes_on(without_slot, tmp_path):
         live.observe(1)
     live.end_episode()
     live.adapt()
+    for step in range(3):
+        live._state.level = step  # interventions in two of three steps
+        live.observe(1)
     live.save(path)
     torch.save(without_slot(torch.load(path)), path)
     loaded = LivePrincipal.load(path)
+    assert loaded._state.past.interventions.item() == 2.0
     assert (loaded.intervene(), loaded.module.spec) == (live.intervene(), live.module.spec)
     for name, weight in live._state.weights.items():
         assert torch.equal(loaded._state.weights[name], weight)

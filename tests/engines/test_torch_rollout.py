@@ -1,6 +1,7 @@
 """A captured rollout, with a capture that needs no GPU: it plays its own inputs again."""
 
 import copy
+from dataclasses import replace
 
 import torch
 
@@ -115,7 +116,8 @@ def test_another_kind_of_rollout_is_captured_anew():
         {"family": AgentFamily(EpsilonGreedy)},
         {"family": AgentFamily(GaussianThompson)},
         {"game": Game(4, 21, (0.0, 0.5, 1.0), observation=GAME.observation)},
-        {"game": Game(4, 20, (0.0, 0.5, 1.0))},
+        {"game": replace(GAME, observation=FullInformation(0.2, 0.4))},
+        {"game": replace(GAME, max_interventions=3)},
     ]
     for number, changed in enumerate(runs):
         run(**changed)

@@ -86,6 +86,22 @@ def test_outer_loss_is_of_what_truly_happened():
     assert loss() - loss(rewards=rewards) == pytest.approx(CRITIC_LOSS)
 
 
+def test_the_logit_penalty_leaves_out_steps_after_the_budget():
+    output, trajectory = tiny_episode()
+    output = replace(output, level_logits=torch.tensor([[[[1.0, -1.0], [0.0, -100.0]]]]).double())
+    none = replace(trajectory, game=Game(2, 2, max_interventions=0))
+    later = replace(trajectory, levels=1 - trajectory.levels, game=Game(2, 2, max_interventions=1))
+
+    def penalty(played: Trajectory) -> float:
+        with_it, without = (Objective(logit_penalty=weight) for weight in (1.0, 0.0))
+        losses = [each.outer_loss(output, played, BLIND[:1], 0.0) for each in (with_it, without)]
+        return (losses[0] - losses[1]).item()
+
+    assert penalty(none) == pytest.approx(0.0)
+    assert penalty(later) == pytest.approx((1.0 + 1.0) / 4.0)
+    assert penalty(trajectory) == pytest.approx((1.0 + 1.0 + 100.0**2) / 4.0)
+
+
 def test_meta_loss_by_hand():
     objective = Objective(zero_shot_weight=0.25)
     adapted, unadapted = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 6.0])

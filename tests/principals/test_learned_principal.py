@@ -1,6 +1,7 @@
 """The output of a principal, by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,6 +27,23 @@ def test_output_of_logits_worked_by_hand():
     assert output.log_levels.exp().flatten().tolist() == pytest.approx([0.75, 0.5])
     assert output.log_arms.exp().flatten().tolist() == pytest.approx([0.25, 0.75])
     assert output.values.tolist() == [[[1.0, 1.0]]]
+
+
+def test_steps_after_the_budget_are_certain_and_have_no_gradient():
+    played = replace(one_episode([0, 2, 1, 0], [0] * 4), game=Game(2, 4, (0.0, 1.0, 2.0)))
+    logits = torch.randn(1, 1, 4, 3, requires_grad=True)
+    free = PrincipalOutput.of(played, logits)
+    assert played.may_intervene is None
+    limited = replace(played, game=replace(played.game, max_interventions=2))
+    assert limited.may_intervene.tolist() == [[[True, True, True, False]]]
+    output = PrincipalOutput.of(limited, logits)
+    assert torch.equal(output.level_logits[:, :, :3], free.level_logits[:, :, :3])
+    assert torch.equal(output.log_levels[:, :, :3], free.log_levels[:, :, :3])
+    assert output.level_logits.softmax(-1)[0, 0, 3].tolist() == pytest.approx([1.0, 0.0, 0.0])
+    assert output.log_levels[0, 0, 3] == 0.0
+    total = (output.log_levels + output.level_logits[..., 0]).sum()
+    (gradient,) = torch.autograd.grad(total, logits)
+    assert (gradient[0, 0] == 0.0).all(-1).tolist() == [False, False, False, True]
 
 
 def test_critic_forecast_and_memory_are_optional():

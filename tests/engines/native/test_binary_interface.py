@@ -16,7 +16,7 @@ def path(tmp_path, good):
 def test_the_kernel_describes_what_python_has(path):
     lines = list(binary_interface.description())
     assert lines[:2] == ["Sizes.M: int64 at byte 0", "Sizes.B: int64 at byte 8"]
-    assert "NetworkCall.weight_stride: int64[20] at byte 256" in lines
+    assert "NetworkCall.weight_stride: int64[20] at byte 272" in lines
     assert "HistoryCall: 32 bytes" in lines
     assert "Output 5: LAST_STATE" in lines
     assert lines.index("GaussianThompson 0: prior_mean") - 1 == lines.index(
@@ -58,20 +58,20 @@ def with_another_field(fields):
 @pytest.mark.parametrize(
     ("change", "found", "expected"),
     [
-        (renamed, "GameCall.budget: pointer at byte 56", "GameCall.purse: pointer at byte 56"),
-        (exchanged, "GameCall.given: pointer at byte 48", "GameCall.budget: pointer at byte 48"),
-        (resized, "GameCall.principal: int64 at byte 32", "GameCall.principal: c_int at byte 32"),
+        (renamed, "GameCall.budget: pointer at byte 80", "GameCall.purse: pointer at byte 80"),
+        (exchanged, "GameCall.given: pointer at byte 72", "GameCall.budget: pointer at byte 72"),
+        (resized, "GameCall.principal: int64 at byte 56", "GameCall.principal: c_int at byte 56"),
         (
             of_another_type,
-            "GameCall.arm_flip: float64 at byte 160",
-            "GameCall.arm_flip: int64 at byte 160",
+            "GameCall.arm_flip: float64 at byte 184",
+            "GameCall.arm_flip: int64 at byte 184",
         ),
         (
             without_a_field,
-            "GameCall.parameters: pointer at byte 112",
-            "GameCall.agent_draws: pointer at byte 112",
+            "GameCall.parameters: pointer at byte 136",
+            "GameCall.agent_draws: pointer at byte 136",
         ),
-        (with_another_field, "GameCall: 232 bytes", "GameCall.whims: pointer at byte 232"),
+        (with_another_field, "GameCall: 256 bytes", "GameCall.whims: pointer at byte 256"),
     ],
 )
 def test_a_structure_of_another_layout_is_refused(path, monkeypatch, change, found, expected):

@@ -131,8 +131,8 @@ def stub(description):
             stub(
                 "\n".join(binary_interface.description()).replace("GameCall.given", "GameCall.gave")
             ),
-            "error: the library has 'GameCall.gave: pointer at byte 48'"
-            " where Python has 'GameCall.given: pointer at byte 48'",
+            "error: the library has 'GameCall.gave: pointer at byte 72'"
+            " where Python has 'GameCall.given: pointer at byte 72'",
         ),
         (
             stub("\n".join(binary_interface.description())),
