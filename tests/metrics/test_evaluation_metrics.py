@@ -266,8 +266,7 @@ def test_evaluation_metrics_without_a_forecast():
 
 def test_evaluation_metrics_start_anew_whatever_the_mode():
     used, fresh = (
-        EvaluationMetrics((0,), has_forecast=True, num_oracles=NUM_ORACLES)
-        for _ in range(2)
+        EvaluationMetrics((0,), has_forecast=True, num_oracles=NUM_ORACLES) for _ in range(2)
     )
     used.update(0, *evaluation_inputs(0))
     with torch.inference_mode():  # as `trainer.validate` ends
