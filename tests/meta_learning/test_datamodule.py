@@ -10,7 +10,14 @@ from torch.utils.data import DataLoader
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy
 from mermaide_pl.config.serialization import rebuild
 from mermaide_pl.meta_learning.datamodule import TaskDataModule, TaskNumbers, TaskSampler
-from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch, task_seed
+from mermaide_pl.populations import (
+    AgentFamily,
+    GameRanges,
+    Interval,
+    Population,
+    TaskBatch,
+    task_seed,
+)
 
 POPULATION = Population(
     [AgentFamily(UCB, {"beta": Interval(0.1, 0.7)}), AgentFamily(EpsilonGreedy)], num_arms=3
@@ -209,6 +216,23 @@ def test_the_loaders_of_two_processes_hold_the_batches_of_one():
     scored = [seeds(batches(module.val_dataloader())) for module in two]
     assert sorted(scored[0] + scored[1]) == sorted(numbered("val", range(5)))
     assert [len(half) for half in scored] == [3, 2]
+
+
+def test_two_processes_draw_the_games_of_one():
+    drawn = replace(POPULATION, num_arms=None, games=GameRanges([2, 3, 5], [4, 5, 6], cost=[0.1]))
+    one = data(drawn, meta_batch_size=4)
+    two = [data(drawn, meta_batch_size=2) for _ in range(2)]
+    for rank, module in enumerate(two):
+        module.trainer = TwoProcesses(rank)
+    seen = set()
+    for epoch in range(6):
+        whole = batches(one.train_dataloader(), epoch)
+        halves = [batches(module.train_dataloader(), epoch) for module in two]
+        for together in zip(whole, *halves, strict=True):
+            sizes = {(batch.games.num_arms, batch.games.num_steps) for batch in together}
+            assert len(sizes) == 1
+            seen |= sizes
+    assert len(seen) > 3
 
 
 def test_the_checkpoint_remembers_the_training_population():
