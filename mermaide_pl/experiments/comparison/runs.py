@@ -271,10 +271,11 @@ class _Runs:
 
     def _fine_tune(self, module: MermaideModule, run: _Run) -> None:
         """Set the inner loop with the highest validation return, and record all candidates."""
-        tasks, population = range(self._given.num_val_tasks), self._val[run.condition.trained_on]
+        tasks, game = range(self._given.num_val_tasks), module.game
+        population = self._val[run.condition.trained_on].in_game(game)
         module.inner_loop, module.objective, tried = choose_inner_loop(
             module,
-            population.sample(tasks, split="val", seed=run.seed, game=module.game),
+            population.sample(tasks, split="val", seed=run.seed, game=game),
             rates=self._given.fine_tuning_rates,
             policy_weights=self._given.fine_tuning_policy_weights,
         )
