@@ -1,7 +1,7 @@
 """Figures of one universal principal in many games: computing, records, and drawing.
 
 An experiment is ``run(ckpt_paths, out, quick, seed) -> str``: it scores the principals of the
-checkpoints, each of another training, writes its CSV and PNG files into the folder `out`, and
+checkpoints, which `check_universal` has passed, writes its CSV and PNG files into the folder `out`, and
 returns its result in one sentence. `quick` takes under three minutes.
 """
 

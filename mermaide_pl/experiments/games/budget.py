@@ -26,7 +26,6 @@ from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.evaluation.tables import MEAN
 from mermaide_pl.experiments.games.checkpoints import (
     TEST_POPULATIONS,
-    check_universal,
     read_trainings,
 )
 from mermaide_pl.game import Game
@@ -35,7 +34,7 @@ from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import bootstrap_mean, student_mean
 from mermaide_pl.populations import TaskBatch, packaged
 from mermaide_pl.principals import GreedyPlayer, MisinformedPrincipal, Player
-from mermaide_pl.reporting.figures import draw_budget
+from mermaide_pl.reporting.figures import draw_budget_curves
 from mermaide_pl.reporting.figures.style import save_png
 from mermaide_pl.runtime.console import console
 
@@ -72,15 +71,11 @@ def run(ckpt_paths: Sequence[str], out: Path, quick: bool, seed: int) -> str:
 
     Returns:
         The largest difference between the principal and the one cut off, in one sentence.
-
-    Raises:
-        ValueError: one line, if a checkpoint is unfit.
     """
-    check_universal(ckpt_paths)
     effort = QUICK if quick else Effort()
     write_rows(out / "budget.csv", [*compute(ckpt_paths, effort, seed)])
     rows = read_rows(out / "budget.csv")
-    save_png(draw_budget(rows, SHOTS[-1]), out / "budget.png")
+    save_png(draw_budget_curves(rows, SHOTS[-1]), out / "budget.png")
     return sentence(rows)
 
 

@@ -28,7 +28,6 @@ from mermaide_pl.evaluation.paired_evaluation import (
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.experiments.games.checkpoints import (
     TEST_POPULATIONS,
-    check_universal,
     read_trainings,
 )
 from mermaide_pl.experiments.games.settings import VALUES, Setting, columns, groups
@@ -72,10 +71,8 @@ def run(ckpt_paths: Sequence[str], out: Path, quick: bool, seed: int) -> str:
         The result, in one sentence.
 
     Raises:
-        ValueError: one line, if a checkpoint is unfit, or the scores in `out` are of other
-            principals, agents, or another version of the games.
+        ValueError: one line, if the scores in `out` are of other principals or agents.
     """
-    check_universal(ckpt_paths)
     effort = QUICK if quick else Effort()
     _keep_settings(out / _SETTINGS, {**asdict(effort), "seed": seed}, ckpt_paths)
     compute(ckpt_paths, effort, out / "scores.csv", seed)
@@ -91,9 +88,9 @@ def compute(paths: Sequence[str], effort: Effort, scores: Path, seed: int) -> No
     Args:
         paths: checkpoints of the trainings.
         effort: numbers of agents.
-        scores: CSV file: a row per training (by the place of its
-            checkpoint; nothing where nothing is trained), game, population,
-            method and number of shots. Returns are in reward units per step.
+        scores: CSV file: a row per training (its place among `paths`; empty where nothing is
+            trained), game, population, method and number of shots. Returns are in reward units per
+            step.
         seed: seed of the agents.
     """
     rows = read_rows(scores) if scores.is_file() else []

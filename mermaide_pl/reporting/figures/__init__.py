@@ -2,7 +2,7 @@
 
 from mermaide_pl.reporting.figures.adaptation_curves import draw_adaptation_curves
 from mermaide_pl.reporting.figures.alignment_curves import draw_alignment_curves
-from mermaide_pl.reporting.figures.budget import draw_budget
+from mermaide_pl.reporting.figures.budget_curves import draw_budget_curves
 from mermaide_pl.reporting.figures.episode import draw_episode
 from mermaide_pl.reporting.figures.family_matrix import draw_family_matrix
 from mermaide_pl.reporting.figures.frontier import draw_frontier, draw_trade_off
@@ -21,7 +21,7 @@ __all__ = [
     "SettingsLogger",
     "draw_adaptation_curves",
     "draw_alignment_curves",
-    "draw_budget",
+    "draw_budget_curves",
     "draw_episode",
     "draw_family_matrix",
     "draw_frontier",

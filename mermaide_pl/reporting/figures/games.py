@@ -73,7 +73,10 @@ def draw_games(
         }
         picture = _draw_map(axes, ours, values, across, down)
     add_colour_bar(above, picture, list(maps))
-    above.suptitle("normalised return of the principal at 1 shot", fontsize=FONT_SIZE)
+    title = "normalised return of the principal at 1 shot"
+    if any(row["num_defined"] < row["num_populations"] for row in rows):
+        title += ", mean of all populations, or of as many as in brackets"
+    above.suptitle(title, fontsize=FONT_SIZE)
     panels = below.subplots(1, len(values), sharey=True, width_ratios=[*map(len, values.values())])
     for axes, name in zip(panels, values, strict=True):
         _draw_lines(axes, _departing(rows, default, (name,)), values[name], name)

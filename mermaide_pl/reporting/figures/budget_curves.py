@@ -23,7 +23,7 @@ from mermaide_pl.reporting.figures.style import (
 _COLOURS = {PRINCIPAL: BLUE, CUT_OFF: VERMILLION, BURST: GREY}
 
 
-def draw_budget(rows: Sequence[Mapping[str, Any]], shots: int) -> Figure:
+def draw_budget_curves(rows: Sequence[Mapping[str, Any]], shots: int) -> Figure:
     """Draw the return against the most interventions of an episode, one line per method.
 
     Args:
