@@ -1,8 +1,8 @@
 """Figures of one universal principal in many games: computing, records, and drawing.
 
-An experiment is ``run(ckpt_paths, out, quick, seed) -> str``: it scores the principals of the
-checkpoints, which `check_universal` has passed, writes its CSV and PNG files into the folder `out`, and
-returns its result in one sentence. `quick` takes under three minutes.
+An experiment is ``run(ckpt_paths, out, quick, seed) -> str``: it scores the principals of
+checkpoints that `check_universal` has passed, writes its CSV and PNG files into the folder `out`,
+and returns its result in one sentence. `quick` takes under three minutes.
 """
 
 from __future__ import annotations
