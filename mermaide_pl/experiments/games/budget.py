@@ -31,7 +31,7 @@ from mermaide_pl.experiments.games.checkpoints import (
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.adaptation import adapted_weights
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.metrics.intervals import bootstrap_mean, student_mean
+from mermaide_pl.metrics.intervals import Estimate, bootstrap_mean, student_mean
 from mermaide_pl.populations import TaskBatch, packaged
 from mermaide_pl.principals import GreedyPlayer, MisinformedPrincipal, Player
 from mermaide_pl.reporting.figures import draw_budget_curves
@@ -88,8 +88,9 @@ def compute(paths: Sequence[str], effort: Effort, seed: int) -> Iterator[Row]:
         seed: seed of the agents.
 
     Yields:
-        Mean return, reward units per step, with its 95% interval: over the trainings by Student's
-        t, or over the agents of a single one by the bootstrap; and mean intervention rate. The
+        Mean return and gain over the burst with the same agents, reward units per step, with their
+        95% intervals: over the trainings by Student's t, or over the agents of a single one by the
+        bootstrap; and mean intervention rate. The
         population "mean" is the mean over all.
     """
     with Progress(console=console(), transient=True) as progress:
@@ -151,11 +152,8 @@ def _mean_over_populations(everywhere: Sequence[Found]) -> Found:
 
 
 def _rows(population: str, budget: int, found: Found) -> Iterator[Row]:
+    (burst,) = found[BURST, 0]
     for (method, shots), runs in found.items():
-        if len(runs) == 1:
-            estimate = bootstrap_mean(runs[0].returns)
-        else:
-            estimate = student_mean([float(run.returns.mean()) for run in runs])
         yield {
             "population": population,
             "budget": budget,
@@ -163,9 +161,17 @@ def _rows(population: str, budget: int, found: Found) -> Iterator[Row]:
             "shots": shots,
             "num_trainings": 0 if method == BURST else len(runs),
             "num_agents": len(runs[0].returns),
-            **estimate.columns("return"),
+            **_estimate([run.returns for run in runs]).columns("return"),
+            **_estimate([run.returns - burst.returns for run in runs]).columns("gain_over_burst"),
             "intervention_rate": float(np.mean([run.intervention_rate.mean() for run in runs])),
         }
+
+
+def _estimate(runs: Sequence[np.ndarray]) -> Estimate[float]:
+    """Mean with its interval, from values of the agents [N] in each training."""
+    if len(runs) == 1:
+        return bootstrap_mean(runs[0])
+    return student_mean([float(run.mean()) for run in runs])
 
 
 def sentence(rows: Sequence[Row]) -> str:

@@ -28,6 +28,8 @@ def test_rows_by_budget(results):
     for (_, most, method, _), row in found.items():
         assert row["intervention_rate"] <= most / 12 + 1e-9
         assert row["num_trainings"] == (0 if method == "burst" else num_trainings)
+        gain = row["return_mean"] - found[row["population"], most, "burst", 0]["return_mean"]
+        assert row["gain_over_burst_mean"] == pytest.approx(gain, abs=1e-5)
         assert row["return_low"] - 1e-9 <= row["return_mean"] <= row["return_high"] + 1e-9
     for name in (*POPULATIONS, "mean"):
         for shots in (0, 1):
