@@ -93,7 +93,7 @@ def compute(paths: Sequence[str], effort: Effort, scores: Path, seed: int) -> No
             step.
         seed: seed of the agents.
     """
-    rows = read_rows(scores) if scores.is_file() else []
+    rows = _recorded(scores) if scores.is_file() else []
     settings = list(dict.fromkeys(setting for group in groups().values() for setting in group))
     with Progress(console=console(), transient=True) as progress:
         bar = progress.add_task("games", total=len(settings) * len(TEST_POPULATIONS))
@@ -129,6 +129,21 @@ def compute(paths: Sequence[str], effort: Effort, scores: Path, seed: int) -> No
                 progress.advance(bar)
 
 
+def _recorded(scores: Path) -> list[Row]:
+    """The rows of an earlier run.
+
+    Raises:
+        ValueError: one line, if the file does not hold such rows.
+    """
+    try:
+        rows = read_rows(scores)
+        for row in rows:
+            Setting.of_row(row)
+    except (KeyError, UnicodeDecodeError):
+        raise ValueError(f"{scores} does not hold scores of games: choose another --out") from None
+    return rows
+
+
 def _done(rows: Sequence[Row], setting: Setting, num_trainings: int) -> set[str]:
     """Populations on which the trainings of all numbers up to this are scored in a game."""
     here = [row for row in rows if Setting.of_row(row) == setting]
@@ -141,14 +156,14 @@ def _done(rows: Sequence[Row], setting: Setting, num_trainings: int) -> set[str]
 def _rows(setting: Setting, population: str, found: PopulationScores) -> list[Row]:
     """Rows of a game with a population, means over its agents."""
     none, burst, oracle = (found[name, 0] for name in (NO_INTERVENTION, BURST, ORACLE))
-    rows = []
+    numbers, rows = columns(setting), []
     for (name, shots), each in found.items():
         is_fixed = name in (NO_INTERVENTION, BURST, ORACLE)
         share = normalised_return(each.returns, none.returns, oracle.returns).estimate.mean
         rows.append(
             {
                 "training": "" if is_fixed else int(name.removeprefix(PRINCIPAL)),
-                **columns(setting),
+                **numbers,
                 "population": population,
                 "method": name if is_fixed else PRINCIPAL,
                 "shots": shots,

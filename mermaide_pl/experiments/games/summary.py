@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mermaide_pl.evaluation.methods import BURST, NO_INTERVENTION, PRINCIPAL, label_of
 from mermaide_pl.evaluation.records import Row
-from mermaide_pl.experiments.games.settings import Setting, columns
+from mermaide_pl.experiments.games.settings import Setting
 from mermaide_pl.metrics.intervals import student_mean
 from mermaide_pl.runtime.console import markdown_code
 
@@ -86,7 +86,7 @@ def means(rows: Sequence[Row]) -> list[Row]:
         ]
         drawn.append(
             {
-                **columns(setting),
+                **asdict(setting),
                 "method": method,
                 "shots": shots,
                 "num_populations": len({row["population"] for row in group}),

@@ -68,6 +68,12 @@ def test_scores_are_those_of_the_agents_played_and_a_stopped_run_goes_on(
     assert len(played_on) == 5
 
 
+def test_a_file_of_something_else_is_refused(few, checkpoints, tmp_path):
+    (tmp_path / "scores.csv").write_text("trained_on,cost\nmixed,0.5\n")
+    with pytest.raises(ValueError, match=r"scores.csv does not hold scores of games"):
+        EXPERIMENTS["games"]([checkpoints.universal], tmp_path, True, 5)
+
+
 def test_a_folder_with_other_scores_is_refused(few, checkpoints, tmp_path):
     scores._keep_settings(tmp_path / "settings.json", {"seed": 5}, [checkpoints.universal])
     scores._keep_settings(
