@@ -36,7 +36,7 @@ def draw_budget_curves(rows: Sequence[Mapping[str, Any]], shots: int) -> Figure:
         shots: number of support episodes of what is trained.
 
     Returns:
-        The figure, one panel per population, and the gain for the last one, the mean over all;
+        The figure, one panel per population, and the gain of the last one, the mean over all;
         bands are the intervals.
     """
     populations = list(dict.fromkeys(row["population"] for row in rows))
@@ -49,7 +49,7 @@ def draw_budget_curves(rows: Sequence[Mapping[str, Any]], shots: int) -> Figure:
         axes.yaxis.set_major_locator(MaxNLocator(3))
     last = [row for row in rows if row["population"] == populations[-1]]
     _draw_lines(panels[-1], last, shots, "gain_over_burst")
-    name_panel(panels[-1], f"{populations[-1]}, above burst")
+    name_panel(panels[-1], "gain over burst")
     panels[-1].yaxis.set_major_locator(MaxNLocator(3))
     figure.supxlabel("budget (interventions of an episode)", fontsize=FONT_SIZE)
     figure.supylabel("return (reward units per step)", fontsize=FONT_SIZE)

@@ -31,7 +31,7 @@ def test_a_panel_per_population_with_a_line_per_method():
     figure = draw_budget_curves([*rows()], 1)
     first, second, third = figure.axes
     titles = [axes.get_title() for axes in (first, second, third)]
-    assert titles == ["unseen ucb", "mean", "mean, above burst"]
+    assert titles == ["unseen ucb", "mean", "gain over burst"]
     lines = {line.get_label(): line for line in second.lines}
     assert [*lines] == ["principal", "principal, cut off", "burst"]
     np.testing.assert_allclose(lines["principal"].get_xdata(), [0, 10, 200])
