@@ -15,6 +15,10 @@ MERMAIDE_MEMORY = "mermaide_memory"
 """As `MERMAIDE`, and carries its recurrent state over from the support episodes."""
 PRINCIPAL = "principal"
 """Any trained principal, whatever its method."""
+CUT_OFF = "cut_off"
+"""A trained principal that does not know of the game's budget."""
+UNIVERSAL = "universal"
+"""One trained principal for every game."""
 ORACLE = "oracle"
 
 LABELS = {
@@ -32,6 +36,8 @@ LABELS = {
     MERMAIDE: "MERMAIDE",
     MERMAIDE_MEMORY: "MERMAIDE with memory",
     PRINCIPAL: "principal",
+    CUT_OFF: "principal, cut off",
+    UNIVERSAL: "one for all costs",
     ORACLE: "oracle",
 }
 """Label of each method, by its name."""

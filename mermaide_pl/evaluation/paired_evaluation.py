@@ -71,9 +71,12 @@ class PairedEvaluation:
 
     def schedules(self, train: Population) -> dict[str, Player]:
         """The fixed schedules by name; those with a parameter are tuned on `train`."""
-        grids = schedule_grids(self.game)
-        tuned = {name: self._best(name, grid, train) for name, grid in grids.items()}
+        tuned = {name: self.schedule(name, train) for name in schedule_grids(self.game)}
         return {**UNTUNED, **tuned}
+
+    def schedule(self, name: str, train: Population) -> Player:
+        """The fixed schedule of that name in `schedule_grids`, tuned on `train`."""
+        return self._best(name, schedule_grids(self.game)[name], train)
 
     def oracle(self, population: Population) -> Player:
         """The oracle, tuned on `population`."""

@@ -9,6 +9,7 @@ from mermaide_pl.principals.features import (
 )
 from mermaide_pl.principals.layers import Weights, call_module
 from mermaide_pl.principals.min_gru import MinGRU
+from mermaide_pl.principals.misinformed import MisinformedPrincipal
 from mermaide_pl.principals.model import Architecture, Principal
 from mermaide_pl.principals.oracle import Oracle
 from mermaide_pl.principals.players import (
@@ -54,6 +55,7 @@ __all__ = [
     "LearnedPrincipal",
     "LinearForecast",
     "MinGRU",
+    "MisinformedPrincipal",
     "NoCritic",
     "NoIntervention",
     "NoWorldModel",

@@ -273,6 +273,7 @@ OPTIONS = {
     (COMPARE, "--config"): [*NO_FILE, "text.txt", "good.ckpt", "history.csv", "fit.yaml"],
     (COMPARE, "--minutes"): ["many", "nan", "-1", "-inf", "", "[1]", "½"],
     (COMPARE, "--out"): ["text.txt", "good.ckpt", "", "text.txt/new", "x" * 300, "/proc/none/new"],
+    ("figure games", "--ckpt_path"): [*NO_CHECKPOINT, "good.ckpt"],  # it plays one game alone
     ("figure fig2", "--seed"): [*NO_NUMBER, *NEGATIVE, *HUGE, "4194304"],
     ("figure fig2", "--out"): [
         "text.txt",

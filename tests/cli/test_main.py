@@ -324,7 +324,7 @@ MISTAKES = {
         r"data\.meta_batchsize'.*allowed.*meta_batch_size",
     ),
     "typo on top": ("fit --config fit_typo_on_top.yaml", r"trainers.*allowed.*trainer\b"),
-    "unknown figure": ("figure fig9", r"name must be one of fig2, .*, fig6, got 'fig9'"),
+    "unknown figure": ("figure fig9", r"name must be one of fig2, .*, frontier, got 'fig9'"),
     "file for a figure's folder": (
         "figure fig4 --out fit.yaml",
         r"--out fit\.yaml is a file, it must be a folder",

@@ -2,9 +2,11 @@
 
 from mermaide_pl.reporting.figures.adaptation_curves import draw_adaptation_curves
 from mermaide_pl.reporting.figures.alignment_curves import draw_alignment_curves
+from mermaide_pl.reporting.figures.budget_curves import draw_budget_curves
 from mermaide_pl.reporting.figures.episode import draw_episode
 from mermaide_pl.reporting.figures.family_matrix import draw_family_matrix
 from mermaide_pl.reporting.figures.frontier import draw_frontier, draw_trade_off
+from mermaide_pl.reporting.figures.games import draw_games
 from mermaide_pl.reporting.figures.intervention_rate import draw_intervention_rate
 from mermaide_pl.reporting.figures.learning_curves import draw_learning_curves
 from mermaide_pl.reporting.figures.meta_training import draw_meta_training
@@ -19,9 +21,11 @@ __all__ = [
     "SettingsLogger",
     "draw_adaptation_curves",
     "draw_alignment_curves",
+    "draw_budget_curves",
     "draw_episode",
     "draw_family_matrix",
     "draw_frontier",
+    "draw_games",
     "draw_intervention_rate",
     "draw_learning_curves",
     "draw_meta_training",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mermaide_pl.evaluation.tables import SUMMARIES
+from mermaide_pl.reporting.figures.heat_map import add_colour_bar, draw_heat_map
 from mermaide_pl.reporting.figures.style import (
     COLUMN_WIDTH,
     DOTS_PER_INCH,
@@ -49,8 +48,7 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]], method: str) -> Figure
     panels = figure.subplots(len(shots), 1, sharex=True, squeeze=False)[:, 0]
     for axes, number in zip(panels, shots, strict=True):
         matrix = [[values[number, row, column] for column in populations] for row in trained_on]
-        picture = axes.imshow(matrix, vmin=0.0, vmax=1.0, cmap="viridis", aspect="auto")
-        _write_numbers(axes, matrix)
+        picture = draw_heat_map(axes, matrix)
         axes.set_title(shots_label(number), fontsize=FONT_SIZE)
         axes.set_yticks(range(len(trained_on)), names, fontsize=SMALL_FONT_SIZE)
         axes.set_ylabel("trained on", fontsize=FONT_SIZE)
@@ -62,22 +60,5 @@ def draw_family_matrix(rows: Sequence[Mapping[str, Any]], method: str) -> Figure
         fontsize=SMALL_FONT_SIZE,
     )
     panels[-1].set_xlabel("scored on", fontsize=FONT_SIZE)
-    bar = figure.colorbar(picture, ax=list(panels), shrink=0.8)
-    bar.set_label("normalised return", fontsize=FONT_SIZE)
-    bar.ax.tick_params(labelsize=SMALL_FONT_SIZE)
+    add_colour_bar(figure, picture, list(panels))
     return figure
-
-
-def _write_numbers(axes: Axes, matrix: Sequence[Sequence[float]]) -> None:
-    for row, line in enumerate(matrix):
-        for column, value in enumerate(line):
-            number = f"{value:.2f}" if abs(value) < 10.0 else f"{value:.0f}"
-            axes.text(
-                column,
-                row,
-                "–" if math.isnan(value) else number,
-                ha="center",
-                va="center",
-                fontsize=SMALL_FONT_SIZE - 1.0,
-                color="white" if value <= 0.6 else "black",
-            )
