@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
@@ -39,7 +41,9 @@ def run(arguments: Sequence[str]) -> None:
         allowed="a whole number from 0 to A-1",
         help="target, as labelled in --logs, 0 if absent",
     )
+    add_game_options(parser)
     given = parser.parse_args(list(arguments))
+    game_for = partial(chosen_game, given)
     if (given.population is None) == (given.logs is None):
         raise ValueError("give either --population, to play with an agent, or --logs")
     options, others = (_PLAYING, _LOGS) if given.logs is None else (_LOGS, _PLAYING)
@@ -56,9 +60,13 @@ def run(arguments: Sequence[str]) -> None:
             lambda: load_populations([given.population]),
         )
         ((name, population),) = populations.items()
-        adapt_by_playing(given.ckpt_path, name, population, given.out, **settings)
+        adapt_by_playing(
+            given.ckpt_path, name, population, given.out, game_for=game_for, **settings
+        )
         return
-    held_out = adapt_from_histories(given.ckpt_path, given.logs, given.out, **settings)
+    held_out = adapt_from_histories(
+        given.ckpt_path, given.logs, given.out, game_for=game_for, **settings
+    )
     say(
         f"forecast of {held_out.num_steps} held-out steps: log-loss"
         f" {held_out.log_loss_before:.4f} before, {held_out.log_loss_after:.4f} after, in nats per"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,17 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.config.output_paths import make_place
+from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import check_count, check_number, check_seed
 from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.deployment.logs import read_histories
-from mermaide_pl.evaluation.loading import check_arms, data_settings, training_population
+from mermaide_pl.evaluation.loading import (
+    check_arms,
+    data_settings,
+    game_of,
+    principal_in,
+    training_population,
+)
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.evaluation.tables import Row
 from mermaide_pl.game import Game
@@ -67,6 +74,7 @@ def adapt_by_playing(
     shots: int = 1,
     num_episodes: int = 500,
     seed: int = 0,
+    game_for: Callable[[Game], Game] = lambda game: game,
 ) -> list[Row]:
     """Adapt to one agent by playing with it, save the principal, and score it before and after.
 
@@ -80,6 +88,7 @@ def adapt_by_playing(
         num_episodes: scored episodes before and after, with the agent and with the agents of the
             training population.
         seed: which agents are drawn.
+        game_for: the game to be played, given that of the principal's training.
 
     Returns:
         Rows of `evaluate`, of the methods "before" and "after", on copies of the agent and on the
@@ -92,7 +101,7 @@ def adapt_by_playing(
     check_count("--shots", shots, low=1)
     check_count("--num_episodes", num_episodes, low=2)
     check_seed("--seed", seed)
-    checkpoint, module = _principal(ckpt_path, out)
+    checkpoint, module = _principal(ckpt_path, out, game_for)
     check_arms(name, population, module.game)
     populations = {
         f"copies of agent {agent} of {name}": OneAgent.of(population, agent),
@@ -101,10 +110,11 @@ def adapt_by_playing(
     population = population.in_game(module.game)
     tasks = population.sample([agent], split="test", seed=seed, game=module.game)
     weights = module.adapted_weights(tasks, shots)
-    _save(out, checkpoint, weights)
+    _save(out, checkpoint, module.game, weights)
     return evaluate(
         {"before": ckpt_path, "after": out},
         populations,
+        game=module.game,
         shots=(0, shots),
         num_agents=num_episodes,
         num_episodes=1,
@@ -116,14 +126,19 @@ def adapt_by_playing(
 class HeldOut:
     """Log-loss of the forecast in episodes not adapted on, before and after adaptation."""
 
-    game: Game  # that the principal was trained for
+    game: Game  # that the history was recorded in
     num_steps: int
     log_loss_before: float  # nats per step
     log_loss_after: float  # nats per step
 
 
 def adapt_from_histories(
-    ckpt_path: str | Path, logs: str | Path, out: str | Path, *, target_arm: int = 0
+    ckpt_path: str | Path,
+    logs: str | Path,
+    out: str | Path,
+    *,
+    target_arm: int = 0,
+    game_for: Callable[[Game], Game] = lambda game: game,
 ) -> HeldOut:
     """Adapt to one agent from its recorded history, and save the principal.
 
@@ -137,6 +152,7 @@ def adapt_from_histories(
         logs: the history, see `read_histories`.
         out: path of the adapted principal, a checkpoint like any other.
         target_arm: the principal's target, as `logs` labels the arms.
+        game_for: the game of the history, given that of the principal's training.
 
     Returns:
         Log-losses of the forecast before and after adaptation.
@@ -144,7 +160,7 @@ def adapt_from_histories(
     Raises:
         ValueError: one line that says which input is wrong.
     """
-    checkpoint, module = _principal(ckpt_path, out, logs)
+    checkpoint, module = _principal(ckpt_path, out, game_for, logs)
     if module.principal.world_model is None:
         raise ValueError(f"{ckpt_path} has no world model, which adapting from a history needs")
     check_number("--target_arm", target_arm, low=0, high=module.game.num_arms - 1)
@@ -157,7 +173,7 @@ def adapt_from_histories(
             f" {ckpt_path} has no importance weights of single steps; leave the column out"
         )
     held_out = _held_out(module, episodes, target_arm)
-    _save(out, checkpoint, weights_from_histories(module, supports))
+    _save(out, checkpoint, module.game, weights_from_histories(module, supports))
     return held_out
 
 
@@ -212,10 +228,13 @@ def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: i
 
 
 def _principal(
-    ckpt_path: str | Path, out: str | Path, *inputs: str | Path
+    ckpt_path: str | Path,
+    out: str | Path,
+    game_for: Callable[[Game], Game],
+    *inputs: str | Path,
 ) -> tuple[dict[str, Any], MermaideModule]:
     checkpoint = read_checkpoint(ckpt_path)
-    module = MermaideModule.from_checkpoint(checkpoint, ckpt_path).eval()
+    module = principal_in(checkpoint, ckpt_path, game_for(game_of(checkpoint, ckpt_path)))
     if not module.inner_loop.num_shots:
         raise ValueError(f"{ckpt_path} cannot adapt, it was trained with NoAdaptation")
     if str(out).startswith("pretrained:"):  # it would be read from the package again
@@ -228,13 +247,14 @@ def _principal(
     return checkpoint, module
 
 
-def _save(out: str | Path, checkpoint: dict[str, Any], weights: Weights) -> None:
-    """Save a checkpoint with one task's weights; settings and training population stay."""
+def _save(out: str | Path, checkpoint: dict[str, Any], game: Game, weights: Weights) -> None:
+    """Save a checkpoint with one task's weights and game; other settings stay."""
     state = dict(checkpoint["state_dict"])
     for name, weight in weights.items():
         if not weight.isfinite().all():
             raise ValueError("the adapted weights are not finite; nothing was saved")
         key = f"principal.{name}"
         state[key] = weight.reshape(state[key].shape).clone()
-    kept = {CHECKPOINT_KEY: checkpoint[CHECKPOINT_KEY], **data_settings(checkpoint)}
+    settings = {**checkpoint[CHECKPOINT_KEY], "game": describe(game)}
+    kept = {CHECKPOINT_KEY: settings, **data_settings(checkpoint)}
     write_checkpoint({"state_dict": state, **kept}, out)

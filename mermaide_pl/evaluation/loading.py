@@ -41,21 +41,39 @@ def read_principals(
     last = [*paths][-1]
     if game is None:
         game = game_of(checkpoints[last], paths[last])
-    modules, ours = {}, {"game": describe(game)}
-    for name, checkpoint in checkpoints.items():
-        game_of(checkpoint, paths[name])  # refuses settings without a game
-        theirs = checkpoint[CHECKPOINT_KEY]
-        if not plays_any_game(theirs):
-            try:
-                check_same_shape({"game": theirs["game"]}, ours)
-            except ValueError as error:
-                raise ValueError(f"{paths[name]}: {error}") from None
-            if difference := prices_differ(theirs, ours):
-                _LOGGER.warning("%s %s", paths[name], difference)
-        module = MermaideModule.from_checkpoint(checkpoint, paths[name], engine=engine, game=game)
-        # agents are drawn in float32, whatever the precision of the training
-        modules[name] = module.float().eval()
+    modules = {
+        name: principal_in(checkpoint, paths[name], game, engine)
+        for name, checkpoint in checkpoints.items()
+    }
     return modules, training_population(checkpoints[last], paths[last])
+
+
+def principal_in(
+    checkpoint: dict[str, Any], path: str | Path, game: Game, engine: EngineName = "auto"
+) -> MermaideModule:
+    """The principal of a checkpoint, ready to play a game.
+
+    Args:
+        checkpoint: as `read_checkpoint` has read it.
+        path: of the file, for messages.
+        game: of the sizes of its training, unless the principal is a universal one.
+        engine: computes the rollouts and forward passes.
+
+    Raises:
+        ValueError: one line that says what is wrong with the file, or which size differs.
+    """
+    game_of(checkpoint, path)  # refuses settings without a game
+    theirs, ours = checkpoint[CHECKPOINT_KEY], {"game": describe(game)}
+    if not plays_any_game(theirs):
+        try:
+            check_same_shape({"game": theirs["game"]}, ours)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        if difference := prices_differ(theirs, ours):
+            _LOGGER.warning("%s %s", path, difference)
+    module = MermaideModule.from_checkpoint(checkpoint, path, engine=engine, game=game)
+    # agents are drawn in float32, whatever the precision of the training
+    return module.float().eval()
 
 
 def game_of(checkpoint: Mapping[str, Any], path: str | Path) -> Game:

@@ -24,7 +24,12 @@ from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.objectives import DiCE
 from mermaide_pl.populations import AgentFamily, Interval, Population
-from mermaide_pl.principals import Architecture, LearnedPlayer, NoWorldModel
+from mermaide_pl.principals import (
+    Architecture,
+    LearnedPlayer,
+    NoWorldModel,
+    UniversalArchitecture,
+)
 from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint, write_checkpoint
 
 GAME = Game(num_arms=3, num_steps=8, cost=0.4)
@@ -270,3 +275,27 @@ def test_settings_are_checked(settings, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         adapt_by_playing(checkpoint(tmp_path), "others", **settings)
     assert not (tmp_path / "after.ckpt").exists()
+
+
+def test_a_universal_principal_adapts_in_another_game(tmp_path):
+    before = checkpoint(tmp_path, architecture=UniversalArchitecture(8, 8, 8, 4))
+    told, agents = Game(4, 9, (0.0, 0.5, 2.0), 0.1), replace(OTHERS, num_arms=None)
+    out = tmp_path / "after.ckpt"
+    settings = {"num_episodes": 2, "game_for": lambda _: told}
+    rows = adapt_by_playing(before, "others", agents, out, **settings)
+    assert {row["method"] for row in rows} >= {"before", "after"}
+    assert load(out).game == told
+    logs = tmp_path / "history.csv"
+    logs.write_text("episode,step,arm,intervention\n0,0,3,2\n0,1,0,1\n0,2,1,0\n")
+    held_out = adapt_from_histories(before, logs, out, game_for=lambda _: told)
+    assert held_out.game == told
+    with pytest.raises(ValueError, match="arm"):
+        adapt_from_histories(before, logs, out)
+
+
+def test_a_principal_for_one_game_does_not_adapt_in_another(tmp_path):
+    before = checkpoint(tmp_path)
+    with pytest.raises(ValueError, match=r"has game\.num_arms = 3, the configuration has 4"):
+        adapt_by_playing(
+            before, "others", OTHERS, tmp_path / "after.ckpt", game_for=lambda _: Game(4, 8)
+        )
