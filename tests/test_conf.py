@@ -19,6 +19,7 @@ SWEEP = CONF / "sweep.yaml"
 RUNS = {
     "quickstart": ["quickstart.yaml"],
     "large": ["quickstart.yaml", "large.yaml"],
+    "universal": ["quickstart.yaml", "universal.yaml"],
     "finetune": ["quickstart.yaml", "finetune.yaml"],
     "w1": ["w1.yaml"],
 }

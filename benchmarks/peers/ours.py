@@ -111,7 +111,7 @@ class _Ours:
         played = self._recorded(query)
         output = self.engine.forward(self.principal, weights, played)
         sees = torch.zeros_like(played.aligned[:, 0, 0])  # UCB agents do not see the bonus
-        loss = OBJECTIVE.outer_loss(output, played, self.principal.game, sees, progress=0.0).mean()
+        loss = OBJECTIVE.outer_loss(output, played, sees, progress=0.0).mean()
         own = {name: self.principal.weights()[name] for name in self.workload.weight_shapes}
         gradients = torch.autograd.grad(loss, list(own.values()))
         return {name: part.cpu().numpy() for name, part in zip(own, gradients, strict=True)}

@@ -108,25 +108,27 @@ class NormalisedReturnMetric(Metric):
 class ForecastLogLoss(_Mean):
     """Cross-entropy of the forecast arm distribution, in nats per step."""
 
-    def update(self, log_likelihood: Tensor) -> None:
-        """Add steps: log-likelihoods of the observed arms, float [N]."""
-        self._add(-log_likelihood.sum(), log_likelihood.numel())
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Add steps: probabilities [N, A] and observed arms [N]."""
+        loss = torch.nn.functional.nll_loss(preds.clamp(min=1e-12).log(), target, reduction="sum")
+        self._add(loss, target.numel())
 
 
 class ForecastAccuracy(_Mean):
-    """Share of steps at which the most probable arm was pulled."""
+    """Share of steps at which the most probable arm was pulled, whatever the number of arms."""
 
-    def update(self, target: Tensor) -> None:
-        """Add steps: whether the most probable arm was pulled, int64 [N]."""
-        self._add(target.sum(), target.numel())
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Add steps: probabilities [N, A] and observed arms [N]."""
+        self._add((preds.argmax(-1) == target).sum(), target.numel())
 
 
 class ForecastCalibrationError(BinaryCalibrationError):
     """Expected calibration error of the most probable arm, whatever the number of arms."""
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Add steps: probability of the most probable arm, and whether it was pulled, [N] each."""
-        super().update(preds, target)
+        """Add steps: probabilities [N, A] and observed arms [N]."""
+        highest, arm = preds.max(-1)
+        super().update(highest, (arm == target).long())
 
 
 class EvaluationMetrics(nn.Module):
@@ -168,8 +170,8 @@ class EvaluationMetrics(nn.Module):
         behaviour = cast(MetricCollection, self._behaviour[str(shots)])
         behaviour.update(trajectory=played, none=none, oracles=oracles)
         if arm_logits is not None:
-            inputs = forecast_inputs(arm_logits, played)
-            cast(MetricCollection, self._forecast[str(shots)]).update(**inputs)
+            preds, target = forecast_inputs(arm_logits, played)
+            cast(MetricCollection, self._forecast[str(shots)]).update(preds=preds, target=target)
 
     def compute(self) -> dict[str, Tensor]:
         """Every metric by name, e.g. ``return_1shot``; then start anew."""
@@ -223,7 +225,7 @@ def behaviour_metrics(num_oracles: int) -> MetricCollection:
 
 
 def forecast_metrics() -> MetricCollection:
-    """Metrics of the world model; `update` takes what `forecast_inputs` returns."""
+    """Metrics of the world model; `update` takes the two results of `forecast_inputs`."""
     return MetricCollection(
         {
             "forecast_accuracy": ForecastAccuracy(),
@@ -234,18 +236,7 @@ def forecast_metrics() -> MetricCollection:
     )
 
 
-def forecast_inputs(arm_logits: Tensor, trajectory: Trajectory) -> dict[str, Tensor]:
-    """What the metrics need of the forecasts for the levels played, [N] each, of any A.
-
-    The log-likelihood of the observed arm, at least that of a probability of 1e-12; probability of
-    the most probable arm, ``preds``; and whether that one was observed, int64 ``target``.
-    """
+def forecast_inputs(arm_logits: Tensor, trajectory: Trajectory) -> tuple[Tensor, Tensor]:
+    """Forecast for the levels played, [N, A] probabilities, and the observed arms [N]."""
     factual = factual_arm_logits(arm_logits.detach().float(), trajectory.levels).softmax(-1)
-    arms = trajectory.observed_arms
-    likelihood = factual.gather(-1, arms.unsqueeze(-1)).squeeze(-1)
-    preds, most_probable = factual.max(-1)
-    return {
-        "log_likelihood": likelihood.clamp(min=1e-12).log().flatten(),
-        "preds": preds.flatten(),
-        "target": (most_probable == arms).long().flatten(),
-    }
+    return factual.flatten(0, 2), trajectory.observed_arms.flatten()

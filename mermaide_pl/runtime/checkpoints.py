@@ -205,7 +205,8 @@ def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:
 def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """Settings that determine the shapes of the weights.
 
-    Only the number of the bonuses and the class of the observation count, and not the cost.
+    Only the number of the bonuses and the class of the observation count, and neither the cost, the
+    budget nor whether the end is known.
     """
     found = {name: spec.get("class_path")}
     for key, value in spec.get("init_args", {}).items():
@@ -213,7 +214,7 @@ def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
             value = value["class_path"]
         if key == "bonuses":
             key, value = "number of bonuses", len(value)
-        if key != "cost":
+        if key not in ("cost", "max_interventions", "endless"):
             found[f"{name}.{key}"] = value
     return found
 

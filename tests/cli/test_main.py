@@ -219,7 +219,7 @@ MISTAKES = {
     # checkpoints
     "arms in evaluate": (
         evaluate_with("four_arms.yaml"),
-        r"population four_arms has agents with 4 arms, .* is for games of 3 arms",
+        r"population four_arms has agents with 4 arms, .* a game of 3 arms",
     ),
     "missing in evaluate": (evaluate_with(ckpt_path="none.ckpt"), r"none\.ckpt does not exist"),
     "truncated in evaluate": (

@@ -251,6 +251,17 @@ def test_the_budget_is_a_bound_for_each_episode():
     assert LivePrincipal(module, max_interventions=0).intervene() == 0
 
 
+@pytest.mark.parametrize(("given", "budget"), [(None, 2), (1, 1), (4, 4)])
+def test_a_budget_takes_the_place_of_that_of_the_game(given, budget):
+    module = build()
+    module.principal.policy.policy_out_bias.data += torch.tensor([0.0, 50.0, 0.0])
+    module.game = replace(module.game, max_interventions=2)
+    live = LivePrincipal(module, max_interventions=given)
+    for step in range(T):
+        assert live.intervene() == (1 if step < budget else 0)
+        live.observe(1)
+
+
 def test_learners_may_share_a_module():
     module, task = build(), sample(0)
     before = {name: weight.clone() for name, weight in module.state_dict().items()}

@@ -196,7 +196,7 @@ def test_forecast_inputs_are_computed_in_single_precision():
 def test_forecast_metrics_by_hand():
     # confidences 0.6, 0.6, 0.9 and 0.9; right, wrong, right and right
     preds = torch.tensor([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9], [0.9, 0.1]])
-    metrics = forecast_metrics(num_arms=2)
+    metrics = forecast_metrics()
     metrics.update(preds=preds, target=torch.tensor([0, 1, 1, 0]))
     values = {name: value.item() for name, value in metrics.compute().items()}
     assert values == pytest.approx(
@@ -210,7 +210,7 @@ def test_forecast_metrics_by_hand():
 
 
 def test_accuracy_counts_steps_and_not_arms():
-    metrics = forecast_metrics(num_arms=3)
+    metrics = forecast_metrics()
     preds = torch.tensor([[0.8, 0.1, 0.1]] * 4)
     metrics.update(preds=preds, target=torch.tensor([0, 0, 0, 1]))
     assert metrics.compute()["forecast_accuracy"].item() == 0.75
@@ -240,10 +240,10 @@ def evaluation_inputs(seed: int) -> tuple[Trajectory, Tensor, Tensor, Tensor]:
 
 
 def test_evaluation_metrics_are_kept_apart_by_shots():
-    metrics = EvaluationMetrics((0, 2), num_arms=A, has_forecast=True, num_oracles=NUM_ORACLES)
+    metrics = EvaluationMetrics((0, 2), has_forecast=True, num_oracles=NUM_ORACLES)
     expected = {}
     for shots, seeds in ((0, (0, 1)), (2, (2, 3))):
-        behaviour, forecast = behaviour_metrics(NUM_ORACLES), forecast_metrics(A)
+        behaviour, forecast = behaviour_metrics(NUM_ORACLES), forecast_metrics()
         for seed in seeds:
             played, arm_logits, none, oracles = evaluation_inputs(seed)
             metrics.update(shots, played, arm_logits, none, oracles)
@@ -257,7 +257,7 @@ def test_evaluation_metrics_are_kept_apart_by_shots():
 
 
 def test_evaluation_metrics_without_a_forecast():
-    metrics = EvaluationMetrics((0,), num_arms=A, has_forecast=False, num_oracles=NUM_ORACLES)
+    metrics = EvaluationMetrics((0,), has_forecast=False, num_oracles=NUM_ORACLES)
     played, _, none, oracles = evaluation_inputs(0)
     metrics.update(0, played, None, none, oracles)
     quantities = ("return", "alignment", "intervention_rate", "normalised_return")
@@ -266,8 +266,7 @@ def test_evaluation_metrics_without_a_forecast():
 
 def test_evaluation_metrics_start_anew_whatever_the_mode():
     used, fresh = (
-        EvaluationMetrics((0,), num_arms=A, has_forecast=True, num_oracles=NUM_ORACLES)
-        for _ in range(2)
+        EvaluationMetrics((0,), has_forecast=True, num_oracles=NUM_ORACLES) for _ in range(2)
     )
     used.update(0, *evaluation_inputs(0))
     with torch.inference_mode():  # as `trainer.validate` ends
@@ -297,8 +296,8 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "intervention rate": lambda: TrajectoryMean("intervention_rate"),
     "normalised return": lambda: NormalisedReturnMetric(NUM_ORACLES),
     "log loss": ForecastLogLoss,
-    "accuracy": lambda: forecast_metrics(A)["forecast_accuracy"],
-    "calibration": lambda: forecast_metrics(A)["forecast_calibration_error"],
+    "accuracy": lambda: forecast_metrics()["forecast_accuracy"],
+    "calibration": lambda: forecast_metrics()["forecast_calibration_error"],
 }
 
 

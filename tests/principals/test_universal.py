@@ -17,7 +17,6 @@ from mermaide_pl.game import FullInformation, Game, GameBatch, PartialInformatio
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import (
-    HistoryState,
     LearnedPlayer,
     PrincipalOutput,
     UniversalArchitecture,
@@ -41,12 +40,12 @@ PRINCIPAL = principal_for()
 
 
 @st.composite
-def games(draw) -> GameBatch:
+def games(draw, observations=(FullInformation(), PartialInformation())) -> GameBatch:
     """A game for each of M tasks."""
     sizes = Game(
         num_arms=draw(st.sampled_from([2, 3, 7])),
         num_steps=draw(st.sampled_from([1, 6, 20])),
-        observation=draw(st.sampled_from([FullInformation(), PartialInformation()])),
+        observation=draw(st.sampled_from(observations)),
         endless=draw(st.booleans()),
     )
     generator = torch.Generator().manual_seed(draw(SEEDS))
@@ -95,34 +94,27 @@ def assert_same(output: PrincipalOutput, expected: PrincipalOutput, atol: float)
         torch.testing.assert_close(actual, other, rtol=0.0, atol=atol)
 
 
-@given(games(), SEEDS, st.sampled_from([2.0**-9, 0.5, 4.0, 1024.0]) | st.floats(0.01, 100.0))
+@given(
+    games([FullInformation()]),
+    SEEDS,
+    st.sampled_from([2.0**-9, 0.5, 4.0, 1024.0]) | st.floats(0.01, 100.0),
+)
 @FEW
 def test_units_of_rewards_do_not_matter(game, seed, factor):
-    game = GameBatch(
-        replace(game.sizes, observation=FullInformation()),
-        bonuses=game.bonuses,
-        cost=game.cost,
+    played = recorded(game, seed)
+    scaled = GameBatch(
+        game.sizes,
+        bonuses=factor * game.bonuses,
+        cost=game.cost / factor,
         max_interventions=game.max_interventions,
     )
-    played = recorded(game, seed)
-    scaled = replace(
-        played,
-        game=GameBatch(
-            game.sizes,
-            bonuses=factor * game.bonuses,
-            cost=game.cost / factor,
-            max_interventions=game.max_interventions,
-        ),
-        observed_agent_rewards=factor * played.observed_agent_rewards,
-    )
+    rewards = factor * played.observed_agent_rewards
+    scaled = replace(played, game=scaled, observed_agent_rewards=rewards)
     exact = math.frexp(factor)[0] == 0.5  # powers of two do not round
     output, other = output_on(played), output_on(scaled)
     assert_same(other, output, 0.0 if exact else 1e-9)
     for levels, expected in zip(levels_of(other, seed), levels_of(output, seed), strict=True):
         assert torch.equal(levels, expected)
-    costlier = replace(scaled, game=game)  # the rewards alone in other units
-    if factor > 2.0 and game.num_steps > 1:
-        assert not torch.equal(output_on(costlier).level_logits, output.level_logits)
 
 
 @given(games(), SEEDS)
@@ -137,39 +129,6 @@ def test_names_of_the_other_arms_do_not_matter(game, seed):
     assert_same(replace(other, arm_logits=other.arm_logits[..., order]), output, 1e-10)
     for levels, expected in zip(levels_of(other, seed), levels_of(output, seed), strict=True):
         assert torch.equal(levels, expected)
-
-
-def test_the_target_is_no_arm_like_the_others():
-    game = Game(3, 6, (0.0, 1.0)).batch(M, torch.zeros((), dtype=torch.float64))
-    played = recorded(game, 0)
-    order = torch.tensor([1, 0, 2])
-    renamed = replace(played, observed_arms=order[played.observed_arms])
-    assert not torch.allclose(output_on(renamed).level_logits, output_on(played).level_logits)
-
-
-@given(games(), SEEDS)
-@FEW
-def test_step_by_step_equals_the_sequence(game, seed):
-    played, weights = recorded(game, seed), PRINCIPAL.weights()
-    no_budget = GameBatch(
-        game.sizes,
-        bonuses=game.bonuses,
-        cost=game.cost,
-        max_interventions=torch.full_like(game.cost, game.num_steps),
-    )
-    played = replace(played, game=no_budget)
-    output = output_on(played)
-    past = HistoryState.empty(game.cost, no_budget, M, B)
-    hidden = PRINCIPAL.first_state(weights, M, B)
-    for step in range(game.num_steps):
-        hidden, level_logits, arm_logits = PRINCIPAL.step(weights, hidden, past)
-        expected = output.level_logits[:, :, step], output.arm_logits[:, :, step]
-        torch.testing.assert_close((level_logits, arm_logits), expected, rtol=0.0, atol=1e-12)
-        past.add(
-            played.observed_arms[..., step],
-            played.levels[..., step],
-            played.observed_agent_rewards[..., step],
-        )
 
 
 @given(games(), SEEDS)
