@@ -8,7 +8,7 @@ from typing import Any
 
 from mermaide_pl.engines.cuda_graphs import CudaGraphCache
 from mermaide_pl.engines.noise import Noise
-from mermaide_pl.engines.torch_rollout import WHOLE, Part, RolloutInputs, play
+from mermaide_pl.engines.torch_rollout import WHOLE, RolloutInputs, Segment, play
 from mermaide_pl.game import AnyGame
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
@@ -31,7 +31,7 @@ class Engine(ABC):
         player: Player,
         game: AnyGame,
         noise: Noise,
-        part: Part = WHOLE,
+        segment: Segment = WHOLE,
     ) -> Trajectory:
         """Play episodes of one principal with every task, without autograd.
 
@@ -40,10 +40,10 @@ class Engine(ABC):
             player: the principal.
             game: the rules.
             noise: all random numbers.
-            part: of the episodes, which may go on from those played earlier.
+            segment: the steps to play; what was played before them is given.
 
         Returns:
-            The episodes from their beginning, axes [M, B, T], or fewer steps.
+            The episodes from their beginning to the end of the segment, axes [M, B, T].
         """
 
     @abstractmethod
@@ -59,7 +59,7 @@ class Engine(ABC):
             first: the step before which the weights' initial state is reached; outputs begin there.
 
         Returns:
-            Outputs of every step, axes [M, B, T - first].
+            Outputs of every step from `first` on, axes [M, B, T - first].
         """
 
     def threads(self, principal: LearnedPrincipal, num_rows: int) -> AbstractContextManager[None]:
@@ -83,14 +83,14 @@ class TorchEngine(Engine):
         player: Player,
         game: AnyGame,
         noise: Noise,
-        part: Part = WHOLE,
+        segment: Segment = WHOLE,
     ) -> Trajectory:
         """See the base class. On a GPU it replays CUDA graphs where it can."""
-        suits = part is WHOLE and CudaGraphCache.suits(tasks, player, game)
+        suits = segment is WHOLE and CudaGraphCache.suits(tasks, player, game)
         if tasks.base_rewards.is_cuda and suits:
             assert isinstance(player, LearnedPlayer)
             return self._graphs.play(tasks, player, game, noise)
-        return play(RolloutInputs(tasks, player, game, noise), part)
+        return play(RolloutInputs(tasks, player, game, noise), segment)
 
     def forward(
         self, principal: LearnedPrincipal, weights: Weights, trajectory: Trajectory, first: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mermaide_pl.engines import AUTO, Engine, Stream, draw_noise
-from mermaide_pl.engines.torch_rollout import Part
+from mermaide_pl.engines.torch_rollout import Segment
 from mermaide_pl.game import AnyGame
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
@@ -57,7 +57,7 @@ def rollout(
         return engine.play(tasks, player, game, noise)
     played = None
     for first in range(0, game.num_steps, player.every):
-        part = Part(played, min(first + player.every, game.num_steps))
-        played = engine.play(tasks, player.playing(played), game, noise, part)
+        segment = Segment(played, min(first + player.every, game.num_steps))
+        played = engine.play(tasks, player.playing(played), game, noise, segment)
     assert played is not None
     return played

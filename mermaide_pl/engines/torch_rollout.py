@@ -109,8 +109,8 @@ class RolloutInputs(VectorGame):
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of the steps of episodes.
+class Segment:
+    """Consecutive steps of episodes.
 
     Args:
         before: the same episodes up to its first step, axes [M, B, t], as played with the same
@@ -131,11 +131,11 @@ class Part:
         return game.num_steps if self.end is None else self.end
 
 
-WHOLE = Part()
+WHOLE = Segment()
 """Whole episodes."""
 
 
-def play(inputs: RolloutInputs, part: Part = WHOLE) -> Trajectory:
+def play(inputs: RolloutInputs, segment: Segment = WHOLE) -> Trajectory:
     """Play the episodes; equal inputs give equal trajectories.
 
     Steps played earlier are played again by the agents, and observed by the player.
@@ -145,9 +145,9 @@ def play(inputs: RolloutInputs, part: Part = WHOLE) -> Trajectory:
     with torch.inference_mode():
         inputs.start()
         player.start(inputs.context)
-        for number in range(part.end_in(inputs.game)):
-            if part.before is not None and number < part.first:
-                levels = part.before.levels[:, :, number]
+        for number in range(segment.end_in(inputs.game)):
+            if segment.before is not None and number < segment.first:
+                levels = segment.before.levels[:, :, number]
             else:
                 levels = player.act(number)
             step = inputs.play_step(number, levels)

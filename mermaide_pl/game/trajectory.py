@@ -118,7 +118,7 @@ class Trajectory:
 
     def steps(self, chosen: slice) -> Trajectory:
         """Some of the steps."""
-        return self.map(lambda record: record[:, :, chosen].contiguous())
+        return self.map(lambda record: record[:, :, chosen])
 
     def per_episode(self) -> Trajectory:
         """Each episode as a task of its own, [M * B, 1, T]."""

@@ -18,7 +18,11 @@ from mermaide_pl.meta_learning.adaptation import adapted_weights
 from mermaide_pl.meta_learning.inner_loop import Adaptation, GradientAdaptation
 from mermaide_pl.meta_learning.losses import Objective, check_reached
 from mermaide_pl.meta_learning.meta_step import MetaStep, meta_step
-from mermaide_pl.meta_learning.within_episode import WithinEpisodePlayer, player_of
+from mermaide_pl.meta_learning.within_episode import (
+    WithinEpisodePlayer,
+    check_learns_within,
+    player_of,
+)
 from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.objectives import entropy
 from mermaide_pl.populations import TaskBatch
@@ -101,6 +105,7 @@ class MermaideModule(SelfDescribingModule):
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
         check_reached(self.inner_loop, objective, has_forecast)
+        check_learns_within(self.inner_loop, objective, has_forecast)
         num_oracles = len(oracle_grid())
         self.metrics = EvaluationMetrics(self.eval_shots, has_forecast, num_oracles)
         self.last_evaluation: dict[int, Trajectory] = {}
@@ -243,7 +248,15 @@ class MermaideModule(SelfDescribingModule):
                     self.last_forecast[shots] = arm_logits
 
     def forward_pass(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
-        """The principal's outputs on recorded episodes, see `Engine.forward`."""
+        """The principal's outputs on recorded episodes, see `Engine.forward`.
+
+        With adaptation within episodes, those of the weights that it has at each step, without a
+        graph.
+        """
+        player = self.player(weights)
+        if isinstance(player, WithinEpisodePlayer):
+            with torch.no_grad():
+                return player.replay(trajectory)
         return self.engine.forward(self.principal, weights, trajectory)
 
     def adapted_weights(self, tasks: TaskBatch, shots: int) -> Weights:

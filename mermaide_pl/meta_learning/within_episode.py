@@ -6,7 +6,8 @@ The symbols of the equations are those of `mermaide_pl.meta_learning`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,6 +64,19 @@ class AdaptationWithinEpisodes(Adaptation):
 
     def __post_init__(self) -> None:
         check_count("AdaptationWithinEpisodes.every", self.every, low=1)
+        for name, slot in (("within", GradientAdaptation), ("between", Adaptation)):
+            given = getattr(self, name)
+            if not isinstance(given, slot) or isinstance(given, AdaptationWithinEpisodes):
+                raise ValueError(
+                    f"AdaptationWithinEpisodes.{name} must be"
+                    f" {'a GradientAdaptation' if name == 'within' else 'another adaptation'},"
+                    f" got {given!r:.60}"
+                )
+        if "initial_state" in self.within.adapted:
+            raise ValueError(
+                "AdaptationWithinEpisodes.within: adapting initial_state has no effect within an"
+                " episode: its recurrent state is carried on"
+            )
 
     def build(self, weights: Weights) -> InnerLoop:
         """The loop between episodes, with that within them."""
@@ -72,7 +86,13 @@ class AdaptationWithinEpisodes(Adaptation):
 
 
 class InnerLoops(InnerLoop):
-    """The loop between episodes, with that within them."""
+    """The loop between episodes, with that within them.
+
+    Args:
+        every: k, steps between gradient steps.
+        within: the gradient steps.
+        between: adapts between episodes, see `forward`.
+    """
 
     def __init__(self, every: int, within: GradientInnerLoop, between: InnerLoop) -> None:
         super().__init__()
@@ -84,6 +104,43 @@ class InnerLoops(InnerLoop):
     def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
         """Adapt between episodes."""
         return self.between(weights, loss, num_tasks)
+
+    def learn(
+        self,
+        principal: LearnedPrincipal,
+        weights: Weights,
+        objective: Objective,
+        played: Trajectory,
+        first: int,
+        engine: Engine = AUTO,
+    ) -> tuple[Weights, PrincipalOutput]:
+        """Take the gradient steps after a part of episodes, each episode by itself.
+
+        Args:
+            principal: the module.
+            weights: that played the part, meta weights or those of N episodes, [N, ...]; their
+                initial state is that in which the part began.
+            objective: the inner loss; its forecast alone counts.
+            played: the episodes up to the end of the part, axes [N, 1, t].
+            first: first step of the part.
+            engine: computes the forward passes.
+
+        Returns:
+            Weights of each episode, [N, ...], with the state at the end of the part for initial
+            state, and the outputs of the weights before, axes [N, 1, t - first]. Both carry the
+            graph if gradients are enabled.
+        """
+        objective = objective.forecast_alone()
+        outputs: list[PrincipalOutput] = []
+
+        def loss(weights: Weights) -> Tensor:
+            outputs.append(engine.forward(principal, weights, played, first))
+            behaviour = outputs[-1].log_levels.detach()
+            return objective.inner_loss(outputs[-1], behaviour, torch.zeros_like(behaviour))
+
+        fast = self.within(weights, loss, len(played.levels))
+        output = outputs[0] if torch.is_grad_enabled() else _detached(outputs[0])
+        return carry_state(fast, output), output
 
 
 class WithinEpisodePlayer(LearningPlayer):
@@ -108,10 +165,10 @@ class WithinEpisodePlayer(LearningPlayer):
         greedy: bool,
         engine: Engine = AUTO,
     ) -> None:
-        self.every, self._within = inner_loop.every, inner_loop.within
-        self.is_random = not greedy  # type: ignore[misc]
-        self._principal, self._first_weights = principal, weights
-        self._objective, self._engine = objective.forecast_alone(), engine
+        self.every, self.is_random = inner_loop.every, not greedy
+        self._principal, self._inner_loop = principal, inner_loop
+        self._objective, self._engine = objective, engine
+        self._first_weights = weights
         self._kind = GreedyPlayer if greedy else LearnedPlayer
 
     def playing(self, played: Trajectory | None) -> LearnedPlayer:
@@ -120,39 +177,42 @@ class WithinEpisodePlayer(LearningPlayer):
             self._weights, self._first = self._first_weights, 0
             self._outputs: list[PrincipalOutput] = []
             return self._kind(self._principal, self._weights)
-        self._weights = self._learned(played)
+        # scored episodes are not learned from: no graph, which would grow with every step
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.is_random):
+            self._weights, output = self._inner_loop.learn(
+                self._principal,
+                self._weights_of_episodes(played),
+                self._objective,
+                played.per_episode(),
+                self._first,
+                self._engine,
+            )
+        self._outputs.append(output)
         self._first = played.levels.shape[2]
         return self._kind(self._principal, self._weights, weights_per_episode=True)
 
     def output(self, played: Trajectory) -> PrincipalOutput:
-        """Outputs of every step with the weights that played it, differentiable, axes [M, B, T].
+        """Outputs of every step with the weights that played it, axes [M, B, T].
+
+        Differentiable to meta weights and inner rates if levels were sampled, with gradients on.
 
         Args:
             played: the episodes that this player has played last.
         """
-        if self._first < played.levels.shape[2]:
-            last = self._forward(self._weights_of_episodes(played), played.per_episode())
-            self._outputs.append(last)
-            self._first = played.levels.shape[2]
-        return _joined(self._outputs, *played.levels.shape[:2])
+        weights = self._weights_of_episodes(played)
+        last = self._engine.forward(self._principal, weights, played.per_episode(), self._first)
+        output = _joined([*self._outputs, last], *played.levels.shape[:2])
+        if self._outputs:
+            return output
+        # no step was taken, but DDP requires a gradient for every parameter
+        rates = self._inner_loop.within.parameters()
+        return replace(output, values=output.values + sum(0.0 * rate.sum() for rate in rates))
 
-    def _forward(self, weights: Weights, episodes: Trajectory) -> PrincipalOutput:
-        return self._engine.forward(self._principal, weights, episodes, self._first)
-
-    def _learned(self, played: Trajectory) -> Weights:
-        """Weights [M * B, ...] after a step on the latest part of the episodes."""
-        episodes = played.per_episode()
-        outputs: list[PrincipalOutput] = []
-
-        def loss(weights: Weights) -> Tensor:
-            outputs.append(self._forward(weights, episodes))
-            behaviour = outputs[-1].log_levels.detach()
-            return self._objective.inner_loss(outputs[-1], behaviour, torch.zeros_like(behaviour))
-
-        start = self._weights_of_episodes(played)
-        fast = self._within(start, loss, len(episodes.levels))
-        self._outputs.append(outputs[0])
-        return carry_state(fast, outputs[0])
+    def replay(self, recorded: Trajectory) -> PrincipalOutput:
+        """`output` in episodes that were played before, by whomever, axes [M, B, T]."""
+        for first in range(0, recorded.levels.shape[2], self.every):
+            self.playing(recorded.steps(slice(first)) if first else None)
+        return self.output(recorded)
 
     def _weights_of_episodes(self, played: Trajectory) -> Weights:
         """The weights with those of tasks, [M, ...], repeated for their episodes."""
@@ -186,6 +246,31 @@ def player_of(
             principal, weights, inner_loop, objective, greedy=greedy, engine=engine
         )
     return GreedyPlayer(principal, weights) if greedy else LearnedPlayer(principal, weights)
+
+
+def check_learns_within(inner_loop: InnerLoop, objective: Objective, has_forecast: bool) -> None:
+    """Refuse steps within episodes for which the forecast's loss has no gradient.
+
+    Raises:
+        ValueError: if it reaches no part that adapts.
+    """
+    if not isinstance(inner_loop, InnerLoops):
+        return
+    adapted, weight = inner_loop.within.adapted, objective.forecast_weight
+    if not has_forecast or weight == 0.0 or adapted == ("policy",):
+        raise ValueError(
+            "AdaptationWithinEpisodes learns from the forecast: it needs a world model,"
+            " Objective.forecast_weight above 0, and another part than the policy in"
+            f" within.adapted; got {'a' if has_forecast else 'no'} world model,"
+            f" {weight:g}, {', '.join(adapted)}"
+        )
+
+
+def _detached(output: PrincipalOutput) -> PrincipalOutput:
+    detached: dict[str, Any] = {
+        name: None if each is None else each.detach() for name, each in vars(output).items()
+    }
+    return PrincipalOutput(**detached)
 
 
 def _joined(parts: Sequence[PrincipalOutput], num_tasks: int, num_episodes: int) -> PrincipalOutput:

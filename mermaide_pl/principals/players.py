@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ class RolloutContext:
 class Player(ABC):
     """A principal during a rollout: chooses levels, then observes the outcome."""
 
-    is_random: ClassVar[bool] = True
+    is_random: bool = True
     """True if the player reads its random numbers; else they need not be drawn."""
 
     @abstractmethod
@@ -88,10 +88,9 @@ class LearnedPlayer(Player):
     def start(self, context: RolloutContext) -> None:
         """Reset the history."""
         self._uniforms, game = context.uniforms, context.game
-        self._shape = context.uniforms.shape[1:]
-        shape = [*self._shape]
+        self._shape = shape = tuple(context.uniforms.shape[1:])
         if self.weights_per_episode:
-            shape, game = [shape[0] * shape[1], 1], game.repeated(shape[1])
+            shape, game = (shape[0] * shape[1], 1), game.repeated(shape[1])
         self._playing = network_in(self.principal, self.weights, game)
         self._hidden = self.principal.first_state(self.weights, *shape)
         self._past = HistoryState.empty(context.uniforms, game, *shape)
@@ -100,7 +99,7 @@ class LearnedPlayer(Player):
         """Levels for this step."""
         network, weights = self._playing
         self._hidden, logits, _ = network.step(weights, self._hidden, self._past)
-        return self._choose(logits.view(*self._shape, -1), self._uniforms[step])
+        return self._choose(logits.reshape(*self._shape, -1), self._uniforms[step])
 
     def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         return sample_levels(logits, uniforms)

@@ -15,7 +15,7 @@ from mermaide_pl.engines.native.coverage import covers_rollout, network_shape
 from mermaide_pl.engines.native.rollout import play
 from mermaide_pl.engines.native.threads import kernel_threads, one_thread_for_torch
 from mermaide_pl.engines.noise import Noise
-from mermaide_pl.engines.torch_rollout import WHOLE, Part
+from mermaide_pl.engines.torch_rollout import WHOLE, Segment
 from mermaide_pl.game import AnyGame
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
@@ -48,14 +48,14 @@ class NativeEngine(Engine):
         player: Player,
         game: AnyGame,
         noise: Noise,
-        part: Part = WHOLE,
+        segment: Segment = WHOLE,
     ) -> Trajectory:
         """See the base class."""
         if isinstance(player, LearnedPlayer) and type(player) in (LearnedPlayer, GreedyPlayer):
             player = player.in_game(game, noise.num_episodes)
         if covers_rollout(tasks, player, game) and _computes_on(tasks.base_rewards):
-            return play(tasks, player, game, noise, part)
-        return self._fallback.play(tasks, player, game, noise, part)
+            return play(tasks, player, game, noise, segment)
+        return self._fallback.play(tasks, player, game, noise, segment)
 
     def forward(
         self, principal: LearnedPrincipal, weights: Weights, trajectory: Trajectory, first: int = 0

@@ -21,7 +21,7 @@ from mermaide_pl.engines.native.calls import (
 )
 from mermaide_pl.engines.native.coverage import RULES, network_shape
 from mermaide_pl.engines.noise import Noise, by_step
-from mermaide_pl.engines.torch_rollout import WHOLE, Part
+from mermaide_pl.engines.torch_rollout import WHOLE, Segment
 from mermaide_pl.game import TIE_TOLERANCE, AnyGame, FullInformation
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
@@ -34,7 +34,7 @@ _QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def play(
-    tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise, part: Part = WHOLE
+    tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise, segment: Segment = WHOLE
 ) -> Trajectory:
     """Play the episodes; arguments as of `Engine.play`, for which `covers_rollout` must hold."""
     like, axes = tasks.base_rewards, (len(tasks), noise.num_episodes, game.num_steps)
@@ -51,6 +51,7 @@ def play(
         shared_draws=noise.rewards.shape[1] == 1,
     )
     games, history = game.batch(len(tasks), like), None
+    levels = torch.zeros(axes, dtype=torch.int64)
     _enter_agents(call, tasks, noise, keep)
     _enter_noise(call, tasks, game, noise, at)
     network = NetworkCall()
@@ -70,18 +71,17 @@ def play(
             call.principal_draws = at(noise.principal)
     elif isinstance(player, Schedule):
         levels = player.levels(game, by_step(noise.principal))
-        call.principal, call.given = PlayerKind.GIVEN, at(levels, torch.int64)
+        call.principal = PlayerKind.GIVEN
     else:
         assert isinstance(player, Oracle)
         budget, fixed_level = player.plan(tasks, game)
         call.principal, call.budget = PlayerKind.ORACLE, at(budget)
         call.fixed_level = at(fixed_level, torch.int64)
     call.history = history_call(history, games, keep)
-    call.first_step, call.last_step = part.first, part.end_in(game)
-    if part.before is not None:
-        given = torch.zeros(axes, dtype=torch.int64)
-        given[:, :, : part.first] = part.before.levels
-        call.given = at(given, torch.int64)
+    call.first_step, call.last_step = segment.first, segment.end_in(game)
+    if segment.before is not None:
+        levels = torch.cat([segment.before.levels, levels[:, :, segment.first :]], dim=2)
+    call.given = at(levels, torch.int64)
     recorded = {
         name: torch.empty(axes, dtype=torch.int64) for name in ("arms", "levels", "observed_arms")
     }
@@ -92,7 +92,7 @@ def play(
     for name, values in recorded.items():
         setattr(call, name, pointer(values))
     run("play", like.dtype, network, call)
-    recorded = {name: values[:, :, : part.end_in(game)] for name, values in recorded.items()}
+    recorded = {name: values[:, :, : segment.end_in(game)] for name, values in recorded.items()}
     return Trajectory.of(game, tasks.target_arm, **recorded)
 
 

@@ -17,7 +17,7 @@ def test_the_kernel_describes_what_python_has(path):
     lines = list(binary_interface.description())
     assert lines[:2] == ["Sizes.M: int64 at byte 0", "Sizes.B: int64 at byte 8"]
     assert "NetworkCall.weight_stride: int64[20] at byte 272" in lines
-    assert "HistoryCall: 56 bytes" in lines
+    assert "HistoryCall: 64 bytes" in lines
     assert "Output 5: LAST_STATE" in lines
     assert lines.index("GaussianThompson 0: prior_mean") - 1 == lines.index(
         "Rule 2: GaussianThompson of normal numbers"

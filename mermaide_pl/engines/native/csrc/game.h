@@ -418,11 +418,11 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           } else {  // pays only for pulls of the target, while the budget lasts
             const bool pays = budget[r] > 0 && agents[r].act(bonuses[s.L - 1], draws) == target;
             level = game.fixed_level[task] >= 0 ? game.fixed_level[task] : pays ? s.L - 1 : 0;
-            budget[r] -= bonuses[left[r] > 0 ? level : 0];
           }
           level = left[r] > 0 ? level : 0;
           left[r] -= level > 0;
           const T bonus = bonuses[level];
+          budget[r] -= bonus;
           const i64 arm = agents[r].act(bonus, draws);
           const T mean = game.base_rewards[task * s.A + arm], drawn = game.reward_draws[draw];
           T reward = game.bernoulli ? T(drawn < mean) : mean + drawn;
