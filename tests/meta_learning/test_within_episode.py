@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import UCB, EpsilonGreedy, GaussianRewardPerTask
-from mermaide_pl.config.serialization import describe, rebuild
 from mermaide_pl.engines import Stream, TorchEngine, choose_engine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.evaluation.paired_evaluation import adapted_player
@@ -319,12 +318,6 @@ def test_an_inner_loop_that_is_chosen_takes_the_place_of_none_between_episodes()
     assert inner_loop.within is module.inner_loop.within
     played = module.scored_episodes(sample(), module.player(module.principal.weights()), 2)
     assert rows[0]["val_return"] == pytest.approx(played.returns.mean().item())
-
-
-@pytest.mark.parametrize("name", WITHIN)
-def test_it_is_described_as_plain_data(name):
-    chosen = AdaptationWithinEpisodes(EVERY, **{"within": STEPS} | WITHIN[name])
-    assert rebuild(describe(chosen)) == chosen
 
 
 @pytest.mark.parametrize(
