@@ -1,7 +1,9 @@
 """Time of a step of `LivePrincipal`: `intervene` and `observe`, one agent, one core.
 
-Prints microseconds of a step, before adaptation and after, and of the calls between episodes, and
-writes them as JSON.
+Prints microseconds of a step, before adaptation and after, and of the calls between episodes; and
+the mean processor time of a step with gradient steps within the episode, as a multiple of that
+without.
+Writes all as JSON.
 
     python benchmarks/live.py --out benchmarks/results/live.json
 """
@@ -15,7 +17,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,8 @@ from rich.table import Table
 from w1 import machine
 
 from mermaide_pl import LivePrincipal
+from mermaide_pl.meta_learning import AdaptationWithinEpisodes
+from mermaide_pl.meta_learning.within_episode import InnerLoops
 from mermaide_pl.runtime.atomic_files import write_whole
 
 
@@ -56,6 +60,34 @@ def measure(principal: LivePrincipal, episodes: int) -> dict[str, list[float]]:
     return spent
 
 
+def step_times(principals: Sequence[LivePrincipal], episodes: int) -> list[float]:
+    """Mean processor time of a step in the fastest episode of each, microseconds.
+
+    They play in turn, so that other load on the machine slows none more than another.
+    """
+    rng, spent = np.random.default_rng(0), [list[float]() for _ in principals]
+    for _ in range(episodes):
+        for principal, times in zip(principals, spent, strict=True):
+            game = principal.game
+            arms = rng.integers(game.num_arms, size=game.num_steps).tolist()
+            started = time.process_time()
+            for arm in arms:
+                principal.intervene()
+                principal.observe(arm)
+            times.append((time.process_time() - started) / game.num_steps * 1e6)
+            principal.end_episode()
+    return [min(times) for times in spent]
+
+
+def learning_within(principal: LivePrincipal) -> LivePrincipal:
+    """The same with a gradient step on the forecast every 50 steps of an episode."""
+    module = principal.module
+    own, adaptation = module.inner_loop, AdaptationWithinEpisodes(every=50)
+    within = adaptation.within.build(module.principal.weights())
+    module.inner_loop = InnerLoops(adaptation.every, within, own)
+    return principal
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -66,17 +98,22 @@ def main() -> None:
     torch.set_num_threads(1)
     measure(LivePrincipal.load(given.principal), 1)  # fills caches
     spent = measure(LivePrincipal.load(given.principal), given.episodes)
+    alone, within = LivePrincipal.load(given.principal), LivePrincipal.load(given.principal)
+    without_steps, with_steps = step_times([alone, learning_within(within)], given.episodes)
+    ratio = with_steps / without_steps
     table, rows = Table("", "median µs", "99th percentile µs", "calls"), {}
     for name, times in spent.items():
         median, tail = np.percentile(times, [50, 99]).tolist()
         rows[name] = {"median_us": median, "p99_us": tail, "calls": len(times)}
         table.add_row(name, f"{median:.0f}", f"{tail:.0f}", str(len(times)))
     Console().print(table)
+    print(f"a step with gradient steps within the episode takes {ratio:.2f} times as long")
     written = {
         "machine": {**machine(threads=1), "load_average": os.getloadavg()[0]},
         "command": shlex.join(["python", "benchmarks/live.py", *sys.argv[1:]]),
         "principal": given.principal,
         "calls": rows,
+        "mean_step_learning_within": ratio,
     }
     write_whole(given.out, json.dumps(written, indent=2) + "\n")
     print(f"written: {given.out}")

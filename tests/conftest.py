@@ -56,7 +56,7 @@ def without_slot() -> Callable[[dict[str, Any]], dict[str, Any]]:
         for name in ("max_interventions", "endless"):
             del old[CHECKPOINT_KEY]["game"]["init_args"][name]
         if "live" in old:
-            del old["live"]["past"]["interventions"]
+            del old["live"]["past"]["interventions"], old["live"]["running"]
         return old
 
     return earlier

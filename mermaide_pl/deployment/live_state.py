@@ -19,7 +19,8 @@ from mermaide_pl.principals import HistoryState
 class LiveState:
     """A live principal between two calls."""
 
-    weights: dict[str, Tensor]  # meta weights, or adapted ones [1, ...]
+    weights: dict[str, Tensor]  # in which episodes begin: meta weights, or adapted ones [1, ...]
+    running: dict[str, Tensor]  # of the running episode: the same, or learned within it [1, ...]
     ended: list[Episode]  # since the principal was new
     steps: Episode  # of the running episode
     past: HistoryState  # the same, as the principal sees it, axes [1, 1]
@@ -30,6 +31,7 @@ class LiveState:
         """The state as plain data and tensors."""
         return {
             "weights": self.weights,
+            "running": self.running,
             "episodes": [vars(episode) for episode in self.ended],
             "steps": vars(self.steps),
             "past": _tallies(self.past),
@@ -50,6 +52,7 @@ class LiveState:
         past = {"interventions": torch.full_like(self.past.interventions, spent), **saved["past"]}
         return LiveState(
             weights=_alike("weights", self.weights, saved["weights"]),
+            running=_alike("weights", self.running, saved["running"]),
             ended=[_episode(episode, game) for episode in saved["episodes"]],
             steps=steps,
             past=HistoryState(game, **_alike("past", _tallies(self.past), past)),

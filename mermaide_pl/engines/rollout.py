@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from mermaide_pl.engines import AUTO, Engine, Stream, draw_noise
+from mermaide_pl.engines.torch_rollout import Segment
 from mermaide_pl.game import AnyGame
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import Player
+from mermaide_pl.principals import LearningPlayer, Player
 
 
 def rollout(
@@ -52,4 +53,11 @@ def rollout(
         number=number,
         common_random_numbers=common_random_numbers,
     )
-    return engine.play(tasks, player, game, noise)
+    if not isinstance(player, LearningPlayer):
+        return engine.play(tasks, player, game, noise)
+    played = None
+    for first in range(0, game.num_steps, player.every):
+        segment = Segment(played, min(first + player.every, game.num_steps))
+        played = engine.play(tasks, player.playing(played), game, noise, segment)
+    assert played is not None
+    return played

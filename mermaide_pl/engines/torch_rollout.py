@@ -108,15 +108,49 @@ class RolloutInputs(VectorGame):
         return *players, self.game, self.tasks.reward_model, rules, shapes, autocast
 
 
-def play(inputs: RolloutInputs) -> Trajectory:
-    """Play the episodes; equal inputs give equal trajectories."""
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive steps of episodes.
+
+    Args:
+        before: the same episodes up to its first step, axes [M, B, t], as played with the same
+            tasks and random numbers; None from the beginning.
+        end: the step before which it ends; None for the whole episode.
+    """
+
+    before: Trajectory | None = None
+    end: int | None = None
+
+    @property
+    def first(self) -> int:
+        """Its first step."""
+        return 0 if self.before is None else self.before.levels.shape[2]
+
+    def end_in(self, game: AnyGame) -> int:
+        """The step before which it ends."""
+        return game.num_steps if self.end is None else self.end
+
+
+WHOLE = Segment()
+"""Whole episodes."""
+
+
+def play(inputs: RolloutInputs, segment: Segment = WHOLE) -> Trajectory:
+    """Play the episodes; equal inputs give equal trajectories.
+
+    Steps played earlier are played again by the agents, and observed by the player.
+    """
     player, steps = inputs.player, []
     # thousands of small operations: inference mode saves a part of the cost of each
     with torch.inference_mode():
         inputs.start()
         player.start(inputs.context)
-        for number in range(inputs.game.num_steps):
-            step = inputs.play_step(number, player.act(number))
+        for number in range(segment.end_in(inputs.game)):
+            if segment.before is not None and number < segment.first:
+                levels = segment.before.levels[:, :, number]
+            else:
+                levels = player.act(number)
+            step = inputs.play_step(number, levels)
             player.observe(step.levels, step.observed_arms, step.observed_agent_rewards)
             steps.append(step)
     # stacked outside inference mode: these episodes are learned from

@@ -20,7 +20,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population, Split, TaskBatch
-from mermaide_pl.principals import AlwaysIntervene, GreedyPlayer, NoIntervention, Player
+from mermaide_pl.principals import AlwaysIntervene, NoIntervention, Player
 from mermaide_pl.principals.grids import oracle_grid, schedule_grids
 from mermaide_pl.runtime.distributed import Shard
 
@@ -164,4 +164,4 @@ def learned_players(
 
 def adapted_player(module: MermaideModule, shots: int) -> PlayerFor:
     """The trained principal, adapted to each agent on `shots` support episodes."""
-    return lambda tasks: GreedyPlayer(module.principal, module.adapted_weights(tasks, shots))
+    return lambda tasks: module.player(module.adapted_weights(tasks, shots))

@@ -12,12 +12,11 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.metrics.intervals import mean_and_interval
 from mermaide_pl.populations import Population, TaskBatch
-from mermaide_pl.principals import GreedyPlayer
 
 
 def play(module: MermaideModule, tasks: TaskBatch) -> Trajectory:
     """Play one episode with each task at 0 shots, axes [M, 1, T]."""
-    player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 0))
+    player = module.player(module.adapted_weights(tasks, 0))
     return module.scored_episodes(tasks, player, 1)
 
 

@@ -105,6 +105,10 @@ class Game:
         """The largest bonus, reward units, to measure others by."""
         return max(self.bonuses)
 
+    def repeated(self, number: int) -> Game:
+        """The game of every episode: itself."""
+        return self
+
     def batch(self, num_tasks: int, like: Tensor) -> GameBatch:
         """This game for each of M tasks, its numbers with the dtype and device of `like`."""
         most = self.num_steps if self.max_interventions is None else self.max_interventions
@@ -198,6 +202,15 @@ class GameBatch:
         if num_tasks != len(self):
             raise ValueError(f"there are {num_tasks} tasks and {len(self)} games")
         return self.to(like)
+
+    def repeated(self, number: int) -> GameBatch:
+        """Each game `number` times in a row, M * number games."""
+        return GameBatch(
+            self.sizes,
+            bonuses=self.bonuses.repeat_interleave(number, 0),
+            cost=self.cost.repeat_interleave(number),
+            max_interventions=self.max_interventions.repeat_interleave(number),
+        )
 
     def to(self, like: Tensor) -> GameBatch:
         """The same games, their numbers with the dtype and device of `like`."""

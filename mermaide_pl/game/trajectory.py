@@ -116,6 +116,16 @@ class Trajectory:
         }
         return replace(self, **changed)
 
+    def steps(self, chosen: slice) -> Trajectory:
+        """Some of the steps."""
+        return self.map(lambda record: record[:, :, chosen])
+
+    def per_episode(self) -> Trajectory:
+        """Each episode as a task of its own, [M * B, 1, T]."""
+        _, num_episodes, num_steps = self.arms.shape
+        one = self.map(lambda record: record.reshape(-1, 1, num_steps))
+        return replace(one, game=self.game.repeated(num_episodes))
+
     def episodes(self, chosen: slice) -> Trajectory:
         """Some of the episodes."""
         return self.map(lambda record: record[:, chosen])

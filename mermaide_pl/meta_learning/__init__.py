@@ -40,9 +40,11 @@ from mermaide_pl.meta_learning.inner_loop import (
 )
 from mermaide_pl.meta_learning.losses import Objective
 from mermaide_pl.meta_learning.module import MermaideModule
+from mermaide_pl.meta_learning.within_episode import AdaptationWithinEpisodes
 
 __all__ = [
     "Adaptation",
+    "AdaptationWithinEpisodes",
     "GradientAdaptation",
     "MermaideModule",
     "NoAdaptation",

@@ -9,7 +9,7 @@ tasks, to rounding. This is the only file that imports `higher`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -214,7 +214,7 @@ class GradientAdaptation(Adaptation):
                 " the principal has no such part,"
                 f" allowed: {', '.join(sorted({part_of(name) for name in weights}))}"
             )
-        return GradientInnerLoop(self, names)
+        return GradientInnerLoop(self, {name: weights[name].dim() for name in names})
 
 
 def part_of(name: str) -> str:
@@ -234,16 +234,16 @@ class GradientInnerLoop(InnerLoop):
 
     Args:
         settings: its hyper-parameters.
-        names: names of the weights that adapt.
+        num_axes: number of axes of each of the meta weights that adapt, by name.
     """
 
-    def __init__(self, settings: GradientAdaptation, names: Sequence[str]) -> None:
+    def __init__(self, settings: GradientAdaptation, num_axes: Mapping[str, int]) -> None:
         super().__init__()
         self.num_shots = settings.num_shots
         self.carries_state = settings.carries_state
         self.adapted = settings.adapted
         self._settings = settings
-        self._names = list(names)
+        self._num_axes, self._names = dict(num_axes), list(num_axes)
         log_rates = torch.full((len(self._names),), settings.inner_lr).log()
         # log rates keep the rates positive; a fixed rate is a buffer, since DDP requires a
         # gradient for every parameter
@@ -260,13 +260,19 @@ class GradientInnerLoop(InnerLoop):
         """Take ``phi <- phi - alpha grad L_in(phi)`` n times; see the base class."""
         settings = self._settings
         track = torch.is_grad_enabled()
-        stacked = [weights[name].expand(num_tasks, *weights[name].shape) for name in self._names]
+        stacked = [
+            weights[name]
+            if weights[name].dim() > number  # fast weights already
+            else weights[name].expand(num_tasks, *weights[name].shape)
+            for name, number in self._num_axes.items()
+        ]
         # a fresh optimizer per call: a used one would carry its momentum into the inner loop
-        groups = [{"params": [weights[name]], "lr": settings.inner_lr} for name in self._names]
+        leaves = [weights[name].detach() for name in self._names]  # which optimizers ask for
+        groups = [{"params": [leaf], "lr": settings.inner_lr} for leaf in leaves]
         optimizer = settings.inner_optimizer(groups, **settings.optimizer_args)
         inner = higher.optim.get_diff_optim(
             optimizer,
-            [weights[name] for name in self._names],
+            leaves,
             override={"lr": list(self.log_rates.exp().unbind())},
             track_higher_grads=track,
         )

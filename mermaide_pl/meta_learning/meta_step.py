@@ -16,8 +16,9 @@ from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.losses import Objective
 from mermaide_pl.meta_learning.support import play_support
+from mermaide_pl.meta_learning.within_episode import WithinEpisodePlayer, player_of
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import LearnedPlayer, LearnedPrincipal, PrincipalOutput, Weights
+from mermaide_pl.principals import LearnedPrincipal, PrincipalOutput, Weights
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,22 @@ def meta_step(
     """
     game, weights, sees = tasks.game(principal.game), principal.weights(), tasks.sees_bonus
 
-    def play(weights: Weights, stream: Stream, num_episodes: int) -> Trajectory:
-        return rollout(
+    def play(
+        weights: Weights, stream: Stream, num_episodes: int
+    ) -> tuple[Trajectory, PrincipalOutput]:
+        player = player_of(principal, weights, inner_loop, objective, greedy=False, engine=engine)
+        played = rollout(
             tasks,
-            LearnedPlayer(principal, weights),
+            player,
             game,
             stream=stream,
             num_episodes=num_episodes,
             common_random_numbers=True,  # the episodes are each other's baseline
             engine=engine,
         )
+        if isinstance(player, WithinEpisodePlayer):
+            return played, player.output(played)
+        return played, engine.forward(principal, weights, played)
 
     support, zero_shot = None, None
     if inner_loop.num_shots:
@@ -96,10 +103,10 @@ def meta_step(
         if objective.zero_shot_weight:
             first = support.episodes(slice(unadapted.values.shape[1]))
             if num_zero_shot_episodes:
-                first = play(principal.weights(), Stream.ZERO_SHOT, num_zero_shot_episodes)
-                unadapted = engine.forward(principal, principal.weights(), first)
+                first, unadapted = play(
+                    principal.weights(), Stream.ZERO_SHOT, num_zero_shot_episodes
+                )
             zero_shot = objective.outer_loss(unadapted, first, sees, progress)
-    query = play(weights, Stream.QUERY, num_query_episodes)
-    output = engine.forward(principal, weights, query)
+    query, output = play(weights, Stream.QUERY, num_query_episodes)
     adapted = objective.outer_loss(output, query, sees, progress)
     return MetaStep(objective.meta_loss(adapted, zero_shot), support, query, output)

@@ -18,12 +18,17 @@ from mermaide_pl.meta_learning.adaptation import adapted_weights
 from mermaide_pl.meta_learning.inner_loop import Adaptation, GradientAdaptation
 from mermaide_pl.meta_learning.losses import Objective, check_reached
 from mermaide_pl.meta_learning.meta_step import MetaStep, meta_step
+from mermaide_pl.meta_learning.within_episode import (
+    WithinEpisodePlayer,
+    check_learns_within,
+    player_of,
+)
 from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.objectives import entropy
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import (
     Architecture,
-    GreedyPlayer,
+    LearnedPlayer,
     NoIntervention,
     Player,
     PrincipalOutput,
@@ -100,6 +105,7 @@ class MermaideModule(SelfDescribingModule):
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
         check_reached(self.inner_loop, objective, has_forecast)
+        check_learns_within(self.inner_loop, objective, has_forecast)
         num_oracles = len(oracle_grid())
         self.metrics = EvaluationMetrics(self.eval_shots, has_forecast, num_oracles)
         self.last_evaluation: dict[int, Trajectory] = {}
@@ -229,23 +235,45 @@ class MermaideModule(SelfDescribingModule):
             none, oracles = self._yardstick(stage, tasks, batch_index)
             for shots in self.eval_shots:
                 weights = self.adapted_weights(tasks, shots)
-                player = GreedyPlayer(self.principal, weights)
+                player = self.player(weights)
                 played = self.scored_episodes(tasks, player, self.num_eval_episodes)
                 with torch.no_grad():
-                    arm_logits = self.forward_pass(weights, played).arm_logits
+                    if isinstance(player, WithinEpisodePlayer):
+                        arm_logits = player.output(played).arm_logits
+                    else:
+                        arm_logits = self.forward_pass(weights, played).arm_logits
                 self.metrics.update(shots, played, arm_logits, none, oracles)
                 if batch_index == 0:
                     self.last_evaluation[shots] = played
                     self.last_forecast[shots] = arm_logits
 
     def forward_pass(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
-        """The principal's outputs on recorded episodes, see `Engine.forward`."""
+        """The principal's outputs on recorded episodes, see `Engine.forward`.
+
+        With adaptation within episodes, those of the weights that it has at each step, without a
+        graph.
+        """
+        player = self.player(weights)
+        if isinstance(player, WithinEpisodePlayer):
+            with torch.no_grad():
+                return player.replay(trajectory)
         return self.engine.forward(self.principal, weights, trajectory)
 
     def adapted_weights(self, tasks: TaskBatch, shots: int) -> Weights:
         """See `mermaide_pl.meta_learning.adaptation.adapted_weights`."""
         return adapted_weights(
             self.principal, self.inner_loop, self.objective, tasks, shots, self.engine
+        )
+
+    def player(self, weights: Weights) -> WithinEpisodePlayer | LearnedPlayer:
+        """The principal with these weights, as it is scored: it plays the most probable levels."""
+        return player_of(
+            self.principal,
+            weights,
+            self.inner_loop,
+            self.objective,
+            greedy=True,
+            engine=self.engine,
         )
 
     def _on_device(self, tasks: TaskBatch) -> TaskBatch:

@@ -101,19 +101,20 @@ class Principal(nn.Module):
         """The meta weights by name."""
         return dict(self.named_parameters())
 
-    def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
+    def forward(self, weights: Weights, trajectory: Trajectory, first: int = 0) -> PrincipalOutput:
         """Forward pass on recorded episodes.
 
         Args:
             weights: meta weights, or fast weights of the M tasks.
             trajectory: M tasks, B episodes, T steps.
+            first: the step before which the initial state of the weights is reached.
 
         Returns:
-            Outputs of every step, axes [M, B, T].
+            Outputs of every step from `first` on, axes [M, B, T - first].
         """
-        features = self.encode(trajectory)
-        first = self.first_state(weights, *trajectory.levels.shape[:2])
-        hidden = self.recurrence.sequence(weights, features[..., : self._num_inputs], first)
+        features = self.encode(trajectory)[:, :, first:]
+        start = self.first_state(weights, *trajectory.levels.shape[:2])
+        hidden = self.recurrence.sequence(weights, features[..., : self._num_inputs], start)
         state, arm_logits = self._state(weights, hidden, features)
         return PrincipalOutput.of(
             trajectory,
@@ -121,6 +122,7 @@ class Principal(nn.Module):
             values=self.policy.values(weights, state),
             arm_logits=arm_logits,
             last_state=hidden[:, :, -1],
+            first=first,
         )
 
     def first_state(self, weights: Weights, num_tasks: int, num_episodes: int) -> Tensor:

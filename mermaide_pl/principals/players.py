@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from mermaide_pl.agents import AgentGroup
 from mermaide_pl.config.validation import check_levels
 from mermaide_pl.game import AnyGame
+from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals.features import CountFeatures, HistoryState
 from mermaide_pl.principals.layers import Weights
@@ -35,7 +36,7 @@ class RolloutContext:
 class Player(ABC):
     """A principal during a rollout: chooses levels, then observes the outcome."""
 
-    is_random: ClassVar[bool] = True
+    is_random: bool = True
     """True if the player reads its random numbers; else they need not be drawn."""
 
     @abstractmethod
@@ -63,36 +64,50 @@ class LearnedPlayer(Player):
     Args:
         principal: the module.
         weights: meta weights, or fast weights of the tasks it will play with.
+        weights_per_episode: True if the fast weights are of every episode, [M * B, ...].
     """
 
-    def __init__(self, principal: LearnedPrincipal, weights: Weights) -> None:
+    def __init__(
+        self, principal: LearnedPrincipal, weights: Weights, weights_per_episode: bool = False
+    ) -> None:
         self.principal = principal
         self.weights = {name: weight.detach() for name, weight in weights.items()}
+        self.weights_per_episode = weights_per_episode
 
-    def in_game(self, game: AnyGame) -> Self:
-        """The same player as a principal for games of this size alone, see `network_in`."""
-        return type(self)(*network_in(self.principal, self.weights, game))
+    def in_game(self, game: AnyGame, num_episodes: int) -> Self:
+        """The same player as a principal for games of this size alone, see `network_in`.
+
+        Args:
+            game: the rules.
+            num_episodes: B.
+        """
+        repeats = num_episodes if self.weights_per_episode else 1
+        playing = network_in(self.principal, self.weights, game.repeated(repeats))
+        return type(self)(*playing, self.weights_per_episode)
 
     def start(self, context: RolloutContext) -> None:
         """Reset the history."""
-        self._uniforms = context.uniforms
-        shape = context.uniforms.shape[1:]
-        self._playing = network_in(self.principal, self.weights, context.game)
+        self._uniforms, game = context.uniforms, context.game
+        self._shape = shape = tuple(context.uniforms.shape[1:])
+        if self.weights_per_episode:
+            shape, game = (shape[0] * shape[1], 1), game.repeated(shape[1])
+        self._playing = network_in(self.principal, self.weights, game)
         self._hidden = self.principal.first_state(self.weights, *shape)
-        self._past = HistoryState.empty(context.uniforms, context.game, *shape)
+        self._past = HistoryState.empty(context.uniforms, game, *shape)
 
     def act(self, step: int) -> Tensor:
         """Levels for this step."""
         network, weights = self._playing
         self._hidden, logits, _ = network.step(weights, self._hidden, self._past)
-        return self._choose(logits, self._uniforms[step])
+        return self._choose(logits.reshape(*self._shape, -1), self._uniforms[step])
 
     def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         return sample_levels(logits, uniforms)
 
     def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
         """Add the step to the history."""
-        self._past.add(arms, levels, agent_rewards)
+        seen = (each.reshape(self._past.paid.shape[:-1]) for each in (arms, levels, agent_rewards))
+        self._past.add(*seen)
 
 
 def sample_levels(logits: Tensor, uniforms: Tensor) -> Tensor:
@@ -116,6 +131,38 @@ class GreedyPlayer(LearnedPlayer):
 
     def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         return logits.argmax(-1)
+
+
+class LearningPlayer(Player):
+    """A principal that learns within the episode: its weights change every few steps."""
+
+    every: int
+    """Steps between changes of the weights."""
+
+    @abstractmethod
+    def playing(self, played: Trajectory | None) -> LearnedPlayer:
+        """The principal that plays the next steps, of one step less than `every` at the end.
+
+        Args:
+            played: the episodes so far, axes [M, B, t]; None before the first step.
+
+        Returns:
+            A `LearnedPlayer` or `GreedyPlayer` whose weights are of each task [M, ...], or with
+            `weights_per_episode` of each episode [M * B, ...], and whose episodes go on in the
+            recurrent state of its weights.
+        """
+
+    def start(self, context: RolloutContext) -> None:
+        """Not called: `rollout` asks for `playing`."""
+        raise NotImplementedError
+
+    def act(self, step: int) -> Tensor:
+        """Not called."""
+        raise NotImplementedError
+
+    def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
+        """Not called."""
+        raise NotImplementedError
 
 
 class FunctionPlayer(Player):

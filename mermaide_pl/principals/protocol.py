@@ -37,6 +37,7 @@ class PrincipalOutput:
         values: Tensor | None = None,
         arm_logits: Tensor | None = None,
         last_state: Tensor | None = None,
+        first: int = 0,
     ) -> PrincipalOutput:
         """The outputs on recorded episodes, with the log-likelihoods derived from the logits.
 
@@ -46,19 +47,23 @@ class PrincipalOutput:
             values: of a critic, float [M, B, T]; None for zeros.
             arm_logits: of a world model, float [M, B, T, L, A].
             last_state: of a memory that outlasts an episode, float [M, B, H].
+            first: the step at which the outputs begin.
         """
-        levels, log_arms = trajectory.levels, None
+        levels, arms = (
+            each[:, :, first:] for each in (trajectory.levels, trajectory.observed_arms)
+        )
+        log_arms = None
         if values is None:
             values = level_logits.new_zeros(level_logits.shape[:-1])
         if arm_logits is not None:
-            log_arms = forecast_log_likelihood(arm_logits, levels, trajectory.observed_arms)
+            log_arms = forecast_log_likelihood(arm_logits, levels, arms)
         log_levels = log_probabilities(level_logits, levels)
-        level_logits, log_levels = within_budget(trajectory, level_logits, log_levels)
+        level_logits, log_levels = within_budget(trajectory, level_logits, log_levels, first)
         return cls(level_logits, values, arm_logits, log_levels, log_arms, last_state)
 
 
 def within_budget(
-    trajectory: Trajectory, level_logits: Tensor, log_levels: Tensor
+    trajectory: Trajectory, level_logits: Tensor, log_levels: Tensor, first: int = 0
 ) -> tuple[Tensor, Tensor]:
     """The policy where level 0 is all that the budget of interventions leaves.
 
@@ -66,6 +71,7 @@ def within_budget(
         trajectory: the episodes, axes [M, B, T].
         level_logits: of the policy without a budget, float [M, B, T, L].
         log_levels: its log-probabilities of the levels played, float [M, B, T].
+        first: the step at which these begin.
 
     Returns:
         Both, with level 0 certain and without gradient at steps where the budget was used up.
@@ -73,6 +79,7 @@ def within_budget(
     may_intervene = trajectory.may_intervene
     if may_intervene is None:
         return level_logits, log_levels
+    may_intervene = may_intervene[:, :, first:]
     certain = level_logits.new_full(level_logits.shape[-1:], _NEVER)
     certain[0] = 0.0
     return (
@@ -91,7 +98,9 @@ class LearnedPrincipal(Protocol):
 
     Optional: a critic and a world model, by giving values and arm logits in the output. A principal
     whose memory outlasts an episode, as `carries_state` of an adaptation asks, gives ``last_state``
-    too, and begins in ``weights["recurrence.initial_state"]``, float [H] or [M, H].
+    too, and begins in ``weights["recurrence.initial_state"]``, float [H] or [M, H]. One that learns
+    within episodes takes ``forward(weights, trajectory, first)`` too, for outputs from step `first`
+    on, before which it is in the initial state of the weights.
     """
 
     @property

@@ -107,10 +107,10 @@ class UniversalPrincipal(nn.Module):
         """The meta weights by name."""
         return dict(self.named_parameters())
 
-    def forward(self, weights: Weights, trajectory: Trajectory) -> PrincipalOutput:
+    def forward(self, weights: Weights, trajectory: Trajectory, first: int = 0) -> PrincipalOutput:
         """See `Principal.forward`; the game is that of the trajectory."""
         network, weights = self.in_game(weights, trajectory.game)
-        output: PrincipalOutput = network(weights, trajectory)
+        output: PrincipalOutput = network(weights, trajectory, first)
         return output
 
     def first_state(self, weights: Weights, num_tasks: int, num_episodes: int) -> Tensor:

@@ -39,6 +39,7 @@ from mermaide_pl.config.serialization import (
 from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
 from mermaide_pl.meta_learning import (
     Adaptation,
+    AdaptationWithinEpisodes,
     GradientAdaptation,
     NoAdaptation,
     Objective,
@@ -108,6 +109,7 @@ OBJECTS = [
     GeneralisedAdvantages(0.9),
     CentredRewardsToGo(),
     RecurrentAdaptation(2),
+    AdaptationWithinEpisodes(20, GradientAdaptation(0.2), GradientAdaptation(carries_state=True)),
     Objective(DiCE(), HindsightAdvantages(0.9, 2.0), 3.0, 0.4, 0.1, 0.7, 0.3, 0.2),
     NoiseFreeReward(),
     BernoulliReward(),

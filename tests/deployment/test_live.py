@@ -16,6 +16,7 @@ from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.meta_learning import (
+    AdaptationWithinEpisodes,
     GradientAdaptation,
     NoAdaptation,
     Objective,
@@ -23,6 +24,7 @@ from mermaide_pl.meta_learning import (
 )
 from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.support import play_support
+from mermaide_pl.meta_learning.within_episode import player_of
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.principals import (
     Architecture,
@@ -614,3 +616,89 @@ TestSavedAndMistreated = SavedAndMistreated.TestCase
 TestSavedAndMistreated.settings = settings(
     max_examples=12, stateful_step_count=40, deadline=None, derandomize=True
 )
+
+
+WITHIN = {
+    "recurrent": AdaptationWithinEpisodes(2, GradientAdaptation(inner_lr=2.0)),
+    "gradient": AdaptationWithinEpisodes(
+        2, GradientAdaptation(inner_lr=2.0), GradientAdaptation(inner_lr=0.5)
+    ),
+    "nothing": AdaptationWithinEpisodes(
+        4, GradientAdaptation(inner_lr=2.0, num_inner_steps=2), NoAdaptation()
+    ),
+}
+LEARNING_WITHIN = pytest.mark.parametrize("adaptation", WITHIN.values(), ids=WITHIN)
+
+
+@LEARNING_WITHIN
+@pytest.mark.parametrize("observation", [PARTIAL, FULL], ids=["partial", "full"])
+@pytest.mark.parametrize("seed", [None, 4], ids=["greedy", "sampling"])
+def test_it_learns_within_the_episode_as_in_evaluation(observation, adaptation, seed, tmp_path):
+    module, played, changed = build(observation, adaptation), set(), False
+    for index in range(4):
+        task = sample(index)
+        live = live_for(module, task, sampling_seed=None if seed is None else task.seeds[0])
+        for episode in range(3):
+            weights = {name: weight.clone() for name, weight in live._state.weights.items()}
+            parts = module.principal, weights, module.inner_loop, module.objective
+            player = player_of(*parts, greedy=seed is None, engine=module.engine)
+            own = {"stream": Stream.LIVE, "num_episodes": 1, "number": episode}
+            with torch.no_grad():
+                expected = rollout(task, player, module.game, **own)
+            if index == episode == 1:  # at the end of a part, and in the middle of the next one
+                drive_saved(live, task, expected, tmp_path)
+            assert drive(live, task, expected) == expected.levels[0, 0].tolist()
+            still = player_of(*parts[:2], NoAdaptation().build(weights), parts[3], greedy=True)
+            changed |= not torch.equal(
+                rollout(task, still, module.game, **own).levels, expected.levels
+            )
+            played.update(expected.levels.flatten().tolist())
+            assert_same_weights(live._state.weights, weights)
+            assert_same_weights(live._state.running, weights)
+            if module.inner_loop.num_shots:
+                assert live.adapt() == episode + 1
+    assert len(played) > 1
+    assert changed
+
+
+def drive_saved(live: LivePrincipal, task: TaskBatch, recorded: Trajectory, folder: Path) -> None:
+    """Saved and loaded before and after every call, it plays and forecasts the same."""
+    path = folder / "agent.live"
+    live.save(path)
+    copy = LivePrincipal.load(path)
+    arms = relabel_target_first(recorded.observed_arms, task.target_arm)[0, 0].tolist()
+    rewards = recorded.observed_agent_rewards[0, 0].tolist()
+    always = LivePrincipal.load(path)
+    for step, (arm, reward) in enumerate(zip(arms, rewards, strict=True)):
+        assert torch.equal(always.forecast(), copy.forecast())
+        assert always.intervene() == copy.intervene() == recorded.levels[0, 0, step]
+        for each in (always, copy):
+            each.observe(arm, reward if live.game.observation.sees_agent_rewards else None)
+        always.save(path)
+        always = LivePrincipal.load(path)
+        assert_same_weights(always._state.running, copy._state.running)
+
+
+def test_between_episodes_it_adapts_as_without_steps_within():
+    chosen = GradientAdaptation(inner_lr=0.5)
+    within = build(adaptation=AdaptationWithinEpisodes(2, between=chosen))
+    found = []
+    for module in (within, build(adaptation=chosen)):
+        live = live_for(module, sample(1))
+        for level, arm in ((0, 1), (2, 0), (1, 1), (0, 3), (2, 2)):
+            live._state.level = level
+            live.observe(arm)
+        live.end_episode()
+        live.adapt()
+        found.append(live._state.weights)
+    assert_same_weights(*found)
+
+
+def test_weights_learned_within_that_are_not_finite_are_not_taken():
+    live = LivePrincipal(build(adaptation=AdaptationWithinEpisodes(2)))
+    live.module.inner_loop.within.log_rates.data.fill_(200.0)
+    for _ in range(T):
+        begun(live).observe(1)
+        assert live._state.hidden.isfinite().all()
+    named = live.module.principal.weights()
+    assert torch.equal(live._state.running["recurrence.weight_hh"], named["recurrence.weight_hh"])

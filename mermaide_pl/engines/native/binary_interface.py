@@ -118,6 +118,7 @@ class HistoryCall(_Structure):
         ("kind", ctypes.c_int64),
         ("sees_rewards", ctypes.c_int64),
         ("endless", ctypes.c_int64),
+        ("horizon", ctypes.c_int64),
         ("bonuses", ctypes.c_void_p),
         ("cost", ctypes.c_void_p),
         ("budget", ctypes.c_void_p),
@@ -145,7 +146,10 @@ class GameCall(_Structure):
     __slots__ = ()
     _fields_ = [
         ("history", HistoryCall),
+        ("first_step", ctypes.c_int64),
+        ("last_step", ctypes.c_int64),
         ("principal", ctypes.c_int64),
+        ("weights_per_episode", ctypes.c_int64),
         ("principal_draws", ctypes.c_void_p),
         ("given", ctypes.c_void_p),
         ("budget", ctypes.c_void_p),
@@ -239,6 +243,7 @@ def seen_at_step_1(kernel: ctypes.CDLL) -> list[float]:
         sizes=Sizes(M=1, B=1, T=2, A=2, L=2, H=1, P=1, G=3, per_arm=1),
         history=HistoryCall(
             kind=HistoryKind.LAST_STEP,
+            horizon=2,
             bonuses=ctypes.addressof(rewards),
             unit=ctypes.addressof(unit),
         ),

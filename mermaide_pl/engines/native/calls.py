@@ -224,6 +224,7 @@ def history_call(history: History | None, games: GameBatch, keep: list[Tensor]) 
         kind=HistoryKind.LAST_STEP if history is None else HISTORIES[type(history)],
         sees_rewards=games.observation.sees_agent_rewards,
         endless=games.endless,
+        horizon=games.num_steps,
         bonuses=bonuses,
         cost=cost,
         budget=budget,

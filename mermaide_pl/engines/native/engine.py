@@ -15,6 +15,7 @@ from mermaide_pl.engines.native.coverage import covers_rollout, network_shape
 from mermaide_pl.engines.native.rollout import play
 from mermaide_pl.engines.native.threads import kernel_threads, one_thread_for_torch
 from mermaide_pl.engines.noise import Noise
+from mermaide_pl.engines.torch_rollout import WHOLE, Segment
 from mermaide_pl.game import AnyGame
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
@@ -41,30 +42,38 @@ class NativeEngine(Engine):
     def __init__(self, fallback: Engine) -> None:
         self._fallback = fallback
 
-    def play(self, tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> Trajectory:
+    def play(
+        self,
+        tasks: TaskBatch,
+        player: Player,
+        game: AnyGame,
+        noise: Noise,
+        segment: Segment = WHOLE,
+    ) -> Trajectory:
         """See the base class."""
         if isinstance(player, LearnedPlayer) and type(player) in (LearnedPlayer, GreedyPlayer):
-            player = player.in_game(game)
+            player = player.in_game(game, noise.num_episodes)
         if covers_rollout(tasks, player, game) and _computes_on(tasks.base_rewards):
-            return play(tasks, player, game, noise)
-        return self._fallback.play(tasks, player, game, noise)
+            return play(tasks, player, game, noise, segment)
+        return self._fallback.play(tasks, player, game, noise, segment)
 
     def forward(
-        self, principal: LearnedPrincipal, weights: Weights, trajectory: Trajectory
+        self, principal: LearnedPrincipal, weights: Weights, trajectory: Trajectory, first: int = 0
     ) -> PrincipalOutput:
         """See the base class."""
         principal, weights = network_in(principal, weights, trajectory.game)
         shape = _shape(principal, weights)
         if shape is None or not isinstance(principal, Principal):
-            return self._fallback.forward(principal, weights, trajectory)
-        features = features_of(principal, shape, trajectory)
-        levels, arms = trajectory.levels.contiguous(), trajectory.observed_arms.contiguous()
+            return self._fallback.forward(principal, weights, trajectory, first)
+        features = features_of(principal, shape, trajectory)[:, :, first:].contiguous()
+        levels = trajectory.levels[:, :, first:].contiguous()
+        arms = trajectory.observed_arms[:, :, first:].contiguous()
         recorded = Recorded(features, levels, arms)
         found = forward(shape, weights, recorded)
         logits, values, arm_logits, log_levels, log_arms, last_state = found
         if values is None:
             values = features.new_zeros(features.shape[:-1])
-        logits, log_levels = within_budget(trajectory, logits, log_levels)
+        logits, log_levels = within_budget(trajectory, logits, log_levels, first)
         return PrincipalOutput(logits, values, arm_logits, log_levels, log_arms, last_state)
 
     def threads(self, principal: LearnedPrincipal, num_rows: int) -> AbstractContextManager[None]:
@@ -99,8 +108,6 @@ def _shape(principal: LearnedPrincipal, weights: Weights) -> NetworkShape | None
 
 def features_of(principal: Principal, shape: NetworkShape, trajectory: Trajectory) -> Tensor:
     """Features as of `Principal.encode`, computed by the library for whole episodes."""
-    if trajectory.levels.shape[2] != trajectory.game.num_steps:
-        return principal.encode(trajectory)
     return encode(
         shape,
         principal.history,

@@ -21,6 +21,7 @@ from mermaide_pl.engines.native.calls import (
 )
 from mermaide_pl.engines.native.coverage import RULES, network_shape
 from mermaide_pl.engines.noise import Noise, by_step
+from mermaide_pl.engines.torch_rollout import WHOLE, Segment
 from mermaide_pl.game import TIE_TOLERANCE, AnyGame, FullInformation
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
@@ -32,7 +33,9 @@ _QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def play(tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> Trajectory:
+def play(
+    tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise, segment: Segment = WHOLE
+) -> Trajectory:
     """Play the episodes; arguments as of `Engine.play`, for which `covers_rollout` must hold."""
     like, axes = tasks.base_rewards, (len(tasks), noise.num_episodes, game.num_steps)
     keep: list[Tensor] = []
@@ -48,6 +51,7 @@ def play(tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> Traje
         shared_draws=noise.rewards.shape[1] == 1,
     )
     games, history = game.batch(len(tasks), like), None
+    levels = torch.zeros(axes, dtype=torch.int64)
     _enter_agents(call, tasks, noise, keep)
     _enter_noise(call, tasks, game, noise, at)
     network = NetworkCall()
@@ -56,7 +60,9 @@ def play(tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> Traje
         principal = player.principal
         shape = network_shape(principal)
         assert isinstance(principal, Principal) and shape is not None
-        network = network_call(shape, weights_of(shape, player.weights, axes[0]), axes, keep)
+        call.weights_per_episode = player.weights_per_episode
+        owners = axes[0] * axes[1] if player.weights_per_episode else axes[0]
+        network = network_call(shape, weights_of(shape, player.weights, owners), axes, keep)
         history = principal.history
         if isinstance(player, GreedyPlayer):
             call.principal = PlayerKind.GREEDY
@@ -65,13 +71,17 @@ def play(tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> Traje
             call.principal_draws = at(noise.principal)
     elif isinstance(player, Schedule):
         levels = player.levels(game, by_step(noise.principal))
-        call.principal, call.given = PlayerKind.GIVEN, at(levels, torch.int64)
+        call.principal = PlayerKind.GIVEN
     else:
         assert isinstance(player, Oracle)
         budget, fixed_level = player.plan(tasks, game)
         call.principal, call.budget = PlayerKind.ORACLE, at(budget)
         call.fixed_level = at(fixed_level, torch.int64)
     call.history = history_call(history, games, keep)
+    call.first_step, call.last_step = segment.first, segment.end_in(game)
+    if segment.before is not None:
+        levels = torch.cat([segment.before.levels, levels[:, :, segment.first :]], dim=2)
+    call.given = at(levels, torch.int64)
     recorded = {
         name: torch.empty(axes, dtype=torch.int64) for name in ("arms", "levels", "observed_arms")
     }
@@ -82,6 +92,7 @@ def play(tasks: TaskBatch, player: Player, game: AnyGame, noise: Noise) -> Traje
     for name, values in recorded.items():
         setattr(call, name, pointer(values))
     run("play", like.dtype, network, call)
+    recorded = {name: values[:, :, : segment.end_in(game)] for name, values in recorded.items()}
     return Trajectory.of(game, tasks.target_arm, **recorded)
 
 

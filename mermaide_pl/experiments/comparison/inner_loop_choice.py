@@ -10,8 +10,8 @@ from mermaide_pl.meta_learning import GradientAdaptation, Objective
 from mermaide_pl.meta_learning.adaptation import adapted_weights
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.module import MermaideModule
+from mermaide_pl.meta_learning.within_episode import InnerLoops, player_of
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import GreedyPlayer
 
 
 def choose_inner_loop(
@@ -44,10 +44,14 @@ def choose_inner_loop(
             if rate:
                 settings = GradientAdaptation(rate, learn_inner_lr=False)
                 inner_loop = settings.build(principal.weights())
+                if isinstance(own := module.inner_loop, InnerLoops):
+                    inner_loop = InnerLoops(own.every, own.within, inner_loop)
                 objective = replace(objective, inner_policy_weight=policy_weight)
             candidates.append((inner_loop, objective))
             weights = adapted_weights(principal, inner_loop, objective, agents, 1, module.engine)
-            player = GreedyPlayer(principal, weights)
+            player = player_of(
+                principal, weights, inner_loop, objective, greedy=True, engine=module.engine
+            )
             played = module.scored_episodes(agents, player, 2)
             row = {"inner_lr": rate, "inner_policy_weight": objective.inner_policy_weight}
             rows.append({**row, "val_return": played.returns.mean().item()})

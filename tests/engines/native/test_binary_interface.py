@@ -17,7 +17,7 @@ def test_the_kernel_describes_what_python_has(path):
     lines = list(binary_interface.description())
     assert lines[:2] == ["Sizes.M: int64 at byte 0", "Sizes.B: int64 at byte 8"]
     assert "NetworkCall.weight_stride: int64[20] at byte 272" in lines
-    assert "HistoryCall: 56 bytes" in lines
+    assert "HistoryCall: 64 bytes" in lines
     assert "Output 5: LAST_STATE" in lines
     assert lines.index("GaussianThompson 0: prior_mean") - 1 == lines.index(
         "Rule 2: GaussianThompson of normal numbers"
@@ -27,20 +27,22 @@ def test_the_kernel_describes_what_python_has(path):
         assert described.decode().splitlines() == lines
 
 
+def place(fields, name):
+    return [field for field, _ in fields].index(name)
+
+
 def renamed(fields):
-    fields[4] = ("purse", fields[4][1])
+    budget = place(fields, "budget")
+    fields[budget] = ("purse", fields[budget][1])
 
 
 def exchanged(fields):
-    fields[3], fields[4] = fields[4], fields[3]
+    given, budget = place(fields, "given"), place(fields, "budget")
+    fields[given], fields[budget] = fields[budget], fields[given]
 
 
 def resized(fields):
-    fields[1] = (fields[1][0], ctypes.c_int32)
-
-
-def place(fields, name):
-    return [field for field, _ in fields].index(name)
+    fields[place(fields, "principal")] = ("principal", ctypes.c_int32)
 
 
 def of_another_type(fields):
@@ -58,20 +60,20 @@ def with_another_field(fields):
 @pytest.mark.parametrize(
     ("change", "found", "expected"),
     [
-        (renamed, "GameCall.budget: pointer at byte 80", "GameCall.purse: pointer at byte 80"),
-        (exchanged, "GameCall.given: pointer at byte 72", "GameCall.budget: pointer at byte 72"),
-        (resized, "GameCall.principal: int64 at byte 56", "GameCall.principal: c_int at byte 56"),
+        (renamed, "GameCall.budget: pointer at byte 112", "GameCall.purse: pointer at byte 112"),
+        (exchanged, "GameCall.given: pointer at byte 104", "GameCall.budget: pointer at byte 104"),
+        (resized, "GameCall.principal: int64 at byte 80", "GameCall.principal: c_int at byte 80"),
         (
             of_another_type,
-            "GameCall.arm_flip: float64 at byte 184",
-            "GameCall.arm_flip: int64 at byte 184",
+            "GameCall.arm_flip: float64 at byte 216",
+            "GameCall.arm_flip: int64 at byte 216",
         ),
         (
             without_a_field,
-            "GameCall.parameters: pointer at byte 136",
-            "GameCall.agent_draws: pointer at byte 136",
+            "GameCall.parameters: pointer at byte 168",
+            "GameCall.agent_draws: pointer at byte 168",
         ),
-        (with_another_field, "GameCall: 256 bytes", "GameCall.whims: pointer at byte 256"),
+        (with_another_field, "GameCall: 288 bytes", "GameCall.whims: pointer at byte 288"),
     ],
 )
 def test_a_structure_of_another_layout_is_refused(path, monkeypatch, change, found, expected):

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from mermaide_pl.agents import UCB, BestResponse, EpsilonGreedy, GaussianRewardPerTask
-from mermaide_pl.engines import Stream, TorchEngine, choose_engine
+from mermaide_pl.engines import Stream, TorchEngine, choose_engine, draw_noise
 from mermaide_pl.engines.native.coverage import covers_rollout, network_shape
 from mermaide_pl.engines.native.engine import features_of
 from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.engines.torch_rollout import Segment
 from mermaide_pl.game import FullInformation, Game, GameBatch
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning import GradientAdaptation
@@ -122,7 +123,9 @@ def test_nobody_exceeds_the_budget(name, player):
         "random": RandomlyIntervene(0.9),
         "oracle": Oracle(5.0, 5.0),
     }
-    built = players[player].in_game(game) if player in ("sampling", "greedy") else players[player]
+    built = (
+        players[player].in_game(game, 2) if player in ("sampling", "greedy") else players[player]
+    )
     assert covers_rollout(tasks, built, game)
     options = {"stream": Stream.SCORE, "num_episodes": 2}
     native = rollout(tasks, players[player], game, engine=NATIVE, **options)
@@ -134,3 +137,49 @@ def test_nobody_exceeds_the_budget(name, player):
     assert (spent <= budget).all()
     limited = (budget > 0) & (budget < 8)
     assert (spent == budget)[limited.expand_as(spent)].any()  # it stops them
+
+
+@EVERY_GAME
+@pytest.mark.parametrize("engine", [NATIVE, TorchEngine()], ids=["native", "torch"])
+@pytest.mark.parametrize("player", ["sampling", "greedy", "random", "oracle"])
+def test_episodes_in_segments_are_those_played_at_once(game, engine, player):
+    tasks, principal = sample(game), module_for(game, ARCHITECTURES[1], "torch").principal
+    for parameter in principal.parameters():  # the best level changes
+        parameter.data += torch.randn_like(parameter)
+    weights = principal.weights()
+    builders = {
+        "sampling": lambda weights, *more: LearnedPlayer(principal, weights, *more),
+        "greedy": lambda weights, *more: GreedyPlayer(principal, weights, *more),
+        "random": lambda *_: RandomlyIntervene(0.4),
+        "oracle": lambda *_: Oracle(0.5, 3.0),
+    }
+    build = builders[player]
+    noise = draw_noise(tasks, build(weights), game, stream=Stream.SCORE, num_episodes=2)
+    whole = engine.play(tasks, build(weights), game, noise)
+    assert len(whole.levels.unique()) > 1
+    played = engine.play(tasks, build(weights), game, noise, Segment(end=7))
+    for end in (19, T):
+        state = engine.forward(principal, weights, played).last_state
+        carried = {**weights, "recurrence.initial_state": state.flatten(0, 1)}
+        going_on = build(carried, True)  # with weights of each episode
+        played = engine.play(tasks, going_on, game, noise, Segment(played, end))
+        assert played.levels.shape == (M, 2, end)
+        assert_same_episodes(played, whole.steps(slice(end)))
+
+
+@EVERY_GAME
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: type(one).__name__)
+def test_outputs_from_a_step_on_are_those_of_the_whole(game, architecture):
+    principal = module_for(game, architecture, "torch").principal
+    weights = principal.weights()
+    player = LearnedPlayer(principal, weights)
+    played = rollout(sample(game), player, game, stream=Stream.SCORE, num_episodes=1)
+    for engine in (NATIVE, TorchEngine()):
+        whole = engine.forward(principal, weights, played)
+        before = engine.forward(principal, weights, played.steps(slice(11)))
+        carried = {**weights, "recurrence.initial_state": before.last_state[:, 0]}
+        after = engine.forward(principal, carried, played, 11)
+        for name in ("level_logits", "values", "arm_logits", "log_levels", "log_arms"):
+            joined = torch.cat([getattr(before, name), getattr(after, name)], dim=2)
+            torch.testing.assert_close(joined, getattr(whole, name), rtol=0.0, atol=1e-12)
+        torch.testing.assert_close(after.last_state, whole.last_state, rtol=0.0, atol=1e-12)

@@ -182,6 +182,7 @@ RULES(INDEX_HYPER_PARAMETERS)
   FIELD(i64, kind)          /* HistoryKind */                                                 \
   FIELD(i64, sees_rewards)                                                                    \
   FIELD(i64, endless)                                                                         \
+  FIELD(i64, horizon)       /* T of the game; the episodes recorded may be shorter */         \
   FIELD(const T*, bonuses)  /* [M, L] */                                                      \
   FIELD(const T*, cost)     /* [M] */                                                         \
   FIELD(const T*, budget)   /* [M] most interventions of an episode */                        \
@@ -205,9 +206,12 @@ struct FeatureCall {
 
 #define GAME_CALL(FIELD)                                                                      \
   FIELD(HistoryCall<T>, history)                                                              \
+  FIELD(i64, first_step)            /* before it `given` levels are played ... */             \
+  FIELD(i64, last_step)             /* ... and from it on nothing */                          \
   FIELD(i64, principal)             /* PlayerKind */                                          \
+  FIELD(i64, weights_per_episode)   /* whether weights are of M * B episodes, not M tasks */  \
   FIELD(const T*, principal_draws)  /* [M, B, T] uniform; sampling only */                    \
-  FIELD(const i64*, given)          /* [M, B, T] levels of a schedule */                      \
+  FIELD(const i64*, given)          /* [M, B, T] levels of a schedule, or of the first steps */ \
   FIELD(const T*, budget)           /* [M] of the oracle, reward units */                     \
   FIELD(const i64*, fixed_level)    /* [M] of the oracle, -1 for none */                      \
   FIELD(const T*, base_rewards)     /* [M, A] */                                              \

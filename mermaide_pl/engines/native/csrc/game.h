@@ -13,13 +13,13 @@ constexpr double STEPS_LOG_UNIT = 8, ARMS_LOG_UNIT = 4, ROLLING_HORIZON = 1000;
 template <class T>
 struct Tables {
   std::vector<T> log_pulls, log_waiting, log_left, uncertainty;
-  Tables(i64 horizon, i64 kind) {
-    const T scale = kind == POOLED ? STEPS_LOG_UNIT : std::log1p(double(horizon));
-    for (i64 n = 0; n <= horizon + 1; ++n) {
+  Tables(i64 steps, const HistoryCall<T>& how) {
+    const T scale = how.kind == POOLED ? STEPS_LOG_UNIT : std::log1p(double(how.horizon));
+    for (i64 n = 0; n <= steps + 1; ++n) {
       const T at_least_one = std::max<i64>(n, 1);
       log_pulls.push_back(std::log1p(T(n)) / scale);
       log_waiting.push_back(std::log(at_least_one) / scale);
-      log_left.push_back(std::log(T(std::max<i64>(horizon + 1 - n, 1))) / scale);
+      log_left.push_back(std::log(T(std::max<i64>(how.horizon + 1 - n, 1))) / scale);
       uncertainty.push_back(T(1) / std::sqrt(at_least_one));
     }
   }
@@ -49,7 +49,7 @@ class Past {
   }
   void write(T* x) const {
     if (how_.kind == POOLED) return write_pooled(x);
-    const T horizon = s_.T, unit = unit_, paid = paid_ / unit, offered = offered_ / unit;
+    const T horizon = how_.horizon, unit = unit_, paid = paid_ / unit, offered = offered_ / unit;
     for (i64 u = 0; u < s_.L; ++u) *x++ = u == last_level_;
     *x++ = T(step_) / horizon;
     if (how_.kind == TALLIES) {
@@ -75,7 +75,7 @@ class Past {
 
   // PooledFeatures: those of no arm, statistics over the arms other than the target, each arm's.
   void write_pooled(T* x) const {
-    const T horizon = s_.T, paid = paid_ / unit_, offered = offered_ / unit_, time = step_ + 1;
+    const T horizon = how_.horizon, paid = paid_ / unit_, offered = offered_ / unit_, time = step_ + 1;
     const T left = how_.endless ? T(ROLLING_HORIZON) : horizon - step_;
     const T remaining = budget_ < horizon ? budget_ - interventions_ : left;
     const T allowed = std::max(std::min(remaining, left), T(0));
@@ -123,7 +123,7 @@ class Past {
 
 template <class T>
 void encode(const FeatureCall<T>& call, i64 num_threads) {
-  const Tables<T> tables(call.sizes.T, call.history.kind);
+  const Tables<T> tables(call.sizes.T, call.history);
   for_each_task(call.sizes.M, num_threads, [&](i64 task, Arena&) {
     for (i64 b = 0; b < call.sizes.B; ++b) {
       Past<T> past(call.sizes, call.history, tables, task);
@@ -375,13 +375,19 @@ i64 choose(const GameCall<T>& game, const T* logits, i64 L, T draw) {
 template <class T>
 void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) {
   const Sizes& s = call.sizes;
-  const Tables<T> tables(s.T, game.history.kind);
+  const Tables<T> tables(s.T, game.history);
   const bool learned = game.principal == SAMPLING || game.principal == GREEDY;
   for_each_task(s.M, num_threads, [&](i64 task, Arena& arena) {
-    const i64 most = std::min(s.B, MAX_EPISODES), target = game.target[task];
+    const bool alone = game.weights_per_episode;
+    const i64 most = alone ? 1 : std::min(s.B, MAX_EPISODES), target = game.target[task];
     std::unique_ptr<Network<T, false>> network;
-    if (learned) network = std::make_unique<Network<T, false>>(call, arena, task, 1, most);
+    const Arena::Mark mark = arena.mark();
     for (i64 first = 0; first < s.B; first += most) {
+      if (learned && (alone || !network)) {
+        arena.back_to(mark);
+        const i64 owner = alone ? task * s.B + first : task;
+        network = std::make_unique<Network<T, false>>(call, arena, owner, 1, most);
+      }
       const i64 R = std::min(most, s.B - first);
       std::vector<Past<T>> pasts(learned ? R : 0, Past<T>(s, game.history, tables, task));
       std::vector<Agent<T>> agents(R, Agent<T>(game, task, s.A));
@@ -389,8 +395,9 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
       std::vector<T> left(R, game.history.budget[task]);  // interventions
       const T* bonuses = game.history.bonuses + task * s.L;
       if (learned) network->begin(R);
-      for (i64 t = 0; t < s.T; ++t) {
-        if (learned) {
+      for (i64 t = 0; t < game.last_step; ++t) {
+        const bool is_given = t < game.first_step;
+        if (learned && !is_given) {
           for (i64 r = 0; r < R; ++r) pasts[r].write(network->features(r));
           network->project(0, R), network->recur(0), network->heads(0, R, false);
           network->keep_last_state();
@@ -401,7 +408,9 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           const i64 own = (game.shared_draws ? 0 : first + r) * s.T + t, K = game.num_draws[task];
           const T* draws = game.agent_draws[task] + own * K;
           i64 level = 0;
-          if (learned) {
+          if (is_given) {
+            level = game.given[at];
+          } else if (learned) {
             const T uniform = game.principal == SAMPLING ? game.principal_draws[at] : T(0);
             level = choose(game, network->level_logits(r), s.L, uniform);
           } else if (game.principal == GIVEN) {
@@ -409,11 +418,11 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
           } else {  // pays only for pulls of the target, while the budget lasts
             const bool pays = budget[r] > 0 && agents[r].act(bonuses[s.L - 1], draws) == target;
             level = game.fixed_level[task] >= 0 ? game.fixed_level[task] : pays ? s.L - 1 : 0;
-            budget[r] -= bonuses[left[r] > 0 ? level : 0];
           }
           level = left[r] > 0 ? level : 0;
           left[r] -= level > 0;
           const T bonus = bonuses[level];
+          budget[r] -= bonus;
           const i64 arm = agents[r].act(bonus, draws);
           const T mean = game.base_rewards[task * s.A + arm], drawn = game.reward_draws[draw];
           T reward = game.bernoulli ? T(drawn < mean) : mean + drawn;

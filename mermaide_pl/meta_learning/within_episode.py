@@ -1,0 +1,298 @@
+"""Learning within the episode: gradient steps on the forecast every few steps.
+
+The symbols of the equations are those of `mermaide_pl.meta_learning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mermaide_pl.config.validation import check_count
+from mermaide_pl.engines import AUTO, Engine
+from mermaide_pl.game.trajectory import Trajectory
+from mermaide_pl.meta_learning.inner_loop import (
+    Adaptation,
+    GradientAdaptation,
+    GradientInnerLoop,
+    InnerLoop,
+    InnerLoss,
+    RecurrentAdaptation,
+)
+from mermaide_pl.meta_learning.losses import Objective
+from mermaide_pl.meta_learning.support import carry_state
+from mermaide_pl.principals import (
+    GreedyPlayer,
+    LearnedPlayer,
+    LearnedPrincipal,
+    LearningPlayer,
+    PrincipalOutput,
+    Weights,
+)
+
+
+@dataclass(frozen=True)
+class AdaptationWithinEpisodes(Adaptation):
+    """Gradient steps on the forecast within every episode, besides adaptation between episodes.
+
+    Equation:
+        phi <- phi - alpha grad F_i(phi),  F_i = -mean_{ik <= t < (i+1)k} log p(o_t | h_t, u_t)
+
+    after steps ``k, 2k, ...`` of an episode, for that episode alone; its recurrent state is carried
+    on. Every episode, a first one too, begins with the weights that adaptation between episodes has
+    given. The outer gradient passes through the steps. Support episodes are played without them.
+
+    Source: this project's; gradient steps on recent data while acting are those of Nagabandi et
+    al., "Learning to adapt in dynamic, real-world environments through meta-reinforcement
+    learning", ICLR 2019.
+
+    Args:
+        every: k, steps between gradient steps.
+        within: the gradient steps; shots and carried state count for nothing.
+        between: adaptation from one episode to the next.
+    """
+
+    every: int = 50
+    within: GradientAdaptation = field(
+        default_factory=lambda: GradientAdaptation(adapted=("recurrence", "world_model"))
+    )
+    between: Adaptation = field(default_factory=RecurrentAdaptation)
+
+    def __post_init__(self) -> None:
+        check_count("AdaptationWithinEpisodes.every", self.every, low=1)
+        for name, slot in (("within", GradientAdaptation), ("between", Adaptation)):
+            given = getattr(self, name)
+            if not isinstance(given, slot) or isinstance(given, AdaptationWithinEpisodes):
+                raise ValueError(
+                    f"AdaptationWithinEpisodes.{name} must be"
+                    f" {'a GradientAdaptation' if name == 'within' else 'another adaptation'},"
+                    f" got {given!r:.60}"
+                )
+        if "initial_state" in self.within.adapted:
+            raise ValueError(
+                "AdaptationWithinEpisodes.within: adapting initial_state has no effect within an"
+                " episode: its recurrent state is carried on"
+            )
+
+    def build(self, weights: Weights) -> InnerLoop:
+        """The loop between episodes, with that within them."""
+        within = self.within.build(weights)
+        assert isinstance(within, GradientInnerLoop)
+        return InnerLoops(self.every, within, self.between.build(weights))
+
+
+class InnerLoops(InnerLoop):
+    """The loop between episodes, with that within them.
+
+    Args:
+        every: k, steps between gradient steps.
+        within: the gradient steps.
+        between: adapts between episodes, see `forward`.
+    """
+
+    def __init__(self, every: int, within: GradientInnerLoop, between: InnerLoop) -> None:
+        super().__init__()
+        self.every, self.within, self.between = every, within, between
+        self.num_shots = between.num_shots
+        self.adapted = between.adapted
+        self.carries_state = between.carries_state
+
+    def forward(self, weights: Weights, loss: InnerLoss, num_tasks: int) -> dict[str, Tensor]:
+        """Adapt between episodes."""
+        return self.between(weights, loss, num_tasks)
+
+    def learn(
+        self,
+        principal: LearnedPrincipal,
+        weights: Weights,
+        objective: Objective,
+        played: Trajectory,
+        first: int,
+        engine: Engine = AUTO,
+    ) -> tuple[Weights, PrincipalOutput]:
+        """Take the gradient steps after a part of episodes, each episode by itself.
+
+        Args:
+            principal: the module.
+            weights: that played the part, meta weights or those of N episodes, [N, ...]; their
+                initial state is that in which the part began.
+            objective: the inner loss; its forecast alone counts.
+            played: the episodes up to the end of the part, axes [N, 1, t].
+            first: first step of the part.
+            engine: computes the forward passes.
+
+        Returns:
+            Weights of each episode, [N, ...], with the state at the end of the part for initial
+            state, and the outputs of the weights before, axes [N, 1, t - first]. Both carry the
+            graph if gradients are enabled.
+        """
+        objective = objective.forecast_alone()
+        outputs: list[PrincipalOutput] = []
+
+        def loss(weights: Weights) -> Tensor:
+            outputs.append(engine.forward(principal, weights, played, first))
+            behaviour = outputs[-1].log_levels.detach()
+            return objective.inner_loss(outputs[-1], behaviour, torch.zeros_like(behaviour))
+
+        fast = self.within(weights, loss, len(played.levels))
+        output = outputs[0] if torch.is_grad_enabled() else _detached(outputs[0])
+        return carry_state(fast, output), output
+
+
+class WithinEpisodePlayer(LearningPlayer):
+    """Plays a principal that takes gradient steps within the episode.
+
+    Args:
+        principal: the module.
+        weights: in which episodes begin: meta weights, or fast weights of the M tasks.
+        inner_loop: of `AdaptationWithinEpisodes`.
+        objective: the inner loss; its forecast alone counts.
+        greedy: True to play the most probable levels, as in scored episodes; else they are sampled.
+        engine: computes the forward passes.
+    """
+
+    def __init__(
+        self,
+        principal: LearnedPrincipal,
+        weights: Weights,
+        inner_loop: InnerLoops,
+        objective: Objective,
+        *,
+        greedy: bool,
+        engine: Engine = AUTO,
+    ) -> None:
+        self.every, self.is_random = inner_loop.every, not greedy
+        self._principal, self._inner_loop = principal, inner_loop
+        self._objective, self._engine = objective, engine
+        self._first_weights = weights
+        self._kind = GreedyPlayer if greedy else LearnedPlayer
+
+    def playing(self, played: Trajectory | None) -> LearnedPlayer:
+        """See the base class."""
+        if played is None:
+            self._weights, self._first = self._first_weights, 0
+            self._outputs: list[PrincipalOutput] = []
+            return self._kind(self._principal, self._weights)
+        # scored episodes are not learned from: no graph, which would grow with every step
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.is_random):
+            self._weights, output = self._inner_loop.learn(
+                self._principal,
+                self._weights_of_episodes(played),
+                self._objective,
+                played.per_episode(),
+                self._first,
+                self._engine,
+            )
+        self._outputs.append(output)
+        self._first = played.levels.shape[2]
+        return self._kind(self._principal, self._weights, weights_per_episode=True)
+
+    def output(self, played: Trajectory) -> PrincipalOutput:
+        """Outputs of every step with the weights that played it, axes [M, B, T].
+
+        Differentiable to meta weights and inner rates if levels were sampled, with gradients on.
+
+        Args:
+            played: the episodes that this player has played last.
+        """
+        weights = self._weights_of_episodes(played)
+        last = self._engine.forward(self._principal, weights, played.per_episode(), self._first)
+        output = _joined([*self._outputs, last], *played.levels.shape[:2])
+        if self._outputs:
+            return output
+        # no step was taken, but DDP requires a gradient for every parameter
+        rates = self._inner_loop.within.parameters()
+        return replace(output, values=output.values + sum(0.0 * rate.sum() for rate in rates))
+
+    def replay(self, recorded: Trajectory) -> PrincipalOutput:
+        """`output` in episodes that were played before, by whomever, axes [M, B, T]."""
+        for first in range(0, recorded.levels.shape[2], self.every):
+            self.playing(recorded.steps(slice(first)) if first else None)
+        return self.output(recorded)
+
+    def _weights_of_episodes(self, played: Trajectory) -> Weights:
+        """The weights with those of tasks, [M, ...], repeated for their episodes."""
+        if self._first:
+            return self._weights
+        num_episodes = played.levels.shape[1]
+        own = self._principal.weights()
+        return {
+            name: weight
+            if weight.dim() == own[name].dim()
+            else weight.repeat_interleave(num_episodes, 0)
+            for name, weight in self._weights.items()
+        }
+
+
+def player_of(
+    principal: LearnedPrincipal,
+    weights: Weights,
+    inner_loop: InnerLoop,
+    objective: Objective,
+    *,
+    greedy: bool,
+    engine: Engine = AUTO,
+) -> WithinEpisodePlayer | LearnedPlayer:
+    """The player of a principal, which learns within episodes if its inner loop does.
+
+    Arguments as of `WithinEpisodePlayer`.
+    """
+    if isinstance(inner_loop, InnerLoops):
+        return WithinEpisodePlayer(
+            principal, weights, inner_loop, objective, greedy=greedy, engine=engine
+        )
+    return GreedyPlayer(principal, weights) if greedy else LearnedPlayer(principal, weights)
+
+
+def check_learns_within(inner_loop: InnerLoop, objective: Objective, has_forecast: bool) -> None:
+    """Refuse steps within episodes for which the forecast's loss has no gradient.
+
+    Raises:
+        ValueError: if it reaches no part that adapts.
+    """
+    if not isinstance(inner_loop, InnerLoops):
+        return
+    adapted, weight = inner_loop.within.adapted, objective.forecast_weight
+    if not has_forecast or weight == 0.0 or adapted == ("policy",):
+        raise ValueError(
+            "AdaptationWithinEpisodes learns from the forecast: it needs a world model,"
+            " Objective.forecast_weight above 0, and another part than the policy in"
+            f" within.adapted; got {'a' if has_forecast else 'no'} world model,"
+            f" {weight:g}, {', '.join(adapted)}"
+        )
+
+
+def _detached(output: PrincipalOutput) -> PrincipalOutput:
+    detached: dict[str, Any] = {
+        name: None if each is None else each.detach() for name, each in vars(output).items()
+    }
+    return PrincipalOutput(**detached)
+
+
+def _joined(parts: Sequence[PrincipalOutput], num_tasks: int, num_episodes: int) -> PrincipalOutput:
+    """Outputs of parts of episodes [M * B, 1, t, ...] as those of the episodes [M, B, T, ...]."""
+
+    def join(name: str) -> Tensor | None:
+        values = [getattr(part, name) for part in parts]
+        if values[0] is None:
+            return None
+        joined = torch.cat(values, dim=2)
+        return joined.reshape(num_tasks, num_episodes, *joined.shape[2:])
+
+    level_logits, values, log_levels = (
+        join(name) for name in ("level_logits", "values", "log_levels")
+    )
+    assert level_logits is not None and values is not None and log_levels is not None
+    last = parts[-1].last_state
+    return PrincipalOutput(
+        level_logits,
+        values,
+        join("arm_logits"),
+        log_levels,
+        join("log_arms"),
+        None if last is None else last.reshape(num_tasks, num_episodes, -1),
+    )
