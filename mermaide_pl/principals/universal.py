@@ -57,7 +57,7 @@ class UniversalPrincipal(nn.Module):
     Equation:
         beta_u = b(u) / max b,  x_u = c b(u),  l_u = (beta_u, x_u / (1 + x_u))
         forecast:  logit_{u,a} = (v_0 + beta_u v_1) . tanh(W_g [h, g] + W_a f_a)
-        policy:    z_u = w . tanh(W [h, g, f_target, p_u, p_0] + W_l l_u) + k . l_u
+        policy:    z_u = (W_o l_u) . tanh(W [h, g, f_target, p_u, p_0] + W_l l_u) + k . l_u
         critic:    V = k . tanh(W_c [h, g, f_target, p_0, sum_u beta_u p_u / sum_u beta_u])
 
     with state ``h``, global features ``g``, those of an arm ``f_a``, and ``p_u`` the forecast
@@ -87,7 +87,7 @@ class UniversalPrincipal(nn.Module):
         units, seen = architecture.policy_size, hidden + about + 2
         init_linear(self.policy, "policy_in", seen, units, gain=1.0)
         init_linear(self.policy, "policy_level", _NUM_LEVEL_INPUTS, units, gain=1.0, bias=False)
-        init_linear(self.policy, "policy_out", units, 1, gain=0.01, bias=False)
+        init_linear(self.policy, "policy_out", units, _NUM_LEVEL_INPUTS, gain=0.01, bias=False)
         init_linear(self.policy, "policy_skip", _NUM_LEVEL_INPUTS, 1, gain=0.01, bias=False)
         init_linear(self.policy, "critic_in", seen, architecture.critic_size, gain=1.0)
         init_linear(self.policy, "critic_out", architecture.critic_size, 1, gain=0.1)
@@ -206,8 +206,8 @@ def _policy(weights: Weights, levels: Tensor) -> dict[str, Tensor]:
     in_weight = torch.cat([repeated, forecasts], dim=-1).flatten(-3, -2)
     told = levels @ weights["policy.policy_level_weight"].transpose(-1, -2)
     in_bias = (bias.unsqueeze(-2) + told).flatten(-2)
-    out = weights["policy.policy_out_weight"]  # [(M,) 1, P]
-    out_weight = (own.unsqueeze(-1) * out.unsqueeze(-2)).flatten(-2)
+    out = levels @ weights["policy.policy_out_weight"]  # [(M,) L, P]
+    out_weight = (own.unsqueeze(-1) * out.unsqueeze(-3)).flatten(-2)
     out_bias = (levels @ weights["policy.policy_skip_weight"].transpose(-1, -2)).squeeze(-1)
     return {
         "policy.policy_in_weight": in_weight,
