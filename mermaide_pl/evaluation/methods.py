@@ -9,6 +9,10 @@ NO_INTERVENTION, ALWAYS, PERIODIC, BURST, RANDOM = "none", "always", "periodic",
 REINFORCE, REINFORCE_EXPLORING = "reinforce", "reinforce_exploring"
 WORLD_MODEL_ONLY, MAML_ONLY = "world_model_only", "maml_only"
 RL2, RL2_WITH_MODEL = "rl2", "rl2_with_model"
+RL2_TWO_EPISODES = "rl2_two_episodes"
+"""As `RL2_WITH_MODEL`, trained with two support episodes in a row."""
+WITHIN_EPISODES = "within_episodes"
+"""As `RL2_WITH_MODEL`, and takes gradient steps on the forecast within episodes."""
 MERMAIDE = "mermaide"
 """Adapts by gradient alone, as in the paper (arXiv 2304.04668)."""
 MERMAIDE_MEMORY = "mermaide_memory"
@@ -33,6 +37,8 @@ LABELS = {
     MAML_ONLY: "MAML",
     RL2: "RL²",
     RL2_WITH_MODEL: "RL² with model",
+    RL2_TWO_EPISODES: "RL² with model, two episodes",
+    WITHIN_EPISODES: "RL² with model, learning within",
     MERMAIDE: "MERMAIDE",
     MERMAIDE_MEMORY: "MERMAIDE with memory",
     PRINCIPAL: "principal",

@@ -53,7 +53,28 @@ class Architecture:
         return Principal(self, game)
 
 
-class Principal(nn.Module):
+class PrincipalModule(nn.Module):
+    """Weights of a learned principal."""
+
+    plays_any_game: ClassVar[bool]
+    """True if the weights depend on no size of the game."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device that holds the weights."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return next(self.parameters()).dtype
+
+    def weights(self) -> dict[str, Tensor]:
+        """The meta weights by name."""
+        return dict(self.named_parameters())
+
+
+class Principal(PrincipalModule):
     """Recurrence over the history, forecast of the agent's arm, policy acting through the forecast.
 
     All methods take the weights explicitly, so the same code runs with meta weights and with the
@@ -65,7 +86,6 @@ class Principal(nn.Module):
     """
 
     plays_any_game: ClassVar[bool] = False
-    """True if the weights depend on no size of the game."""
 
     def __init__(self, architecture: Architecture, game: Game) -> None:
         super().__init__()
@@ -86,20 +106,6 @@ class Principal(nn.Module):
             architecture.critic,
             architecture.critic_size or architecture.policy_size,
         )
-
-    @property
-    def device(self) -> torch.device:
-        """Device that holds the weights."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the weights."""
-        return next(self.parameters()).dtype
-
-    def weights(self) -> dict[str, Tensor]:
-        """The meta weights by name."""
-        return dict(self.named_parameters())
 
     def forward(self, weights: Weights, trajectory: Trajectory, first: int = 0) -> PrincipalOutput:
         """Forward pass on recorded episodes.

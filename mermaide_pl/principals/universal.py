@@ -13,7 +13,7 @@ from mermaide_pl.game import AnyGame, Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.principals.features import HistoryState, PooledFeatures
 from mermaide_pl.principals.layers import Weights, init_linear
-from mermaide_pl.principals.model import Architecture, Principal
+from mermaide_pl.principals.model import Architecture, Principal, PrincipalModule
 from mermaide_pl.principals.protocol import LearnedPrincipal, PrincipalOutput
 from mermaide_pl.principals.recurrence import GRU, Recurrence
 from mermaide_pl.principals.world_model import SharedForecast
@@ -48,7 +48,7 @@ class UniversalArchitecture:
         return UniversalPrincipal(self, game)
 
 
-class UniversalPrincipal(nn.Module):
+class UniversalPrincipal(PrincipalModule):
     """A principal that plays any number of arms, steps and levels with the same weights.
 
     In any one game it is a `Principal` with `PooledFeatures`, whose weights are linear functions of
@@ -92,20 +92,6 @@ class UniversalPrincipal(nn.Module):
         init_linear(self.policy, "critic_in", seen, architecture.critic_size, gain=1.0)
         init_linear(self.policy, "critic_out", architecture.critic_size, 1, gain=0.1)
         self._networks: dict[tuple[int, int], Principal] = {}
-
-    @property
-    def device(self) -> torch.device:
-        """Device that holds the weights."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the weights."""
-        return next(self.parameters()).dtype
-
-    def weights(self) -> dict[str, Tensor]:
-        """The meta weights by name."""
-        return dict(self.named_parameters())
 
     def forward(self, weights: Weights, trajectory: Trajectory, first: int = 0) -> PrincipalOutput:
         """See `Principal.forward`; the game is that of the trajectory."""
