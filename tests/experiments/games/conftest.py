@@ -47,8 +47,8 @@ def checkpoints(tmp_path_factory) -> Checkpoints:
         *(
             save(architecture, folder / f"{name}.ckpt", init_seed)
             for name, architecture, init_seed in (
-                ("universal", small, 4),  # both intervene at some steps and not at others
-                ("another", small, 10),
+                ("universal", small, 21),  # both intervene at some steps and not at others
+                ("another", small, 45),
                 ("specialised", Architecture(hidden_size=8, policy_size=8), 0),
             )
         )
