@@ -144,9 +144,8 @@ class LivePrincipal:
         return self._state.level
 
     def _choose(self, level_logits: Tensor) -> int:
-        steps = self._state.steps
-        spent, budget = sum(level > 0 for level in steps.levels), self.game.max_interventions
-        if budget is not None and spent >= budget:
+        steps, budget = self._state.steps, self.game.max_interventions
+        if budget is not None and self._state.past.interventions.item() >= budget:
             return 0
         if self._uniforms is None:
             return int(level_logits.argmax(-1))

@@ -221,10 +221,6 @@ class GameBatch:
             max_interventions=self.max_interventions.to(like),
         )
 
-    def tensors(self) -> list[Tensor]:
-        """All tensors in which these games differ from others of the same sizes."""
-        return [self.bonuses, self.cost, self.max_interventions]
-
 
 AnyGame: TypeAlias = Game | GameBatch
 """One game for all tasks, or one for each of M tasks."""

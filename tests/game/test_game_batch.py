@@ -15,7 +15,8 @@ ONE_BY_ONE = [
 
 
 def games() -> GameBatch:
-    numbers = [game.batch(1, torch.zeros((), dtype=torch.float64)).tensors() for game in ONE_BY_ONE]
+    each = [game.batch(1, torch.zeros((), dtype=torch.float64)) for game in ONE_BY_ONE]
+    numbers = [(game.bonuses, game.cost, game.max_interventions) for game in each]
     bonuses, cost, budget = (torch.cat(parts) for parts in zip(*numbers, strict=True))
     return GameBatch(Game(3, 4), bonuses=bonuses, cost=cost, max_interventions=budget)
 
