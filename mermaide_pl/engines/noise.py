@@ -17,7 +17,7 @@ from torch import Tensor
 from mermaide_pl.game import AnyGame
 from mermaide_pl.game.randomness import task_uniforms
 from mermaide_pl.populations import TaskBatch
-from mermaide_pl.principals import Player
+from mermaide_pl.principals import LearningPlayer, Player
 
 
 class Stream(Enum):
@@ -90,7 +90,7 @@ def uniforms(
 
 def draw_noise(
     tasks: TaskBatch,
-    player: Player | None,
+    player: Player | LearningPlayer | None,
     game: AnyGame,
     *,
     stream: Stream,

@@ -12,7 +12,7 @@ from mermaide_pl.principals import LearningPlayer, Player
 
 def rollout(
     tasks: TaskBatch,
-    player: Player,
+    player: Player | LearningPlayer,
     game: AnyGame,
     *,
     stream: Stream,

@@ -20,7 +20,7 @@ from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population, Split, TaskBatch
-from mermaide_pl.principals import AlwaysIntervene, NoIntervention, Player
+from mermaide_pl.principals import AlwaysIntervene, LearningPlayer, NoIntervention, Player
 from mermaide_pl.principals.grids import oracle_grid, schedule_grids
 from mermaide_pl.runtime.distributed import Shard
 
@@ -28,7 +28,7 @@ NUM_TUNING_AGENTS = 300
 _CHUNK = 250  # agents played at once; bounds memory
 UNTUNED: dict[str, Player] = {NO_INTERVENTION: NoIntervention(), ALWAYS: AlwaysIntervene()}
 """Fixed schedules that need no tuning."""
-PlayerFor = Callable[[TaskBatch], Player]
+PlayerFor = Callable[[TaskBatch], Player | LearningPlayer]
 """Maps agents to the player that is scored on them."""
 
 

@@ -294,7 +294,9 @@ class MermaideModule(SelfDescribingModule):
             self._yardsticks[key] = none, torch.stack(oracles)
         return self._yardsticks[key]
 
-    def scored_episodes(self, tasks: TaskBatch, player: Player, num_episodes: int) -> Trajectory:
+    def scored_episodes(
+        self, tasks: TaskBatch, player: Player | WithinEpisodePlayer, num_episodes: int
+    ) -> Trajectory:
         """Play `num_episodes` scored episodes with each task by this module's game and engine."""
         return rollout(
             tasks,

@@ -133,9 +133,14 @@ class GreedyPlayer(LearnedPlayer):
         return logits.argmax(-1)
 
 
-class LearningPlayer(Player):
-    """A principal that learns within the episode: its weights change every few steps."""
+class LearningPlayer(ABC):
+    """A principal that learns within the episode: its weights change every few steps.
 
+    `rollout` plays each part of the episodes with the player that it is then.
+    """
+
+    is_random: bool
+    """True if levels are sampled."""
     every: int
     """Steps between changes of the weights."""
 
@@ -151,18 +156,6 @@ class LearningPlayer(Player):
             `weights_per_episode` of each episode [M * B, ...], and whose episodes go on in the
             recurrent state of its weights.
         """
-
-    def start(self, context: RolloutContext) -> None:
-        """Not called: `rollout` asks for `playing`."""
-        raise NotImplementedError
-
-    def act(self, step: int) -> Tensor:
-        """Not called."""
-        raise NotImplementedError
-
-    def observe(self, levels: Tensor, arms: Tensor, agent_rewards: Tensor) -> None:
-        """Not called."""
-        raise NotImplementedError
 
 
 class FunctionPlayer(Player):
