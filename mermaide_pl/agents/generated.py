@@ -30,6 +30,7 @@ class GeneratedState:
     values: Tensor  # [M, B, A] float, reward units: sums of rewards, values, or preferences
     latest: Tensor  # [M, B, A] float, the latest arm, one-hot
     reward_sum: Tensor  # [M, B, 1] float, of all rewards perceived
+    initial: Tensor  # [M, 1, A] float, initial value of each arm, reward units
     step: int = 1  # the coming step, counted from 1
     is_target: Tensor | None = None  # [M, 1, A] float, one-hot, of learners that see the bonus
 
@@ -40,14 +41,16 @@ class GeneratedLearner(LearningRule):
 
     *Learning.* A reward is perceived as ``r`` (`Perception`). The value of arm ``a`` is one of
 
-        mean          ``(S_a + prior_pulls * initial_value) / n_a``,  ``n_a = N_a + prior_pulls``,
-                      `initial_value` where ``n_a`` is 0; pulls ``N_a`` and reward sums ``S_a``
-                      shrink by `discount` in every step,
+        mean          ``(S_a + prior_pulls * v_a) / n_a``,  ``n_a = N_a + prior_pulls``, ``v_a``
+                      where ``n_a`` is 0; pulls ``N_a`` and reward sums ``S_a`` shrink by `discount`
+                      in every step,
         moving value  if ``learning_rate > 0``: ``V_a <- V_a + learning_rate * (r - V_a)`` after a
-                      pull, from `initial_value`,
+                      pull, from ``v_a``,
         preference    if `learns_preferences`: ``H_b <- H_b + learning_rate * (r - mean of the
                       rewards before) * (1[b = a] - p_b)`` for all ``b`` after a pull of ``a``, from
                       0, with ``p = softmax(H / temperature)``; the first reward changes nothing.
+
+    An arm's value begins at ``v_a``, `initial_value` moved by `knowledge` towards its base reward.
 
     *Choice.* In a lapse a uniformly random arm, else, ties broken at random,
 
@@ -61,8 +64,8 @@ class GeneratedLearner(LearningRule):
 
     Of what excludes each other, a lapse wins over everything; arms that come first over the rest;
     preferences over moving values, and these over means. `beta`, `posterior_scale`,
-    `initial_value` and `prior_pulls` mean nothing to preferences. To moving values, `discount` and
-    `prior_pulls` matter for ``n_a`` alone.
+    `initial_value`, `knowledge` and `prior_pulls` mean nothing to preferences. To moving values,
+    `discount` and `prior_pulls` matter for ``n_a`` alone.
 
     With few mechanisms this is `UCB`, `DiscountedUCB`, `NoisyUCB`, `EpsilonGreedy`, `Softmax` or
     `RescorlaWagner`. If rewards and bonuses are measured in another unit, `beta`, `temperature`,
@@ -94,6 +97,7 @@ class GeneratedLearner(LearningRule):
         perception: number of a `Perception`.
         cap: scale of the perception, reward units, above 0.
         tries_first: 1 to pull every arm once first, in random order, else 0.
+        knowledge: 0 to begin knowing nothing of the base rewards, 1 to begin knowing all of them.
         forgets_at: step after which all is forgotten, rounded down; 0 for never.
     """
 
@@ -111,6 +115,7 @@ class GeneratedLearner(LearningRule):
     perception: HyperParameter = hyper_parameter(0.0, low=0.0, high=max(Perception))
     cap: HyperParameter = hyper_parameter(1.0, above=0.0)
     tries_first: HyperParameter = hyper_parameter(1.0, low=0.0, high=1.0)
+    knowledge: HyperParameter = hyper_parameter(0.0, low=0.0, high=1.0)
     forgets_at: HyperParameter = hyper_parameter(0.0, low=0.0, high=MAX_COUNT)
 
     def __post_init__(self) -> None:
@@ -131,8 +136,11 @@ class GeneratedLearner(LearningRule):
         """No pulls yet, and the initial values."""
         M, A = base_rewards.shape
         pulls = base_rewards.new_zeros(M, num_episodes, A)
-        values = pulls + self._first_values()
-        return GeneratedState(pulls, values, torch.zeros_like(pulls), pulls[..., :1].clone())
+        base = base_rewards.unsqueeze(1)
+        initial = self.initial_value + self.knowledge * (base - self.initial_value)
+        values = pulls + self._first_values(initial)
+        none = torch.zeros_like(pulls)
+        return GeneratedState(pulls, values, none, pulls[..., :1].clone(), initial)
 
     def act(self, state: GeneratedState, bonus: Tensor, uniforms: Tensor) -> Tensor:
         """The arm of the highest noisy value; a random one in a lapse."""
@@ -157,8 +165,8 @@ class GeneratedLearner(LearningRule):
         """
         pulls = state.pulls + self.prior_pulls
         known, pulls = pulls > 0, torch.where(pulls > 0, pulls, 1.0)
-        means = (state.values + self.prior_pulls * self.initial_value) / pulls
-        means = torch.where(known, means, self.initial_value)
+        means = (state.values + self.prior_pulls * state.initial) / pulls
+        means = torch.where(known, means, state.initial)
         values = torch.where(self.learning_rate > 0, state.values, means)
         width = (state.pulls.sum(-1, keepdim=True).log1p() / pulls).sqrt()
         values = values + self.beta * width
@@ -185,7 +193,7 @@ class GeneratedLearner(LearningRule):
         return replace(
             state,
             pulls=(state.pulls * self.discount + pulled).masked_fill(forgets, 0.0),
-            values=torch.where(forgets, self._first_values(), values),
+            values=torch.where(forgets, self._first_values(state.initial), values),
             latest=pulled.masked_fill(forgets, 0.0),
             reward_sum=(state.reward_sum + reward).masked_fill(forgets, 0.0),
             step=state.step + 1,
@@ -209,9 +217,9 @@ class GeneratedLearner(LearningRule):
             seen = torch.where(self.perception == perception, reward, seen)
         return seen
 
-    def _first_values(self) -> Tensor:
+    def _first_values(self, initial: Tensor) -> Tensor:
         is_moving = (self.learning_rate > 0) & (self.learns_preferences == 0)
-        return torch.where(is_moving, self.initial_value, 0.0)
+        return torch.where(is_moving, initial, 0.0)
 
     def _steps_so_far(self, step: int) -> Tensor:
         """Steps since the beginning, or since all was forgotten; float [M, 1, 1]."""
@@ -228,8 +236,8 @@ class AttentiveLearner(GeneratedLearner):
     """A `GeneratedLearner` that sees the bonus on offer, and counts on a part of it.
 
     ``attention * bonus`` is added to the value of the target arm before the choice; 1 is to count
-    on all of it, as `BestResponse` does. Unlike that, it has to learn its own rewards, and the
-    bonuses that it was paid are part of them.
+    on all of it, as `BestResponse` does. Unlike that, it learns, and the bonuses that it was paid
+    are part of the rewards that it learns from.
 
     Source: this project's, between bandits and the follower of Banerjee et al., "MERMAIDE", TMLR
     2023.

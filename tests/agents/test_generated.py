@@ -110,6 +110,32 @@ def test_a_prior_worked_by_hand(initial_value, arm):
     assert choice(rule, state, [0.5, 0.5]) == arm
 
 
+@pytest.mark.parametrize(
+    "learner", [{"prior_pulls": 3.0}, {"prior_pulls": 0.0}, {"learning_rate": 0.1}], ids=str
+)
+def test_who_knows_the_base_rewards_begins_with_the_best_arm(learner):
+    best = BASE_REWARDS.argmax(-1, keepdim=True)
+    knowing = GeneratedLearner(**learner, knowledge=1.0, tries_first=0)
+    assert (arms_of(knowing)[0] == best).all()
+    ignorant = GeneratedLearner(**learner, tries_first=0)
+    assert not (arms_of(ignorant)[0] == best).all()
+
+
+@pytest.mark.parametrize(("knowledge", "arm"), [(0.49, 0), (0.51, 1)])
+def test_some_knowledge_worked_by_hand(knowledge, arm):
+    # One pull that paid 0.875, and none; base rewards 0.25 and 0.75, with initial value 0.5:
+    # (0.875 + 0.5 - 0.25 k) / 2 and 0.5 + 0.25 k meet at k = 0.5
+    rule = GeneratedLearner(prior_pulls=1.0, knowledge=knowledge, tries_first=0)
+    rule = rule.to(torch.zeros(1, dtype=torch.float64))
+    state = rule.init(torch.tensor([[0.25, 0.75]], dtype=torch.float64), torch.tensor([1]), 1)
+    torch.testing.assert_close(
+        state.initial.flatten(),
+        torch.tensor([0.5 - 0.25 * knowledge, 0.5 + 0.25 * knowledge], dtype=torch.float64),
+    )
+    state.pulls[0, 0, 0], state.values[0, 0, 0] = 1.0, 0.875
+    assert choice(rule, state, [0.5, 0.5]) == arm
+
+
 @pytest.mark.parametrize("rule", [GeneratedLearner(tries_first=1), GeneratedLearner(beta=0.1)])
 def test_every_arm_is_tried_first(rule):
     assert (arms_of(rule)[:A].sort(0).values == torch.arange(A)[:, None, None]).all()
@@ -208,6 +234,7 @@ def test_in_another_unit_it_pulls_the_same_arms(learning, perception):
             perception=perception,
             lapse_rate=0.1,
             attention=0.4,
+            knowledge=0.6,
         )
         for factor in (1.0, unit)
     )

@@ -150,7 +150,7 @@ def test_about_half_of_the_validation_agents_combine_what_training_does_not():
 @pytest.mark.parametrize(
     ("name", "seeing", "unsteerable"),
     [
-        ("train_universal", 0.08, 0.07),
+        ("train_universal", 0.16, 0.07),
         ("val_universal", 0.19, 0.17),
     ],
 )

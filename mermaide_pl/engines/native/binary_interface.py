@@ -55,6 +55,7 @@ _GENERATED = (
     "perception",
     "cap",
     "tries_first",
+    "knowledge",
     "forgets_at",
 )
 RULES = {

@@ -154,7 +154,7 @@ ENUMERATION(Perception, EXACT, CLIPPED, TOSSED, SQUASHED)  // of rewards, by gen
 #define GENERATED(RULE, NAME, ...)                                                            \
   RULE(NAME, uniform, beta, temperature, posterior_scale, lapse_rate, decay, learning_rate,   \
        discount, initial_value, prior_pulls, learns_preferences, perseveration, perception,   \
-       cap, tries_first, __VA_ARGS__)
+       cap, tries_first, knowledge, __VA_ARGS__)
 
 #define ENUMERATE_RULE(RULE, NUMBERS, ...) RULE,
 #define INDEX_HYPER_PARAMETERS(RULE, NUMBERS, ...) \

@@ -265,10 +265,13 @@ class Agent {
   bool has_moving_values() const { return !prefers() && p_[Generated::learning_rate] > 0; }
   T remaining() const { return 1 / (1 + p_[Generated::decay] * steps_so_far_); }
 
+  T initial(i64 a) const {
+    const T value = p_[Generated::initial_value];
+    return value + p_[Generated::knowledge] * (base_[a] - value);
+  }
   void begin() {
-    const T first = has_moving_values() ? p_[Generated::initial_value] : T(0);
     std::fill(counts_.begin(), counts_.end(), T(0));
-    std::fill(sums_.begin(), sums_.end(), first);
+    for (i64 a = 0; a < A_; ++a) sums_[a] = has_moving_values() ? initial(a) : T(0);
     last_ = -1, steps_so_far_ = 0, reward_sum_ = 0;
   }
   i64 act_generated(T attraction, const T* draws) const {
@@ -282,7 +285,7 @@ class Agent {
     const T per_deviation = std::sqrt(3.0) / M_PI;  // a logistic number has variance pi^2 / 3
     const T scale = is_preference ? T(0) : p_[Generated::posterior_scale] * per_deviation;
     const T beta = is_preference ? T(0) : p_[Generated::beta];
-    const T prior_pulls = p_[Generated::prior_pulls], initial_value = p_[Generated::initial_value];
+    const T prior_pulls = p_[Generated::prior_pulls];
     const T log_pulls =
         beta > 0 ? std::log1p(std::accumulate(counts_.begin(), counts_.end(), T(0))) : T(0);
     return best(per_arm, [&](i64 a) {
@@ -291,7 +294,7 @@ class Agent {
         return std::numeric_limits<T>::infinity();
       T value = sums_[a];
       if (!is_preference && !is_moving)
-        value = pulls > 0 ? (value + prior_pulls * initial_value) / pulls : initial_value;
+        value = pulls > 0 ? (value + prior_pulls * initial(a)) / pulls : initial(a);
       if (beta > 0) value += beta * std::sqrt(log_pulls / pulls);
       if (a == last_) value += p_[Generated::perseveration];
       if (a == target_) value += attraction;
