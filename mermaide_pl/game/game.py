@@ -105,6 +105,10 @@ class Game:
         """The largest bonus, reward units, to measure others by."""
         return max(self.bonuses)
 
+    def largest_reward(self, like: Tensor) -> float:
+        """The principal's largest absolute reward in a step, ``max(1, cost * b(L - 1))``."""
+        return max(1.0, self.cost * max(self.bonuses))
+
     def repeated(self, number: int) -> Game:
         """The game of every episode: itself."""
         return self
@@ -192,6 +196,11 @@ class GameBatch:
     def largest_bonus(self, like: Tensor) -> Tensor:
         """The same of each task, float [M, 1, ...], to be broadcast with `like`."""
         return self.bonuses.amax(1).to(like).view(-1, *[1] * (like.dim() - 1))
+
+    def largest_reward(self, like: Tensor) -> Tensor:
+        """The same of each task, float [M, 1, ...], to be broadcast with `like`."""
+        largest = (self.cost * self.bonuses.amax(1)).clamp(min=1.0)
+        return largest.to(like).view(-1, *[1] * (like.dim() - 1))
 
     def batch(self, num_tasks: int, like: Tensor) -> GameBatch:
         """Itself, its numbers with the dtype and device of `like`.

@@ -33,7 +33,7 @@ class Objective:
 
         S = -mean_t w_t A_t                                surrogate, `LowVarianceCurvature`
         F = -mean_t log p(o_t | h_t, u_t)                  cross-entropy of the world model
-        C = mean_t (V(h_t) - R_t / T)^2                    error of the critic
+        C = mean_t (V(h_t) - R_t / (T max(1, c b(L - 1))))^2    error of the critic
         H = -mean_t sum_u pi(u | h_t) log pi(u | h_t)      entropy of the policy
         Z = mean_t mean_u z(u | h_t)^2                     penalty of its logits z, pi = softmax z
 
@@ -138,7 +138,7 @@ class Objective:
         outcome = outcome_of(output, trajectory.aligned, trajectory, sees_bonus)
         advantages = self.advantages(outcome)
         behaviour = output.log_levels.detach()
-        to_go = rewards_to_go(trajectory.rewards) / trajectory.game.num_steps
+        to_go = rewards_to_go(trajectory.rewards / outcome.reward_unit) / trajectory.game.num_steps
         critic_error = (output.values - to_go).square().mean((1, 2))
         squared_logits = output.level_logits.square()
         if (may_intervene := trajectory.may_intervene) is not None:
@@ -192,7 +192,8 @@ def outcome_of(
     costs = level_costs.gather(-1, trajectory.levels.unsqueeze(-1)).squeeze(-1)
     mean_costs = (policy * level_costs).sum(-1)
     values = output.values.detach()
-    return Outcome(pulls.to(costs.dtype), costs, mean_costs, values, may_see_bonus)
+    unit = trajectory.game.largest_reward(costs)
+    return Outcome(pulls.to(costs.dtype), costs, mean_costs, values, may_see_bonus, unit)
 
 
 def check_reached(inner_loop: InnerLoop, objective: Objective, has_forecast: bool) -> None:

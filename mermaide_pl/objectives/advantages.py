@@ -24,15 +24,16 @@ class Outcome:
     pulls: Tensor  # [M, B, T] float, 1 where the target arm was pulled, else 0
     costs: Tensor  # [M, B, T] float, of the levels played
     mean_costs: Tensor  # [M, B, T] float, of the policy, before its level was drawn
-    values: Tensor  # [M, B, T] float, the critic's, as a share of T
+    values: Tensor  # [M, B, T] float, the critic's, per step of T, in the unit of the rewards
     may_see_bonus: (
         Tensor  # [M] bool, False only where the arm cannot depend on the step's own level
     )
+    reward_unit: float | Tensor = 1.0  # [M, 1, 1] float, the largest absolute reward of a step
 
     @property
     def rewards(self) -> Tensor:
-        """Principal's rewards, float [M, B, T]."""
-        return self.pulls - self.costs
+        """Principal's rewards in their unit, float [M, B, T]."""
+        return (self.pulls - self.costs) / self.reward_unit
 
 
 class Advantages(ABC):
@@ -89,7 +90,8 @@ class HindsightAdvantages(Advantages):
 
     the other episodes being those that pulled the target, if the agent is blind. Both are divided
     by the noise ``s_t`` of `advantage_noise_scale` and by `unit`. The division by ``s_t`` weighs
-    late steps more than the gradient of the return does.
+    late steps more than the gradient of the return does. Where an intervention costs more than a
+    pull is worth, rewards are measured by that cost: dear games do not drown the others.
 
     Source: this project's; baselines that depend on what does not depend on the action are those of
     Mesnard et al., "Counterfactual credit assignment in model-free reinforcement learning", ICML
@@ -98,7 +100,8 @@ class HindsightAdvantages(Advantages):
     Args:
         gae_lambda: 0 (one step) to 1 (all later rewards); high, since an intervention pays off over
             all the steps that follow.
-        unit: reward units. The same for all tasks: an agent counts by how much is at stake with it.
+        unit: rewards that count as one. The same for all tasks: an agent counts by how much is at
+            stake with it.
     """
 
     gae_lambda: float = 0.995
@@ -115,7 +118,7 @@ class HindsightAdvantages(Advantages):
         if raw.shape[1] > 1:
             others = (compared.sum(1, keepdim=True) - compared).clamp(min=1.0)
             raw = raw - ((raw * compared).sum(1, keepdim=True) - raw * compared) / others
-        known = outcome.mean_costs - outcome.costs
+        known = (outcome.mean_costs - outcome.costs) / outcome.reward_unit
         scale = self.unit * advantage_noise_scale(raw, self.gae_lambda)
         return torch.where(compared > 0, raw, known) / scale
 
