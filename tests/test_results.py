@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mermaide_pl.config.input_paths import PRINCIPALS
 from mermaide_pl.evaluation.methods import label_of
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.evaluation.tables import interval_text
 from mermaide_pl.experiments.comparison.settings import load_comparison
 from mermaide_pl.experiments.comparison.summary import summary_page
 from mermaide_pl.metrics.intervals import student_mean
-from mermaide_pl.runtime.checkpoints import PRETRAINED, pretrained_names
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -42,7 +42,7 @@ def test_tables_of_methods_are_the_recorded_ones(title, name):
     assert [line for line in shown if line not in recorded] == []
 
 
-@pytest.mark.parametrize("name", pretrained_names())
+@pytest.mark.parametrize("name", PRINCIPALS.names())
 def test_cards_show_the_recorded_scores(name):
     scores: dict[str, dict[str, float]] = {}
     for row in json.loads((RESULTS / "pretrained" / f"{name}.json").read_text()):
@@ -58,11 +58,11 @@ def test_cards_show_the_recorded_scores(name):
         expected.append(
             f"| `{population}` | {none:.3f} | {returns[best]:.3f} ({schedule}) | {numbers} |"
         )
-    card = (PRETRAINED / f"{name}.md").read_text().splitlines()
+    card = (PRINCIPALS.folder / f"{name}.md").read_text().splitlines()
     assert [line for line in card if line.startswith("| `")] == expected
 
 
-@pytest.mark.parametrize("name", pretrained_names())
+@pytest.mark.parametrize("name", PRINCIPALS.names())
 def test_learners_of_other_libraries_have_the_recorded_returns(name):
     recorded = json.loads((RESULTS / "third_party" / f"{name}.json").read_text())
     shown = [("none", 0), ("always", 0), ("burst", 0), ("principal", 0), ("principal", 1)]

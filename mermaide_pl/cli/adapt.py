@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
-from mermaide_pl.deployment.adapt_to_agent import adapt_by_playing, adapt_from_histories
-from mermaide_pl.populations.files import load_populations
-from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.console import say
 
 _PLAYING, _LOGS = ("agent", "shots", "num_episodes", "seed"), ("target_arm",)
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Adapt a principal to one agent, and save it."""
+def parser() -> PlainParser:
+    """The parser of the command."""
     parser = PlainParser(
         prog="mermaide adapt",
         description="Adapt a principal to one agent, by playing with it (--population) or from its"
@@ -42,7 +40,12 @@ def run(arguments: Sequence[str]) -> None:
         help="target, as labelled in --logs, 0 if absent",
     )
     add_game_options(parser)
-    given = parser.parse_args(list(arguments))
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Adapt a principal to one agent, and save it."""
+    given = parser().parse_args(list(arguments))
     game_for = partial(chosen_game, given)
     if (given.population is None) == (given.logs is None):
         raise ValueError("give either --population, to play with an agent, or --logs")
@@ -53,13 +56,22 @@ def run(arguments: Sequence[str]) -> None:
             allowed = ", ".join(f"--{option}" for option in options)
             raise ValueError(f"--{name} does not go with {mode}, allowed: {allowed}")
     settings = {name: given[name] for name in options if given[name] is not None}
+    populations = [] if given.population is None else [given.population]
+    check_inputs(
+        lambda: make_place(Path(given.out), populations),
+        ckpt_path=given.ckpt_path,
+        populations=populations,
+    )
+    from mermaide_pl.deployment.adapt_to_agent import adapt_by_playing, adapt_from_histories
+    from mermaide_pl.populations.files import load_populations
+    from mermaide_pl.runtime.checkpoints import read_checkpoint
+
     if given.logs is None:
-        _, _, populations = try_all(
-            lambda: make_place(Path(given.out), [given.population]),
+        _, loaded = try_all(
             lambda: read_checkpoint(given.ckpt_path),
             lambda: load_populations([given.population]),
         )
-        ((name, population),) = populations.items()
+        ((name, population),) = loaded.items()
         adapt_by_playing(
             given.ckpt_path, name, population, given.out, game_for=game_for, **settings
         )

@@ -9,15 +9,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from mermaide_pl.agents import PythonAgent
-from mermaide_pl.agents.conformance import conformance
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.validation import check_count, check_number
 from mermaide_pl.runtime.console import console
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Check that a user's learner can be an agent; exit code 1 if it cannot."""
+def parser() -> PlainParser:
+    """The parser of the command."""
     parser = PlainParser(
         prog="mermaide check-agent",
         description="Check a learner of your own: factory(n_arms, seed), with act() and learn().",
@@ -27,8 +25,16 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--hyper_parameters", type=dict[str, float], default={}, help="such as '{epsilon: 0.1}'"
     )
-    given = parser.parse_args(list(arguments))
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Check that a user's learner can be an agent; exit code 1 if it cannot."""
+    given = parser().parse_args(list(arguments))
     check_count("--num_arms", given.num_arms, low=2)
+    from mermaide_pl.agents import PythonAgent
+    from mermaide_pl.agents.conformance import conformance
+
     agent = PythonAgent(given.factory)
     allowed = agent.hyper_parameters()
     for name, value in given.hyper_parameters.items():

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from mermaide_pl.cli.early_checks import check_comparison
 from mermaide_pl.cli.extras import needs_extra
 from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
+from mermaide_pl.config.input_paths import COMPARISONS
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Train and score many methods."""
+def parser() -> PlainParser:
+    """The parser of the command."""
     parser = PlainParser(
         prog="mermaide compare",
         description="Train and score many methods; the same command resumes where it stopped.",
@@ -24,8 +26,15 @@ def run(arguments: Sequence[str]) -> None:
         "--minutes", type=float, default=math.inf, help="budget: no training begins after it"
     )
     add_game_options(parser)
-    given = parser.parse_args(list(arguments))
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Train and score many methods."""
+    given = parser().parse_args(list(arguments))
+    check_comparison(given.config)
     with needs_extra("experiments", "a comparison", "pandas"):
         from mermaide_pl.experiments.comparison.runs import compare
     out = f"results/{Path(given.config).stem}" if given.out is None else given.out
-    compare(given.config, out, minutes=given.minutes, game_of=partial(chosen_game, given))
+    path = COMPARISONS.path(given.config)
+    compare(path, out, minutes=given.minutes, game_of=partial(chosen_game, given))

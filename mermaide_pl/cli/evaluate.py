@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
+from mermaide_pl.config.engine_name import EngineName
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
-from mermaide_pl.engines import EngineName
-from mermaide_pl.evaluation.loading import game_of
-from mermaide_pl.evaluation.protocol import evaluate
-from mermaide_pl.populations.files import load_populations
-from mermaide_pl.runtime.checkpoints import read_checkpoint
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Compare a principal with yardsticks on unseen agents."""
+def parser() -> PlainParser:
+    """The parser of the command."""
     parser = PlainParser(
         prog="mermaide evaluate",
         description="Compare principals with fixed schedules and the oracle on unseen agents.",
@@ -55,9 +52,23 @@ def run(arguments: Sequence[str]) -> None:
     )
     add_game_options(parser)
     parser.add_argument("--num_nodes", type=int, default=1, help="machines that share the work")
-    given = parser.parse_args(list(arguments))
-    _, checkpoint, populations = try_all(
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Compare a principal with yardsticks on unseen agents."""
+    given = parser().parse_args(list(arguments))
+    check_inputs(
         lambda: make_place(Path(given.out), given.population),
+        ckpt_path=given.ckpt_path,
+        populations=given.population,
+    )
+    from mermaide_pl.evaluation.loading import game_of
+    from mermaide_pl.evaluation.protocol import evaluate
+    from mermaide_pl.populations.files import load_populations
+    from mermaide_pl.runtime.checkpoints import read_checkpoint
+
+    checkpoint, populations = try_all(
         lambda: read_checkpoint(given.ckpt_path),
         lambda: load_populations(given.population),
     )

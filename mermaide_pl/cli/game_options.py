@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mermaide_pl.cli.parser import PlainParser
-from mermaide_pl.game import FullInformation, Game, PartialInformation
 
-_OBSERVATIONS = {"partial": PartialInformation, "full": FullInformation}
+if TYPE_CHECKING:
+    from mermaide_pl.game import Game
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     "num_arms": {"type": int | None, "help": "A"},
     "num_steps": {"type": int | None, "help": "T, steps of an episode"},
@@ -16,7 +17,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "cost": {"type": float | None, "help": "price of one unit of bonus"},
     "max_interventions": {"type": int | None, "help": "most interventions of an episode"},
     "endless": {"type": bool | None, "help": "true: the principal is not told when it ends"},
-    "observation": {"choices": tuple(_OBSERVATIONS), "help": "what the principal sees"},
+    "observation": {"choices": ("partial", "full"), "help": "what the principal sees"},
 }
 
 
@@ -36,9 +37,12 @@ def chosen_game(given: Any, otherwise: Game) -> Game:
     Raises:
         ValueError: one line that says what is wrong with a number.
     """
+    from mermaide_pl.game import FullInformation, PartialInformation
+
     chosen = {name: value for name, value in vars(given.game).items() if value is not None}
     if "observation" in chosen:
-        chosen["observation"] = _OBSERVATIONS[chosen["observation"]]()
+        sees_all = chosen["observation"] == "full"
+        chosen["observation"] = FullInformation() if sees_all else PartialInformation()
     if "bonuses" in chosen:
         chosen["bonuses"] = tuple(chosen["bonuses"])
     return replace(otherwise, **chosen)

@@ -16,6 +16,8 @@ import yaml
 from jsonargparse import Namespace, set_loader
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
+from mermaide_pl.cli.commands import LIGHTNINGS
+from mermaide_pl.config.input_paths import POPULATIONS, checkpoint_path
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
 from mermaide_pl.config.validation import check_precision
 from mermaide_pl.config.yaml_files import current_names, load_yaml, read_yaml
@@ -27,17 +29,11 @@ from mermaide_pl.evaluation.fine_tuning_report import (
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population
-from mermaide_pl.populations.files import (
-    POPULATION_HINT,
-    no_such_population,
-    population_file,
-    population_names,
-)
+from mermaide_pl.populations.files import POPULATION_HINT
 from mermaide_pl.runtime.atomic_files import write_whole
-from mermaide_pl.runtime.checkpoints import checkpoint_path, read_checkpoint
+from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.distributed import check_world, one_fate
 
-SUBCOMMANDS = ("fit", "validate", "test")
 _PARSER_MODE = "mermaide_fit"
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -53,7 +49,7 @@ def _with_files(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         return {name: _with_files(item, name) for name, item in value.items()}
     if isinstance(value, str) and key.endswith("_population"):
-        return str(population_file(value)) if value in population_names() else value
+        return str(POPULATIONS.path(value)) if value in POPULATIONS.names() else value
     return value
 
 
@@ -75,7 +71,7 @@ class _Parser(LightningArgumentParser):
         is_class = " is not part of mermaide_pl" in message
         if unread and not is_class and not Path(unread[2]).is_file():
             is_population = unread[1].endswith("_population")
-            missing = no_such_population if is_population else "{} does not exist".format
+            missing = POPULATIONS.missing if is_population else "{} does not exist".format
             message = f"{unread[1]}: {missing(unread[2])}"
         elif "_population" in message:
             message += POPULATION_HINT if "not accepted" in message else ""
@@ -108,7 +104,7 @@ class _CLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         """The commands of Lightning except ``predict``, which has no meaning here."""
         commands = LightningCLI.subcommands()
-        return {name: commands[name] for name in SUBCOMMANDS}
+        return {name: commands[name] for name in LIGHTNINGS}
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: the module reads its own settings from the checkpoint."""

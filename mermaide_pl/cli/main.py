@@ -14,35 +14,29 @@ import threading
 import warnings
 from collections.abc import Sequence
 
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from lightning_fabric.utilities.rank_zero import rank_zero_only
-from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch.distributed import DistError
-
 from mermaide_pl import __version__
-from mermaide_pl.cli.commands import COMMANDS
-from mermaide_pl.cli.parser import fail
-from mermaide_pl.config.trusted_imports import import_on_purpose
+from mermaide_pl.cli.commands import command
+from mermaide_pl.cli.parser import fail, is_first_process
 from mermaide_pl.config.validation import one_line, raised_by_us
 from mermaide_pl.runtime.console import let_streams_replace, say
-from mermaide_pl.runtime.distributed import lost_another
 
 _USAGE = """usage: mermaide COMMAND [options]
 
 Meta-learn a principal that steers learning agents, and score it on agents not seen in training.
 
 commands:
-  fit       train a principal:            mermaide fit --config conf/quickstart.yaml
+  fit       train a principal:            mermaide fit --config quickstart
   validate  score it while developing:    mermaide validate --config CONFIG --ckpt_path CKPT
   test      score it on the test agents:  mermaide test --config CONFIG --ckpt_path CKPT
-  evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population FILE.yaml
-  adapt     adapt it to one agent:        mermaide adapt --ckpt_path CKPT --population FILE.yaml
-  compare   train and score many:         mermaide compare --config conf/experiment/table.yaml
-  sweep     search configurations:        mermaide sweep --config conf/sweep.yaml
+  evaluate  compare it with yardsticks:   mermaide evaluate --ckpt_path CKPT --population unseen_ucb
+  adapt     adapt it to one agent:        mermaide adapt --ckpt_path CKPT --population unseen_ucb
+  compare   train and score many:         mermaide compare --config table
+  sweep     search configurations:        mermaide sweep --config sweep
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
   report    a page about a run:           mermaide report --logdir logs/quickstart
   replay    why was a step skipped?:      mermaide replay logs/quickstart/skipped/step7.pt
   check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
+  init      a small project to edit:      mermaide init DIR
 
 `mermaide COMMAND --help` lists the options of a command, `mermaide --version` says which this is.
 With `--import MODULE`, files may name classes of that module too, whose code then runs."""
@@ -53,6 +47,10 @@ _NO_MEMORY = re.compile("can't allocate memory|out of memory|not enough memory|o
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a user's mistake ends with one line and exit code 2."""
+    if "_ARGCOMPLETE" in os.environ:  # set by the shell
+        from mermaide_pl.cli.completion import complete
+
+        complete()
     if arguments is None:
         _use_utf8()
     let_streams_replace()
@@ -68,38 +66,51 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.append(os.getcwd())  # users' own learners are found in the current folder
     try:
         arguments = _import(arguments)
-        command, *rest = arguments or [""]
-        if command in COMMANDS:
-            COMMANDS[command](rest)
-        else:
-            raise ValueError(f"unknown command '{command}', allowed: {', '.join(COMMANDS)}")
+        name, *rest = arguments or [""]
+        command(name)(rest)
     except KeyboardInterrupt:
         sys.exit(_interrupted(signal.SIGINT))
-    except SIGTERMException:
-        sys.exit(_interrupted(signal.SIGTERM))
     except SystemExit as error:
+        if _is_of(error, "pytorch_lightning.utilities.exceptions", "SIGTERMException"):
+            sys.exit(_interrupted(signal.SIGTERM))
         if isinstance(error.__context__, KeyboardInterrupt):  # handled by Lightning
             sys.exit(_interrupted(signal.SIGINT))
         raise
-    except UnicodeEncodeError as error:  # from a library, for the name of a file
-        sys.exit(fail(f"{error.object}: must be {error.encoding.upper()}, {error.reason}"))
-    except (ValueError, MisconfigurationException) as error:
-        if isinstance(error, ValueError) and not raised_by_us(error):
+    except Exception as error:
+        if (message := _mistake(error)) is None:
             raise
-        sys.exit(fail(error))
-    except OSError as error:
+        sys.exit(fail(message))
+
+
+def _mistake(error: Exception) -> str | None:
+    """What to say of an error that is the user's mistake or the machine's limit, else None."""
+    if isinstance(error, UnicodeEncodeError):  # from a library, for the name of a file
+        return f"{error.object}: must be {error.encoding.upper()}, {error.reason}"
+    if isinstance(error, ValueError):
+        return str(error) if raised_by_us(error) else None
+    if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        sys.exit(fail(f"{place}{error.strerror or error}"))
-    except (MemoryError, RuntimeError) as error:
+        return f"{place}{error.strerror or error}"
+    if _is_of(error, "lightning_fabric.utilities.exceptions", "MisconfigurationException"):
+        return str(error)
+    if isinstance(error, RuntimeError) and "torch.distributed" in sys.modules:
+        from mermaide_pl.runtime.distributed import lost_another
+
         if lost_another(error):
-            said = "another process of this run has ended; its output says why"
-            sys.exit(fail(said))
-        if isinstance(error, DistError):
-            sys.exit(fail(error))
-        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
-            raise
+            return "another process of this run has ended; its output says why"
+        if _is_of(error, "torch.distributed", "DistError"):
+            return str(error)
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))
+    ):
         advice = "fewer agents, episodes, steps or arms at once, or smaller layers, need less"
-        sys.exit(fail(f"not enough memory: {advice} ({one_line(error)[:200]})"))
+        return f"not enough memory: {advice} ({one_line(error)[:200]})"
+    return None
+
+
+def _is_of(error: BaseException, module: str, name: str) -> bool:
+    """True if an error is of a class of a module, which is not imported for it."""
+    return isinstance(error, getattr(sys.modules.get(module), name, ()))
 
 
 def _use_utf8() -> None:
@@ -123,13 +134,15 @@ def _import(arguments: list[str]) -> list[str]:
     except argparse.ArgumentError:
         raise ValueError("--import needs the name of a module, such as my_parts") from None
     for module in given.modules:
+        from mermaide_pl.config.trusted_imports import import_on_purpose
+
         import_on_purpose(module)
     return rest
 
 
 def _interrupted(by: signal.Signals) -> int:
     """Print that the command was interrupted, and return the exit code that shells use for it."""
-    if not getattr(rank_zero_only, "rank", 0):
+    if is_first_process():
         print(f"mermaide: interrupted by {by.name}", file=sys.stderr)
     return 128 + by
 
@@ -140,6 +153,21 @@ class _LinePrinter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a message to the current standard output."""
         say(f"mermaide: {record.getMessage()}")
+
+
+class _WarningPrinter(logging.Handler):
+    """Log handler for the libraries, whose warnings go to standard error.
+
+    Lightning, where it finds a handler, adds none of its own, which would print its messages.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.addFilter(lambda record: not record.name.startswith("mermaide_pl"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message to the current standard error."""
+        print(self.format(record), file=sys.stderr)
 
 
 def _of_a_thread(ended: threading.ExceptHookArgs) -> None:
@@ -157,6 +185,9 @@ def _keep_quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", category=FutureWarning, module=name)
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=name)
+    root = logging.getLogger()
+    if not root.hasHandlers():
+        root.addHandler(_WarningPrinter())
     ours = logging.getLogger("mermaide_pl")
     if not ours.handlers:
         ours.addHandler(_LinePrinter())

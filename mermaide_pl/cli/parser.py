@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from mermaide_pl.config.validation import one_line
 
@@ -65,13 +65,22 @@ class PlainParser(ArgumentParser):
         sys.exit(fail(message))
 
 
+def is_first_process() -> bool:
+    """False in all processes of a run but its first, as Lightning counts them."""
+    lightnings = sys.modules.get("lightning_fabric.utilities.rank_zero")
+    if lightnings is not None:
+        return not getattr(lightnings.rank_zero_only, "rank", 0)
+    given = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return next((rank for rank in given if rank), "0") == "0"
+
+
 def fail(message: object) -> int:
     """Print an error, and return the exit code.
 
     A mistake that all processes of a run make is printed once: process zero prints first, and the
     others end when it has ended.
     """
-    if getattr(rank_zero_only, "rank", 0):
+    if not is_first_process():
         time.sleep(_PATIENCE)
     print(f"mermaide: error: {one_line(message)}", file=sys.stderr)
     return 2

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from rich.box import SIMPLE_HEAD
 from rich.progress import track
 from rich.table import Table
 
+from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.parser import PlainParser
-from mermaide_pl.engines import EngineName
-from mermaide_pl.evaluation.replay import Replayed, SkippedStep
-from mermaide_pl.populations.files import load_populations
+from mermaide_pl.config.engine_name import EngineName
+from mermaide_pl.config.input_paths import existing_skipped_step
 from mermaide_pl.runtime.console import console
+
+if TYPE_CHECKING:
+    from mermaide_pl.evaluation.replay import Replayed
 
 _FEW = 3
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Play a skipped training step again, task by task."""
+def parser() -> PlainParser:
+    """The parser of the command."""
     parser = PlainParser(
         prog="mermaide replay",
         description="Play a training step that was skipped again, task by task: which of them has"
@@ -40,7 +43,16 @@ def run(arguments: Sequence[str]) -> None:
         default=None,
         help="what computes the step, by default as in the run",
     )
-    given = parser.parse_args(list(arguments))
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Play a skipped training step again, task by task."""
+    given = parser().parse_args(list(arguments))
+    check_inputs(lambda: existing_skipped_step(given.file), populations=given.population)
+    from mermaide_pl.evaluation.replay import SkippedStep
+    from mermaide_pl.populations.files import load_populations
+
     load_populations(given.population)
     step = SkippedStep.load(given.file, given.engine)
     out = console()

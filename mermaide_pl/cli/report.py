@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.parser import PlainParser
+from mermaide_pl.config.input_paths import RunPaths
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
-from mermaide_pl.populations.files import load_populations
-from mermaide_pl.reporting.report import write_report
-from mermaide_pl.reporting.report.run_files import RunFiles
-from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.console import say
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Write a page about a training run."""
+def parser() -> PlainParser:
+    """The parser of the command."""
     parser = PlainParser(
         prog="mermaide report",
         description="Write one HTML page about a training run, with its pictures inside it.",
@@ -32,10 +30,23 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--num_agents", type=int, default=250, help="agents per population")
     parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
-    given = parser.parse_args(list(arguments))
-    _, _, populations = try_all(
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Write a page about a training run."""
+    given = parser().parse_args(list(arguments))
+    check_inputs(
         lambda: make_place(Path(given.out), given.population),
-        lambda: read_checkpoint(RunFiles.find(given.logdir).checkpoint),
+        lambda: RunPaths.find(given.logdir),
+        populations=given.population,
+    )
+    from mermaide_pl.populations.files import load_populations
+    from mermaide_pl.reporting.report import write_report
+    from mermaide_pl.runtime.checkpoints import read_checkpoint
+
+    _, populations = try_all(
+        lambda: read_checkpoint(RunPaths.find(given.logdir).checkpoint),
         lambda: load_populations(given.population),
     )
     path = write_report(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mermaide_pl.cli.early_checks import check_sweep
 from mermaide_pl.cli.extras import needs_extra
-from mermaide_pl.cli.lightning import configured
 from mermaide_pl.cli.parser import PlainParser
+from mermaide_pl.config.input_paths import CONFIGURATIONS
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Search configurations."""
+def parser() -> PlainParser:
+    """The parser of the command."""
     parser = PlainParser(
         prog="mermaide sweep",
         description="Search configurations of `mermaide fit`; the same command resumes where it"
@@ -30,11 +31,19 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="budget: no trial begins after it"
     )
-    given = parser.parse_args(list(arguments))
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Search configurations."""
+    given = parser().parse_args(list(arguments))
+    check_sweep(given.config)
     with needs_extra("sweep", "a sweep", "optuna", "sqlalchemy"):
         from mermaide_pl.sweeps.search import sweep
+    from mermaide_pl.cli.lightning import configured
+
     sweep(
-        given.config,
+        CONFIGURATIONS.path(given.config),
         configured,
         minutes=given.minutes,
         num_trials=given.trials,

@@ -6,24 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def make_folder(out: Path, given: str | Path | None = None) -> None:
+def make_folder(out: Path, given: str | Path | None = None, option: str = "--out") -> None:
     """Make a folder for results.
 
     Args:
         out: the folder.
         given: as the user named it.
+        option: by which the user named it.
 
     Raises:
         ValueError: if there can be no such folder.
     """
     if given == "":
-        raise ValueError("--out is empty, it must be a folder")
+        raise ValueError(f"{option} is empty, it must be a folder")
     if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out} is a file, it must be a folder")
+        raise ValueError(f"{option} {out} is a file, it must be a folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"--out {out} cannot be written: {error.strerror}") from None
+        raise ValueError(f"{option} {out} cannot be written: {error.strerror}") from None
 
 
 def make_place(out: Path, inputs: Sequence[str | Path] = ()) -> None:

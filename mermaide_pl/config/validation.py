@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import operator
 import re
+import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_COUNT = 10_000_000
 """Upper limit of every count in the settings; more would not fit into memory."""
@@ -16,7 +18,7 @@ LARGEST_REWARD = 1e18
 """Upper limit of a step's reward, in reward units; float32 sums and products would overflow."""
 NUM_SEEDS = 2**22
 """Number of seeds a set of agents may have, from 0: they fill 22 of the 64 bits of a task seed."""
-_MOST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
+_MOST, _LEAST = (2.0 - 2.0**-23) * 2.0**127, 2.0**-126  # the largest float32, the least normal one
 _OURS = ("mermaide_pl", "pytorch_lightning", "lightning_fabric")
 _LONGEST = 1200  # characters of a message
 _BYTES = re.compile(r"[\udc80-\udcff]+")
@@ -64,7 +66,7 @@ def _held(value: float) -> float:
     """The number rounded to float32; subnormal numbers are zero, as hardware may flush them."""
     if abs(value) > _MOST:
         return math.copysign(math.inf, value)
-    return 0.0 if abs(value) < _LEAST else float(np.float32(value))
+    return 0.0 if abs(value) < _LEAST else struct.unpack("f", struct.pack("f", value))[0]
 
 
 def whole_number(name: str, value: Any, *, low: int, high: int | None = None) -> int:

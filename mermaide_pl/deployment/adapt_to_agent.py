@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mermaide_pl.config.input_paths import checkpoint_path
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import check_count, check_number, check_seed
@@ -33,7 +34,6 @@ from mermaide_pl.populations import Population, Split, TaskBatch, task_seed
 from mermaide_pl.principals import Weights
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
-    checkpoint_path,
     read_checkpoint,
     write_checkpoint,
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
+from mermaide_pl.config.engine_name import EngineName
 from mermaide_pl.engines.engine import Engine, TorchEngine
 from mermaide_pl.engines.native.build import library
 from mermaide_pl.engines.native.engine import NativeEngine
@@ -20,9 +21,6 @@ __all__ = [
     "choose_engine",
     "draw_noise",
 ]
-
-EngineName: TypeAlias = Literal["auto", "torch", "native"]
-"""``native`` (C++), ``torch``, or ``auto``: native where it is possible, else torch."""
 
 AUTO: Engine = NativeEngine(TorchEngine())
 """C++ where it is possible, else PyTorch."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
+from mermaide_pl.config.input_paths import checkpoint_path
 from mermaide_pl.evaluation.loading import training_population
 from mermaide_pl.evaluation.protocol import evaluate
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population
-from mermaide_pl.runtime.checkpoints import checkpoint_path, read_checkpoint
+from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.run_folders import checkpoint_folders, occupied
 
 _LOGGER = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from mermaide_pl.config.input_paths import checkpoint_path
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import check_count, check_seed
 from mermaide_pl.engines import EngineName, choose_engine
@@ -33,7 +34,6 @@ from mermaide_pl.populations import Population
 from mermaide_pl.principals import Player
 from mermaide_pl.principals.grids import schedule_grids
 from mermaide_pl.runtime.atomic_files import write_whole
-from mermaide_pl.runtime.checkpoints import checkpoint_path
 from mermaide_pl.runtime.console import console as literal_console
 from mermaide_pl.runtime.distributed import processes
 

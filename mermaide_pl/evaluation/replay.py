@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.agents import LearningRule
+from mermaide_pl.config.input_paths import existing_skipped_step
 from mermaide_pl.engines import EngineName
 from mermaide_pl.evaluation.loading import check_arms, training_population
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -65,9 +66,7 @@ class SkippedStep:
         Raises:
             ValueError: one line that names the file and the problem.
         """
-        if not Path(path).is_file():
-            raise ValueError(f"{path} does not exist; skipped steps are kept as skipped/stepN.pt")
-        checkpoint = read_checkpoint(path)
+        checkpoint = read_checkpoint(existing_skipped_step(path))
         if REPLAY_KEY not in checkpoint:
             raise ValueError(f"{path} is not a skipped step, which a run keeps as skipped/stepN.pt")
         kept = checkpoint[REPLAY_KEY]

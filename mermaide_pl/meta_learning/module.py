@@ -321,3 +321,6 @@ class MermaideModule(SelfDescribingModule):
         if reason and says and not self._said_undefined:
             self._said_undefined = True
             _LOGGER.warning("%s/normalised_return_... is undefined, nan: %s", stage, reason)
+
+
+load_pretrained = MermaideModule.pretrained

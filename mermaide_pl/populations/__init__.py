@@ -1,5 +1,6 @@
 """Populations of agents and the tasks drawn from them."""
 
+from mermaide_pl.config.input_paths import POPULATIONS
 from mermaide_pl.populations.base_rewards import (
     BaseRewards,
     FixedRewards,
@@ -7,7 +8,7 @@ from mermaide_pl.populations.base_rewards import (
     UniformRewards,
 )
 from mermaide_pl.populations.batch import TaskBatch
-from mermaide_pl.populations.files import packaged, population_names
+from mermaide_pl.populations.files import packaged
 from mermaide_pl.populations.games import GameRanges
 from mermaide_pl.populations.population import AgentFamily, Population, Split, task_seed
 from mermaide_pl.populations.ranges import Interval
@@ -39,3 +40,5 @@ __all__ = [
     "population_names",
     "task_seed",
 ]
+
+population_names = POPULATIONS.names

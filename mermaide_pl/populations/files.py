@@ -14,6 +14,7 @@ from jsonargparse.typing import register_type
 
 from mermaide_pl import agents
 from mermaide_pl.agents.python_agent import import_named
+from mermaide_pl.config.input_paths import POPULATIONS
 from mermaide_pl.config.serialization import import_path
 from mermaide_pl.config.trusted_imports import explained, only_trusted
 from mermaide_pl.config.validation import printable, try_all
@@ -21,8 +22,6 @@ from mermaide_pl.config.yaml_files import PARSER_MODE, read_yaml
 from mermaide_pl.populations.population import AgentFamily, Population, Rule
 
 T = TypeVar("T")
-PACKAGED = Path(__file__).parent / "data"
-"""Folder of the populations that come with the package."""
 _RULES: dict[str, type[agents.LearningRule]] = {
     name: rule
     for name, rule in vars(agents).items()
@@ -63,49 +62,24 @@ def _is_rule(value: Any, _: Any) -> bool:
 register_type(Rule, import_path, import_rule, (), _is_rule)
 
 
-def population_names() -> list[str]:
-    """Names of the populations that come with the package."""
-    return sorted(path.stem for path in PACKAGED.glob("*.yaml"))
-
-
 def packaged(name: str) -> Population:
     """Load a population of the package by name.
 
     Raises:
         ValueError: one line with the available names.
     """
-    if name not in population_names():
-        raise ValueError(no_such_population(name))
-    return load_population(PACKAGED / f"{name}.yaml")
-
-
-def population_file(path: str | Path, folder: str | Path = "") -> Path:
-    """The file of a population, or of a packaged one if no file of this name exists.
-
-    Args:
-        path: a file, or the name of a population of the package.
-        folder: folder to which relative paths refer.
-    """
-    file = Path(folder, path)
-    is_name = str(path) in population_names() and not file.is_file()
-    return PACKAGED / f"{path}.yaml" if is_name else file
-
-
-def no_such_population(path: str | Path) -> str:
-    """A message about a population that does not exist."""
-    names = ", ".join(population_names())
-    return f"population {path} does not exist (populations of the package: {names})"
+    if name not in POPULATIONS.names():
+        raise ValueError(POPULATIONS.missing(name))
+    return load_population(POPULATIONS.folder / f"{name}.yaml")
 
 
 def load_population(path: str | Path) -> Population:
-    """Read a population from YAML, or one of the package by its plain name (`population_file`).
+    """Read a population from YAML, or one of the package by its name (`PackagedFiles.path`).
 
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
-    file = population_file(path)
-    if not file.is_file():
-        raise ValueError(no_such_population(path))
+    file = POPULATIONS.existing(path)
     return load_from_yaml(Population, file, "population", hint=POPULATION_HINT)
 
 

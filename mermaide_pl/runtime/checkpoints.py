@@ -11,14 +11,13 @@ from typing import Any
 
 import torch
 
+from mermaide_pl.config.input_paths import existing_checkpoint
 from mermaide_pl.config.serialization import current_paths
 from mermaide_pl.config.validation import one_line
 from mermaide_pl.runtime.atomic_files import write_whole
 
-PRETRAINED = Path(__file__).parents[1] / "principals" / "pretrained"
 CHECKPOINT_KEY = "mermaide_pl"
 """Key of the module's settings in a checkpoint."""
-_PREFIX = "pretrained:"
 _ARCHITECTURE = "mermaide_pl.principals.Architecture"
 _UNIVERSAL = "mermaide_pl.principals.UniversalArchitecture"
 _POPULATION = "mermaide_pl.populations.Population"
@@ -34,40 +33,13 @@ _RENAMED = {
 """Weight names of earlier versions, in which the recurrence was not a separate module."""
 
 
-def pretrained_names() -> list[str]:
-    """Names of the pretrained principals of the package."""
-    return sorted(path.stem for path in PRETRAINED.glob("*.ckpt"))
-
-
-def checkpoint_path(path: str | Path) -> Path:
-    """The file of a checkpoint, or of a pretrained principal of the package.
-
-    The latter is named ``pretrained:NAME``, or NAME alone if no file has that name.
-
-    Raises:
-        ValueError: one line with the available names.
-    """
-    name = str(path).removeprefix(_PREFIX)
-    is_known = name in pretrained_names()
-    if name == str(path) and (Path(path).exists() or not is_known):
-        return Path(path)
-    if not is_known:
-        raise ValueError(
-            f"there is no pretrained principal '{name}', allowed: {', '.join(pretrained_names())}"
-        )
-    return PRETRAINED / f"{name}.ckpt"
-
-
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Read a checkpoint, or a pretrained one (`checkpoint_path`), without running code from it.
 
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
-    path = checkpoint_path(path)
-    if not path.is_file():
-        names = ", ".join(pretrained_names())
-        raise ValueError(f"checkpoint {path} does not exist (pretrained principals: {names})")
+    path = existing_checkpoint(path)
     try:
         return _read(path, map_location)
     except ValueError as error:

@@ -18,6 +18,7 @@ from optuna.distributions import (
 )
 from optuna.pruners import BasePruner, MedianPruner
 
+from mermaide_pl.config.input_paths import CONFIGURATIONS
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -89,7 +90,7 @@ class Sweep:
     """A search over configurations of `mermaide fit`.
 
     Args:
-        base: configuration of `mermaide fit`, relative to the file of the sweep.
+        base: configuration of `mermaide fit`, relative to the file of the sweep, or a name.
         parameters: search space by name of an option of `mermaide fit`, without dashes.
         settings: options for all trials that override those of the base, such as a shorter
             training; paths are as on the command line.
@@ -186,13 +187,13 @@ def options(values: Mapping[str, Any]) -> list[str]:
 
 
 def load_sweep(path: str | Path) -> Sweep:
-    """Read a sweep from YAML; the path of its base is relative to the file.
+    """Read a sweep from YAML; its base is a name, or a path relative to the file.
 
     Raises:
         ValueError: one line that says what is wrong with the file.
     """
     given = load_from_yaml(Sweep, path, "configuration", packages=("optuna",))
-    base = Path(path).parent / given.base
+    base = CONFIGURATIONS.path(given.base, Path(path).parent)
     if not base.is_file():
         raise ValueError(f"configuration {path}: base {base} does not exist")
     return replace(given, base=str(base))

@@ -15,7 +15,6 @@ import yaml
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from mermaide_pl.agents import UCB, EpsilonGreedy
-from mermaide_pl.cli import commands
 from mermaide_pl.cli.main import main
 from mermaide_pl.evaluation import protocol as evaluation
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -175,7 +174,7 @@ MISTAKES = {
     "typo": (evaluate_with("typo.yaml"), r"typo\.yaml.*'num_arm'.*allowed.*num_arms"),
     "typo in a family": (
         evaluate_with("typo_in_family.yaml"),
-        r"typo_in_family\.yaml.*families.*'hyperparameters.*allowed.*hyper_parameters",
+        r"typo_in_family\.yaml.*families\.hyperparameters.*allowed.*hyper_parameters",
     ),
     "word for a number": (
         evaluate_with("word_for_number.yaml"),
@@ -333,7 +332,7 @@ MISTAKES = {
     "nothing to compare": ("compare", r"required.*config"),
     "missing comparison": ("compare --config none.yaml", r"none\.yaml does not exist"),
     "not a comparison": ("compare --config fit.yaml", r"configuration fit\.yaml: .*"),
-    "budget": ("compare --config fit.yaml --minutes -1", r"--minutes .*at least 0"),
+    "budget": ("compare --config table --minutes -1", r"--minutes .*at least 0"),
     "unknown pretrained principal": (
         "evaluate --ckpt_path pretrained:nobody --population population.yaml",
         r"no pretrained principal 'nobody', allowed:",
@@ -465,7 +464,7 @@ def test_our_own_mistakes_keep_their_traceback(workplace, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(commands.evaluate, "evaluate", broken)
+    monkeypatch.setattr(evaluation, "evaluate", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main(evaluate_with().split())
 
@@ -696,7 +695,7 @@ def test_an_interruption_is_no_traceback(workplace, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands.evaluate, "evaluate", interrupted)
+    monkeypatch.setattr(evaluation, "evaluate", interrupted)
     with pytest.raises(SystemExit) as ended:
         main(shlex.split(evaluate_with(ckpt_path="whole.ckpt")))
     assert ended.value.code == 130

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import mermaide_pl.meta_learning.support
 from mermaide_pl import LivePrincipal, MermaideModule
 from mermaide_pl.agents import UCB
+from mermaide_pl.config.input_paths import PRINCIPALS
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, PartialInformation
@@ -34,7 +35,7 @@ from mermaide_pl.principals import (
     LinearForecast,
     NoWorldModel,
 )
-from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, pretrained_names, read_checkpoint
+from mermaide_pl.runtime.checkpoints import CHECKPOINT_KEY, read_checkpoint
 
 A, T = 4, 6
 PARTIAL, FULL = PartialInformation(), FullInformation(arm_flip=0.2, reward_noise=0.3)
@@ -137,7 +138,7 @@ def in_pytorch(name):
     return MermaideModule.from_checkpoint(read_checkpoint(path), path, engine="torch").eval()
 
 
-@pytest.mark.parametrize("name", pretrained_names())
+@pytest.mark.parametrize("name", PRINCIPALS.names())
 def test_pretrained_principals_play_as_in_a_rollout(name):
     module, played = forecast_only(in_pytorch(name)), set()
     for index in range(2):

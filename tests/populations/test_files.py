@@ -18,6 +18,7 @@ from mermaide_pl.agents import (
     NoiseFreeReward,
     Softmax,
 )
+from mermaide_pl.config.input_paths import COMPARISONS, CONFIGURATIONS, POPULATIONS
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Game
@@ -26,18 +27,15 @@ from mermaide_pl.populations import (
     UniformRewards,
     UniformTarget,
     packaged,
-    population_names,
 )
 from mermaide_pl.populations.files import (
-    PACKAGED,
     load_population,
     load_populations,
-    population_file,
 )
 from mermaide_pl.principals import NoIntervention
 
 ROOT = Path(__file__).parents[2]
-NAMES = population_names()
+NAMES, PACKAGED = POPULATIONS.names(), POPULATIONS.folder
 # name to the one rule of its agents
 RULES = {
     "train_ucb": UCB,
@@ -61,7 +59,9 @@ def test_the_folder_of_a_clone_holds_the_same_files():
     assert (ROOT / "conf" / "population").resolve() == PACKAGED
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = settings["tool"]["setuptools"]["package-data"]["mermaide_pl"]
-    assert f"{PACKAGED.relative_to(ROOT / 'mermaide_pl')}/*.yaml" in patterns
+    for files in (POPULATIONS, CONFIGURATIONS, COMPARISONS):
+        assert f"{files.folder.relative_to(ROOT / 'mermaide_pl')}/*.yaml" in patterns
+    assert CONFIGURATIONS.folder.resolve() == ROOT / "conf"
 
 
 def test_a_name_is_as_good_as_a_file(tmp_path, monkeypatch):
@@ -78,8 +78,8 @@ def test_a_file_comes_before_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     Path("folder", "softmax").write_text("families: [{rule: UCB, hyper_parameters: {beta: 0.1}}]")
-    assert population_file("softmax") == PACKAGED / "softmax.yaml"
-    assert population_file("softmax", "folder") == Path("folder", "softmax")
+    assert POPULATIONS.path("softmax") == PACKAGED / "softmax.yaml"
+    assert POPULATIONS.path("softmax", "folder") == Path("folder", "softmax")
     assert load_population(Path("folder", "softmax")).families[0].rule is UCB
 
 

@@ -9,6 +9,7 @@ import torch
 
 from mermaide_pl import load_pretrained
 from mermaide_pl.agents import UCB
+from mermaide_pl.config.input_paths import PRINCIPALS, checkpoint_path
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
@@ -19,9 +20,6 @@ from mermaide_pl.populations import AgentFamily, Population
 from mermaide_pl.principals import Architecture, CountFeatures, GreedyPlayer
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
-    PRETRAINED,
-    checkpoint_path,
-    pretrained_names,
     read_checkpoint,
     write_checkpoint,
 )
@@ -224,7 +222,7 @@ def test_a_checkpoint_of_another_version(change, tmp_path):
     assert "not a checkpoint of this version" in message
 
 
-@pytest.mark.parametrize("name", pretrained_names())
+@pytest.mark.parametrize("name", PRINCIPALS.names())
 def test_pretrained_principals_play_and_have_a_card(name):
     module = load_pretrained(name)
     assert not module.training
@@ -232,26 +230,26 @@ def test_pretrained_principals_play_and_have_a_card(name):
     player = GreedyPlayer(module.principal, module.adapted_weights(tasks, 1))
     played = rollout(tasks, player, module.game, stream=Stream.SCORE, num_episodes=1)
     assert played.alignment.mean() > 0.4  # an agent left alone pulls the target in 5% of steps
-    card = (PRETRAINED / f"{name}.md").read_text()
+    card = (PRINCIPALS.folder / f"{name}.md").read_text()
     assert card.startswith(f"# {name}\n")
     for part in ("**Trained on**", "**Results**", "**Limits.**"):
         assert part in card
 
 
 def test_pretrained_principals_are_small():
-    sizes = [(PRETRAINED / f"{name}.ckpt").stat().st_size for name in pretrained_names()]
+    sizes = [(PRINCIPALS.folder / f"{name}.ckpt").stat().st_size for name in PRINCIPALS.names()]
     assert 0 < sum(sizes) < 1_000_000
 
 
 def test_unknown_pretrained_principals_are_refused_with_the_names():
-    message = f"no pretrained principal 'nobody', allowed: {', '.join(pretrained_names())}"
+    message = f"no pretrained principal 'nobody', allowed: {', '.join(PRINCIPALS.names())}"
     with pytest.raises(ValueError, match=message):
         load_pretrained("nobody")
 
 
 def test_a_plain_name_is_a_pretrained_principal_unless_there_is_such_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    packaged = PRETRAINED / "ucb-partial.ckpt"
+    packaged = PRINCIPALS.folder / "ucb-partial.ckpt"
     assert checkpoint_path("ucb-partial") == checkpoint_path("pretrained:ucb-partial") == packaged
     Path("ucb-partial").touch()
     assert checkpoint_path("ucb-partial") == Path("ucb-partial")

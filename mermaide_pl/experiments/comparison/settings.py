@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from mermaide_pl.config.input_paths import POPULATIONS
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number, check_seed
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_learning import MermaideModule
 from mermaide_pl.populations import Population
-from mermaide_pl.populations.files import load_from_yaml, population_file
+from mermaide_pl.populations.files import load_from_yaml
 
 YARDSTICKS = "yardsticks"
 """Folder with the scores of schedules and oracle; that of a method has the method's name."""
@@ -185,7 +186,7 @@ def load_comparison(path: str | Path) -> Comparison:
     given = load_from_yaml(Comparison, path, "configuration")
 
     def found(population: str) -> str:
-        return str(population_file(population, Path(path).parent))
+        return str(POPULATIONS.path(population, Path(path).parent))
 
     return replace(
         given,

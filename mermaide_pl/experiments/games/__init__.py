@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from mermaide_pl.experiments import GAME_FIGURES
 from mermaide_pl.experiments.games import budget, frontier, scores
 
 __all__ = ["EXPERIMENTS", "Experiment"]
@@ -18,9 +19,7 @@ __all__ = ["EXPERIMENTS", "Experiment"]
 Experiment: TypeAlias = Callable[[Sequence[str], Path, bool, int], str]
 """Maps checkpoints, folder for the results, quick or in full, and seed to the result."""
 
-EXPERIMENTS: dict[str, Experiment] = {
-    "games": scores.run,
-    "budget": budget.run,
-    "frontier": frontier.run,
-}
+EXPERIMENTS: dict[str, Experiment] = dict(
+    zip(GAME_FIGURES, (scores.run, budget.run, frontier.run), strict=True)
+)
 """Name of each figure to its experiment."""

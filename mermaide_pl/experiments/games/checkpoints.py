@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mermaide_pl.config.input_paths import checkpoint_path
 from mermaide_pl.evaluation.loading import game_of, read_principals
 from mermaide_pl.evaluation.methods import PRINCIPAL
 from mermaide_pl.game import Game
@@ -11,7 +12,6 @@ from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import Population
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
-    checkpoint_path,
     plays_any_game,
     read_checkpoint,
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from mermaide_pl.config.input_paths import checkpoint_path
 from mermaide_pl.evaluation.methods import BURST, NO_INTERVENTION, ORACLE, PRINCIPAL
 from mermaide_pl.evaluation.paired_evaluation import (
     UNTUNED,
@@ -37,7 +38,6 @@ from mermaide_pl.populations import packaged
 from mermaide_pl.reporting.figures import draw_games
 from mermaide_pl.reporting.figures.style import save_png
 from mermaide_pl.runtime.atomic_files import write_whole
-from mermaide_pl.runtime.checkpoints import checkpoint_path
 from mermaide_pl.runtime.console import console
 
 SHOTS = (0, 1)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from mermaide_pl.experiments import PAPER_FIGURES
 from mermaide_pl.experiments.paper import (
     fixed_schedules,
     intervention_timing,
@@ -22,11 +23,12 @@ __all__ = ["EXPERIMENTS", "Experiment"]
 Experiment: TypeAlias = Callable[[Path, bool, int], str]
 """Maps folder for the results, quick or in full, and seed to the result in one sentence."""
 
-EXPERIMENTS: dict[str, Experiment] = {
-    "fig2": single_round.run,
-    "fig3": multi_round.run,
-    "fig4": fixed_schedules.fig4,
-    "fig5": fixed_schedules.fig5,
-    "fig6": intervention_timing.run,
-}
+_RUNS = (
+    single_round.run,
+    multi_round.run,
+    fixed_schedules.fig4,
+    fixed_schedules.fig5,
+    intervention_timing.run,
+)
+EXPERIMENTS: dict[str, Experiment] = dict(zip(PAPER_FIGURES, _RUNS, strict=True))
 """Name of each figure of the paper to its experiment."""

@@ -3,59 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ScalarEvent
 
+from mermaide_pl.config.input_paths import RunPaths
 from mermaide_pl.evaluation.methods import with_current_names
 from mermaide_pl.evaluation.tables import QUANTITIES, REASON, Row
 
 Curve = list[tuple[int, float]]
-_EVENTS = "events.out.tfevents.*"
 _KINDS = {"method": str, "population": str, "shots": int, "num_agents": int}
-_PREFERRED = ("best.ckpt", "last.ckpt")
 
 
-@dataclass(frozen=True)
-class RunFiles:
-    """Paths of the files of one run.
-
-    Args:
-        folder: folder of the run.
-        checkpoint: the best checkpoint, else the last.
-        events: event files of TensorBoard in the order of writing; may be empty.
-    """
-
-    folder: Path
-    checkpoint: Path
-    events: tuple[Path, ...]
-
-    @classmethod
-    def find(cls, logdir: str | Path) -> RunFiles:
-        """Find the one run in a folder and the folders below it.
-
-        Raises:
-            ValueError: if there is no run, or more than one.
-        """
-        if not Path(logdir).is_dir():
-            raise ValueError(f"--logdir {logdir} is not a folder")
-        checkpoints = sorted(Path(logdir).rglob("*.ckpt"))
-        if not checkpoints:
-            raise ValueError(f"--logdir {logdir} holds no checkpoint, a file NAME.ckpt")
-        place = checkpoints[0].parent
-        folder = place.parent if place.name == "checkpoints" else place
-        found = {*Path(logdir).rglob(_EVENTS), *folder.glob(_EVENTS)}
-        events = sorted(found, key=lambda path: path.name)  # names begin with the time
-        for paths in (checkpoints, events):
-            places = sorted({str(path.parent) for path in paths})
-            if len(places) > 1:
-                named = ", ".join(places)
-                raise ValueError(f"--logdir {logdir} holds several runs, name one of: {named}")
-        by_name = {path.name: path for path in checkpoints}
-        latest = max(checkpoints, key=lambda path: path.stat().st_mtime)
-        preferred = [by_name[name] for name in _PREFERRED if name in by_name]
-        return cls(folder, [*preferred, latest][0], tuple(events))
+class RunFiles(RunPaths):
+    """The files of one run, and what is in them."""
 
     def curves(self) -> dict[str, Curve]:
         """Name of each logged quantity to its points ``(training step, value)``.
