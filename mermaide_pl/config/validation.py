@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -180,6 +180,19 @@ def one_line(message: object) -> str:
     shown = printable(" ".join(str(message).split()))
     half = _LONGEST // 2
     return shown if len(shown) <= _LONGEST else f"{shown[:half]} [...] {shown[-half:]}"
+
+
+class MistakesError(ValueError):
+    """Several mistakes in one input, a line each.
+
+    Args:
+        heading: the line above them.
+        mistakes: a line each.
+    """
+
+    def __init__(self, heading: str, mistakes: Sequence[str]) -> None:
+        lines = (one_line(heading), *(f"  {one_line(mistake)}" for mistake in mistakes))
+        super().__init__("\n".join(lines))
 
 
 def raised_by_us(error: BaseException) -> bool:
