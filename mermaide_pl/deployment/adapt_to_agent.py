@@ -172,7 +172,7 @@ def adapt_from_histories(
         ValueError: one line that says which input is wrong; `MistakesError` for several mistakes in
             the history. Nothing is saved then.
     """
-    inputs = [logs] if isinstance(logs, str | os.PathLike) else []
+    inputs = [Path(logs)] if isinstance(logs, str | os.PathLike) else []
     checkpoint, module = _principal(ckpt_path, out, game_for, *inputs)
     if module.principal.world_model is None:
         raise ValueError(f"{ckpt_path} has no world model, which adapting from a history needs")

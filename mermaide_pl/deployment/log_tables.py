@@ -70,7 +70,7 @@ def open_table(logs: Any, names: Collection[str]) -> Iterator[Table]:
     path, source = Path(logs), source_of(logs)
     ending = next((end for end in _TABLES if path.name.lower().endswith(end)), None)
     if ending is None or "\0" in str(path):  # not allowed in file names
-        raise ValueError(f"{source} must end in {' or '.join(_TABLES)}")
+        raise ValueError(f"{source} must end in one of {', '.join(_TABLES)}")
     try:
         with _TABLES[ending](path, names) as table:
             yield table
@@ -86,7 +86,9 @@ def _csv_table(path: Path, names: Collection[str]) -> Iterator[Table]:
         first = next(filter(str.strip, file), "")
         try:
             separator = _separator(first, names)
-            rows = filter(None, csv.reader(chain([first], file), delimiter=separator, strict=True))
+            rows: Iterator[list[Any]] = filter(
+                None, csv.reader(chain([first], file), delimiter=separator, strict=True)
+            )
             header = [name.strip() for name in next(rows, [])]
         except csv.Error as error:
             raise ValueError(

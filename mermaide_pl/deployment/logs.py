@@ -48,12 +48,12 @@ class History:
         """What was read, for people."""
         lengths = sorted({len(episode) for episode in self.episodes})
         steps = " to ".join(map(str, dict.fromkeys([lengths[0], lengths[-1]])))
-        said = f"episodes: {len(self.episodes)}   steps of an episode: {steps}"
+        said = f"episodes: {len(self.episodes)}, of {steps} steps"
         if self.first_step:
-            said += f", counted from {self.first_step}"
+            said += f" counted from {self.first_step}"
         if self.unused:
             unused = ", ".join(name or "one without a name" for name in self.unused)
-            said += f"   columns not used: {unused}"
+            said += f", columns not used: {unused}"
         return one_line(said)
 
 
@@ -61,7 +61,7 @@ def read_histories(
     logs: str | os.PathLike[str] | Any,
     game: Game,
     *,
-    arms: Sequence[str] | None = None,
+    arms: Sequence[str | int] | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> History:
     """Read the episodes that were recorded with one agent.
@@ -161,10 +161,10 @@ class _Reader:
         source: str,
         columns: Sequence[tuple[str, str]],
         game: Game,
-        arms: Sequence[str] | None,
+        arms: Sequence[str | int] | None,
     ) -> None:
         self._source, self._game, self._columns = source, game, columns
-        self._labels: dict[str, int] = {}  # of episodes, numbered as they come
+        self._labels: dict[str, int] = {}  # of episodes, in the order of the table
         self._read: dict[str, Callable[[str], float]] = {
             "episode": lambda text: self._labels.setdefault(label_of(text), len(self._labels)),
             "step": whole_number_to(MAX_COUNT),
@@ -174,8 +174,8 @@ class _Reader:
             "propensity": probability,
         }
         if arms is not None:
-            self._read["arm"] = one_of(arms)
-        self._numbers = {
+            self._read["arm"] = one_of([str(label) for label in arms])
+        self._numbers: dict[str, Any] = {
             name: array("d" if name in ("agent_reward", "propensity") else "i")
             for name, _ in columns
         }
