@@ -132,7 +132,10 @@ def _places(
     if missing and is_no_text("".join(header)):
         raise ValueError(f"{source} (its header) must be UTF-8")
     if missing:
-        shown, has = ", ".join(repr(found[name]) for name in missing), ", ".join(header)
+        shown, has = (
+            ", ".join(repr(found[name]) for name in missing),
+            ", ".join(filter(None, header)),
+        )
         raise ValueError(
             one_line(
                 f"{source} (its header): missing column {shown}, the columns are {has:.400};"
@@ -262,7 +265,6 @@ class _Reader:
             first_step: 0 or 1.
         """
         at = [name for name, _ in self._columns].index("step")
-        alone = "" if "episode" in self._numbers else ", without a column episode all rows are one"
         episode_of, step_of = episode[order], steps[order]
         begins = np.diff(episode_of, prepend=-1) != 0
         before = np.where(begins, first_step - 1, np.roll(step_of, 1))
@@ -276,10 +278,10 @@ class _Reader:
                 self._refuse(int(order[place]), at, step_of[place], allowed(place))
 
         too_many = step_of > last
-        refuse(too_many, lambda _: f"must be at most {last}{alone}")
+        refuse(too_many, lambda _: f"must be at most {last}")
         refuse(
             (step_of == before) & ~too_many,
-            lambda place: f"must not be that of row {order[place - 1] + 1} again{alone}",
+            lambda place: f"must not be that of row {order[place - 1] + 1} again",
         )
         gaps = (step_of > before + 1) & bool((episode >= 0).all())
         if gaps.any():  # a row with another mistake may be the one that is missing
@@ -292,9 +294,12 @@ class _Reader:
     def _raise(self) -> None:
         if not self._num_mistakes:
             return
+        source = self._source
+        if "episode" not in self._numbers:
+            source += " (without a column episode all rows are one episode)"
         first = [line for _, _, line in sorted(self._mistakes)[:_NUM_SHOWN]]
         if self._num_mistakes == 1:
-            raise ValueError(one_line(f"{self._source}, {first[0]}"))
+            raise ValueError(one_line(f"{source}, {first[0]}"))
         more = self._num_mistakes - len(first)
         rest = [f"... and {more} more"] if more else []
-        raise MistakesError(f"{self._source} has {self._num_mistakes} mistakes:", [*first, *rest])
+        raise MistakesError(f"{source} has {self._num_mistakes} mistakes:", [*first, *rest])

@@ -171,7 +171,7 @@ REFUSALS = {
     "twice": (GOOD.replace("7,1", "7,0"), r"row 2, column step: .* that of row 1 again, got '0'"),
     "twice in one": (
         GOOD.replace("episode", "number"),
-        r"row 3, column step: .* that of row 1 again, without a column episode all.*, got '0'",
+        r"\(without a column episode .*\), row 3, column step: .* that of row 1 again, got '0'",
     ),
     "word": (GOOD.replace("7,1,0,1", "7,1,0,yes"), r"row 2, column intervention: .*got 'yes'"),
     "beyond": (
