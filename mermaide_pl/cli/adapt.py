@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.game_options import add_game_options, chosen_game
@@ -13,7 +14,8 @@ from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.runtime.console import say
 
-_PLAYING, _LOGS = ("agent", "shots", "num_episodes", "seed"), ("target_arm",)
+_PLAYING = ("agent", "shots", "num_episodes", "seed")
+_LOGS = ("target_arm", "arms", "columns")
 
 
 def parser() -> PlainParser:
@@ -32,12 +34,13 @@ def parser() -> PlainParser:
     parser.add_argument("--shots", type=int, help="episodes to adapt on, 1 by default")
     parser.add_argument("--num_episodes", type=int, help="scored episodes, 500 by default")
     parser.add_argument("--seed", type=int, help="which agents are drawn, 0 by default")
-    parser.add_argument("--logs", type=str, help="history of the agent, .csv or .parquet")
+    parser.add_argument("--logs", type=str, help="history of the agent, .csv, .csv.gz or .parquet")
     parser.add_argument(
-        "--target_arm",
-        type=int,
-        allowed="a whole number from 0 to A-1",
-        help="target, as labelled in --logs, 0 if absent",
+        "--target_arm", type=str, help="target, as labelled in --logs, the first arm if absent"
+    )
+    parser.add_argument("--arms", type=str, help="labels in --logs, such as blue,green,red")
+    parser.add_argument(
+        "--columns", type=str, help="names of columns in --logs, such as arm=choice,step=time"
     )
     add_game_options(parser)
     return parser
@@ -77,11 +80,42 @@ def run(arguments: Sequence[str]) -> None:
         )
         return
     held_out = adapt_from_histories(
-        given.ckpt_path, given.logs, given.out, game_for=game_for, **settings
+        given.ckpt_path, given.logs, given.out, game_for=game_for, **_of_history(given)
     )
+    say(f"{given.logs}: {held_out.history}")
     say(
         f"forecast of {held_out.num_steps} held-out steps: log-loss"
         f" {held_out.log_loss_before:.4f} before, {held_out.log_loss_after:.4f} after, in nats per"
-        f" step   target arm: {settings.get('target_arm', 0)}   principal: {given.out}"
+        f" step   target arm: {held_out.target_arm}   principal: {given.out}"
         f"   game: {held_out.game}"
     )
+
+
+def _of_history(given: Any) -> dict[str, Any]:
+    """The options of a history, as `adapt_from_histories` takes them."""
+    target, arms, columns = given.target_arm, given.arms, given.columns
+    if arms is None:
+        try:
+            target = None if target is None else int(target)
+        except ValueError:
+            raise ValueError(
+                "--target_arm must be a whole number from 0 to A-1 (a label needs --arms), got"
+                f" {target!r:.60}"
+            ) from None
+    else:
+        arms = [label.strip() for label in arms.split(",")]
+        if not all(arms) or len(arms) < 2:
+            raise ValueError(f"--arms must be labels with commas, got {given.arms!r:.60}")
+        if given.game.num_arms not in (None, len(arms)):
+            raise ValueError(
+                f"--game.num_arms is {given.game.num_arms}, but --arms has {len(arms)} labels"
+            )
+    if columns is not None:
+        pairs = [pair.partition("=")[::2] for pair in columns.split(",")]
+        columns = {name.strip(): column.strip() for name, column in pairs}
+        if not all(columns.values()) or len(columns) < len(pairs):
+            raise ValueError(
+                "--columns must be different names with columns, such as arm=choice,step=time,"
+                f" got {given.columns!r:.60}"
+            )
+    return {"target_arm": target, "arms": arms, "columns": columns}

@@ -82,12 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(fail(message))
 
 
-def _mistake(error: Exception) -> str | None:
+def _mistake(error: Exception) -> object:
     """What to say of an error that is the user's mistake or the machine's limit, else None."""
     if isinstance(error, UnicodeEncodeError):  # from a library, for the name of a file
         return f"{error.object}: must be {error.encoding.upper()}, {error.reason}"
     if isinstance(error, ValueError):
-        return str(error) if raised_by_us(error) else None
+        return error if raised_by_us(error) else None
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}"

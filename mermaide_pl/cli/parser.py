@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-from mermaide_pl.config.validation import one_line
+from mermaide_pl.config.validation import MistakesError, one_line
 
 _PATIENCE = 3.0  # seconds
 _KINDS: dict[Any, str] = {
@@ -75,12 +75,13 @@ def is_first_process() -> bool:
 
 
 def fail(message: object) -> int:
-    """Print an error, and return the exit code.
+    """Print an error on one line, or the lines of `MistakesError`, and return the exit code.
 
     A mistake that all processes of a run make is printed once: process zero prints first, and the
     others end when it has ended.
     """
     if not is_first_process():
         time.sleep(_PATIENCE)
-    print(f"mermaide: error: {one_line(message)}", file=sys.stderr)
+    shown = str(message) if isinstance(message, MistakesError) else one_line(message)
+    print(f"mermaide: error: {shown}", file=sys.stderr)
     return 2

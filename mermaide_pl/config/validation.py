@@ -6,7 +6,7 @@ import math
 import operator
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -182,6 +182,19 @@ def one_line(message: object) -> str:
     shown = printable(" ".join(str(message).split()))
     half = _LONGEST // 2
     return shown if len(shown) <= _LONGEST else f"{shown[:half]} [...] {shown[-half:]}"
+
+
+class MistakesError(ValueError):
+    """Several mistakes in one input, a line each.
+
+    Args:
+        heading: the line above them.
+        mistakes: a line each.
+    """
+
+    def __init__(self, heading: str, mistakes: Sequence[str]) -> None:
+        lines = (one_line(heading), *(f"  {one_line(mistake)}" for mistake in mistakes))
+        super().__init__("\n".join(lines))
 
 
 def raised_by_us(error: BaseException) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from torch import Tensor
 from mermaide_pl.config.input_paths import checkpoint_path
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.serialization import describe
-from mermaide_pl.config.validation import check_count, check_number, check_seed
+from mermaide_pl.config.validation import MAX_COUNT, check_count, check_number, check_seed
+from mermaide_pl.deployment.live_settings import LiveSettings
+from mermaide_pl.deployment.log_tables import source_of
 from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.deployment.logs import read_histories
 from mermaide_pl.evaluation.loading import (
@@ -126,7 +129,9 @@ def adapt_by_playing(
 class HeldOut:
     """Log-loss of the forecast in episodes not adapted on, before and after adaptation."""
 
+    history: str  # what was read, for people
     game: Game  # that the history was recorded in
+    target_arm: str | int  # as the history labels the arms
     num_steps: int
     log_loss_before: float  # nats per step
     log_loss_after: float  # nats per step
@@ -134,10 +139,12 @@ class HeldOut:
 
 def adapt_from_histories(
     ckpt_path: str | Path,
-    logs: str | Path,
+    logs: str | Path | Any,
     out: str | Path,
     *,
-    target_arm: int = 0,
+    target_arm: str | int | None = None,
+    arms: Sequence[str | int] | None = None,
+    columns: Mapping[str, str] | None = None,
     game_for: Callable[[Game], Game] = lambda game: game,
 ) -> HeldOut:
     """Adapt to one agent from its recorded history, and save the principal.
@@ -149,32 +156,61 @@ def adapt_from_histories(
 
     Args:
         ckpt_path: checkpoint of a principal with a world model.
-        logs: the history, see `read_histories`.
+        logs: the history, a file or a DataFrame of pandas, see `read_histories`.
         out: path of the adapted principal, a checkpoint like any other.
-        target_arm: the principal's target, as `logs` labels the arms.
-        game_for: the game of the history, given that of the principal's training.
+        target_arm: the principal's target, as `logs` labels the arms; None for the first arm.
+        arms: labels of the arms in `logs`, if they are not 0 to A - 1. A universal principal takes
+            their number from them.
+        columns: names that columns have in place of the usual ones, such as ``{"arm": "choice"}``.
+        game_for: the game of the history, given that of the principal's training. For a universal
+            principal, episodes may be longer unless it changes the number of steps.
 
     Returns:
         Log-losses of the forecast before and after adaptation.
 
     Raises:
-        ValueError: one line that says which input is wrong.
+        ValueError: one line that says which input is wrong; `MistakesError` for several mistakes in
+            the history. Nothing is saved then.
     """
-    checkpoint, module = _principal(ckpt_path, out, game_for, logs)
+    inputs = [Path(logs)] if isinstance(logs, str | os.PathLike) else []
+    checkpoint, module = _principal(ckpt_path, out, game_for, *inputs)
     if module.principal.world_model is None:
         raise ValueError(f"{ckpt_path} has no world model, which adapting from a history needs")
-    check_number("--target_arm", target_arm, low=0, high=module.game.num_arms - 1)
-    episodes = read_histories(logs, module.game)
-    supports = _supports(module, episodes, target_arm)
+    labels = _labels(arms, module)
+    game = labels.game(module)
+    if labels.arms is not None:
+        target_arm = labels.arms[0] if target_arm is None else str(target_arm)
+    target = labels.position("--target_arm", 0 if target_arm is None else target_arm, game)
+    may_be_longer = module.principal.plays_any_game and (
+        game.num_steps == game_of(checkpoint, ckpt_path).num_steps
+    )
+    history = read_histories(
+        logs,
+        replace(game, num_steps=MAX_COUNT) if may_be_longer else game,
+        arms=labels.arms,
+        columns=columns,
+    )
+    episodes = history.episodes
+    game = replace(game, num_steps=max(game.num_steps, *map(len, episodes)))
+    supports = _supports(module, game, episodes, target)
     surrogate = module.objective.surrogate
     if supports[0].behaviour is not None and not isinstance(surrogate, LowVarianceCurvature):
         raise ValueError(
-            f"history {logs}, column propensity: the surrogate {type(surrogate).__name__} of"
+            f"{source_of(logs)}, column propensity: the surrogate {type(surrogate).__name__} of"
             f" {ckpt_path} has no importance weights of single steps; leave the column out"
         )
-    held_out = _held_out(module, episodes, target_arm)
-    _save(out, checkpoint, module.game, weights_from_histories(module, supports))
-    return held_out
+    log_losses = _held_out(module, game, episodes, target)
+    _save(out, checkpoint, game, weights_from_histories(module, supports))
+    shown = target if target_arm is None else target_arm
+    return HeldOut(str(history), game, shown, log_losses.shape[1], *log_losses.mean(1).tolist())
+
+
+def _labels(arms: Sequence[str | int] | None, module: MermaideModule) -> LiveSettings:
+    """Labels of the arms, as texts, since a file holds texts."""
+    labels = LiveSettings(arms=arms, num_steps=module.game.num_steps)
+    if labels.arms is not None:
+        labels = replace(labels, arms=[str(label) for label in labels.arms])
+    return labels
 
 
 @torch.no_grad()
@@ -197,13 +233,16 @@ def weights_from_histories(module: MermaideModule, supports: Sequence[Support]) 
 
 
 def _supports(
-    module: MermaideModule, episodes: Sequence[Episode], target_arm: int
+    module: MermaideModule, game: Game, episodes: Sequence[Episode], target_arm: int
 ) -> list[Support]:
     like, in_order = next(module.principal.parameters()), module.inner_loop.chain_length > 1
-    return support_of(episodes, target_arm, module.game, like, in_order=in_order)
+    return support_of(episodes, target_arm, game, like, in_order=in_order)
 
 
-def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: int) -> HeldOut:
+def _held_out(
+    module: MermaideModule, game: Game, episodes: Sequence[Episode], target_arm: int
+) -> Tensor:
+    """Log-loss before and after adaptation, of each step that is held out, float [2, steps]."""
     if len(episodes) == 1:
         skipped = len(episodes[0]) // 2
         seen, rest = [episodes[0].until(skipped)], list(episodes)
@@ -214,7 +253,7 @@ def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: i
         skipped, seen, rest = 0, list(episodes[:first]), list(episodes[first:])
 
     def supports(chosen: Sequence[Episode]) -> list[Support]:
-        return _supports(module, chosen, target_arm)
+        return _supports(module, game, chosen, target_arm)
 
     @torch.no_grad()
     def log_losses(weights: Weights) -> Tensor:
@@ -224,7 +263,7 @@ def _held_out(module: MermaideModule, episodes: Sequence[Episode], target_arm: i
 
     before = log_losses(module.principal.weights())
     after = log_losses(weights_from_histories(module, supports(seen)))
-    return HeldOut(module.game, len(before), float(before.mean()), float(after.mean()))
+    return torch.stack([before, after])
 
 
 def _principal(

@@ -1,299 +1,305 @@
-"""Recorded histories of an agent, from CSV or Parquet files."""
+"""Recorded histories of an agent, from CSV or Parquet files or a DataFrame."""
 
 from __future__ import annotations
 
-import csv
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, groupby
-from pathlib import Path
+import os
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
 
-from mermaide_pl.config.validation import one_line
+from mermaide_pl.config.validation import MAX_COUNT, MistakesError, one_line
+from mermaide_pl.deployment.log_cells import (
+    INTEGER,
+    Cells,
+    finite_number,
+    is_no_text,
+    label_of,
+    one_of,
+    probability,
+    text_of,
+    whole_number_to,
+)
+from mermaide_pl.deployment.log_tables import Table, WrongRow, open_table, source_of
 from mermaide_pl.deployment.logged_episode import Episode
 from mermaide_pl.game import Game
 
-REQUIRED = ("episode", "step", "arm", "intervention")
-OPTIONAL = ("agent_reward", "propensity")
-_FIELDS = {
-    "arm": "arms",
-    "intervention": "levels",
-    "agent_reward": "agent_rewards",
-    "propensity": "propensities",
-}
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_NUM_ROWS = 2**12  # that are read at a time
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_BOOLS = {"false": 0, "true": 1}
-_LARGEST = torch.finfo(torch.float32).max
-_LARGEST_WHOLE = 2**53  # beyond it floating-point numbers leave integers out
+COLUMNS = ("episode", "step", "arm", "intervention", "agent_reward", "propensity")
+_NUM_SHOWN = 20  # mistakes of a history
 
 
-def read_histories(path: str | Path, game: Game) -> list[Episode]:
-    """Read the episodes that were recorded with one agent.
-
-    Columns, in any order: ``episode`` (an integer), ``step`` (0, 1, 2, ... within the episode),
-    ``arm`` (0 to A - 1, as the agent labels them), ``intervention`` (the level, 0 to L - 1); and if
-    recorded ``agent_reward`` (bonus included; needed where the principal sees it, else not used)
-    and ``propensity`` (the probability with which the logged level was chosen). The rows of an
-    episode follow each other, in the order of its steps. In any column ``1``, ``1.0`` and ``true``
-    are the same number. Messages count rows from 1, below the header.
+@dataclass(frozen=True)
+class History:
+    """What was recorded with one agent.
 
     Args:
-        path: a file that ends in ``.csv`` (UTF-8, with commas and a header) or ``.parquet``.
-        game: the rules under which the history was recorded.
+        episodes: by their numbers, or in the order of the file if their labels are texts.
+        first_step: the number of the first step of each episode, 0 or 1.
+        unused: columns that were not read.
+    """
 
-    Returns:
-        The episodes in the order of the file.
+    episodes: list[Episode]
+    first_step: int
+    unused: list[str]
+
+    def __str__(self) -> str:
+        """What was read, for people."""
+        lengths = sorted({len(episode) for episode in self.episodes})
+        steps = " to ".join(map(str, dict.fromkeys([lengths[0], lengths[-1]])))
+        said = f"episodes: {len(self.episodes)}, of {steps} steps"
+        if self.first_step:
+            said += f" counted from {self.first_step}"
+        if self.unused:
+            unused = ", ".join(name or "one without a name" for name in self.unused)
+            said += f", columns not used: {unused}"
+        return one_line(said)
+
+
+def read_histories(
+    logs: str | os.PathLike[str] | Any,
+    game: Game,
+    *,
+    arms: Sequence[str | int] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> History:
+    """Read the episodes that were recorded with one agent.
+
+    Rows are steps, in any order. The columns, in any order, are ``episode`` (a text or an integer;
+    without it all rows are one episode), ``step`` (0, 1, 2, ... or 1, 2, 3, ... within the
+    episode), ``arm`` (0 to A - 1, as the agent labels them, or one of `arms`), ``intervention``
+    (the level, 0 to L - 1), ``agent_reward`` (bonus included; read where the principal sees it),
+    and if recorded ``propensity`` (the probability with which the logged level was chosen). Other
+    columns are not read. In any column ``1``, ``1.0`` and ``true`` are the same number. Messages
+    count rows from 1, below the header.
+
+    Args:
+        logs: a DataFrame of pandas, or a file that ends in ``.csv``, ``.csv.gz`` or ``.tsv`` (UTF-8
+            with a header, separated by commas, semicolons, tabs or bars) or ``.parquet``.
+        game: the rules under which the history was recorded; an episode has at most T steps.
+        arms: labels of the arms, if they are not 0 to A - 1.
+        columns: names that columns have in place of those above, such as ``{"arm": "choice"}``.
 
     Raises:
         ValueError: one line that says what is wrong, with row and column, and what is allowed.
+        MistakesError: the same, a line for each of the first 20 mistakes, and their number.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in _TABLES or "\0" in str(path):  # not allowed in file names
-        raise ValueError(one_line(f"history {path} must end in {' or '.join(_TABLES)}"))
-    try:
-        table = _TABLES[suffix](path)
-        columns = [str(name).strip() for name in next(table)]
-        _check_columns(path, columns, game)
-        history = _History(path, columns, game)
-        for values in table:
-            history.add(values)
-    except OSError as error:
-        raise ValueError(f"history {path} cannot be read: {error.strerror}") from None
-    if not history.episodes:
-        raise ValueError(f"history {path} has no rows below its header")
-    return list(history.episodes.values())
+    names = _names(columns or {})
+    with open_table(logs, names.values()) as table:
+        source = source_of(logs)
+        places = _places(source, table, names, {*(columns or {})}, game)
+        reader = _Reader(source, [(name, names[name]) for name in places], game, arms)
+        reader.add(table.blocks([*places.values()]))
+    episodes, first_step = reader.episodes()
+    unused = [name for at, name in enumerate(table.header) if at not in places.values()]
+    return History(episodes, first_step, unused)
 
 
-class _History:
-    """Episodes that are read some rows at a time.
+def _names(columns: Mapping[str, str]) -> dict[str, str]:
+    """Names of all columns in the table."""
+    for name in columns:
+        if name not in COLUMNS:
+            raise ValueError(
+                f"--columns names {one_line(name)!r:.60}, allowed: {', '.join(COLUMNS)}"
+            )
+    names = {name: columns.get(name, name).strip() for name in COLUMNS}
+    for name, given in names.items():
+        twice = [other for other in names if names[other] == given]
+        if name in columns and len(twice) > 1:
+            raise ValueError(
+                f"--columns: {' and '.join(twice)} must be different columns, both are"
+                f" {one_line(given)!r:.60}"
+            )
+    return names
+
+
+def _places(
+    source: str, table: Table, names: Mapping[str, str], named: set[str], game: Game
+) -> dict[str, int]:
+    """Places of the columns that are to be read."""
+    header, needed = table.header, {"step", "arm", "intervention", *named}
+    if not any(header):
+        raise ValueError(f"{source} is empty, it needs the columns {', '.join(COLUMNS[:4])}")
+    optional = {"episode", "propensity"}
+    if game.observation.sees_agent_rewards:
+        needed.add("agent_reward")
+    else:
+        needed.discard("agent_reward")
+    found = {name: names[name] for name in COLUMNS if name in needed | optional}
+    missing = [name for name in found if name in needed and found[name] not in header]
+    twice = [given for given in found.values() if header.count(given) > 1]
+    if missing and is_no_text("".join(header)):
+        raise ValueError(f"{source} (its header) must be UTF-8")
+    if missing:
+        shown, has = (
+            ", ".join(repr(found[name]) for name in missing),
+            ", ".join(filter(None, header)),
+        )
+        raise ValueError(
+            one_line(
+                f"{source} (its header): missing column {shown}, the columns are {has:.400};"
+                f" --columns {missing[0]}=NAME tells another name"
+            )
+        )
+    if twice:
+        raise ValueError(
+            one_line(f"{source} (its header): duplicate column {', '.join(map(repr, twice))}")
+        )
+    return {name: header.index(given) for name, given in found.items() if given in header}
+
+
+class _Reader:
+    """Collects steps, some rows at a time, and the mistakes in them.
 
     Args:
-        path: the file, for messages.
-        columns: its header.
+        source: name of the table, for messages.
+        columns: names of the columns that are read, ours and the table's.
         game: the rules.
+        arms: labels of the arms, or None.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], game: Game) -> None:
-        self.episodes: dict[int, Episode] = {}
-        self._path, self._game, self._num_rows = path, game, 0
-        readers: dict[str, Callable[[str], float]] = {
-            "episode": _whole_number(),
-            "step": _whole_number(),
-            "arm": _whole_number(game.num_arms - 1),
-            "intervention": _whole_number(game.num_levels - 1),
-            "agent_reward": _finite_number,
-            "propensity": _probability,
+    def __init__(
+        self,
+        source: str,
+        columns: Sequence[tuple[str, str]],
+        game: Game,
+        arms: Sequence[str | int] | None,
+    ) -> None:
+        self._source, self._game, self._columns = source, game, columns
+        self._labels: dict[str, int] = {}  # of episodes, in the order of the table
+        self._read: dict[str, Callable[[str], float]] = {
+            "episode": lambda text: self._labels.setdefault(label_of(text), len(self._labels)),
+            "step": whole_number_to(MAX_COUNT),
+            "arm": whole_number_to(game.num_arms - 1, " (labels need --arms)"),
+            "intervention": whole_number_to(game.num_levels - 1),
+            "agent_reward": finite_number,
+            "propensity": probability,
         }
-        self._columns = {
-            name: (columns.index(name), read) for name, read in readers.items() if name in columns
+        if arms is not None:
+            self._read["arm"] = one_of([str(label) for label in arms])
+        self._numbers: dict[str, Any] = {
+            name: array("d" if name in ("agent_reward", "propensity") else "i")
+            for name, _ in columns
         }
+        self._mistakes: list[tuple[int, int, str]] = []  # row, column, what is wrong: the first
+        self._num_rows = self._num_mistakes = 0
 
-    def add(self, values: Sequence[Sequence[Any]]) -> None:
-        """Add the rows that follow.
+    def add(self, blocks: Iterable[Sequence[Sequence[Any]]]) -> None:
+        """Add all rows.
 
         Args:
-            values: of each column, as texts or as a file types them.
+            blocks: some rows each, the values of each column, as texts or as a file types them.
+        """
+        for block in blocks:
+            for at, ((name, _), column) in enumerate(zip(self._columns, block, strict=True)):
+                cells = Cells(self._read[name])
+                self._numbers[name].fromlist([cells[value] for value in column])
+                for row, value in enumerate(column) if cells.wrong else ():
+                    if value in cells.wrong and not (at and isinstance(value, WrongRow)):
+                        self._refuse(self._num_rows + row, at, value, cells.wrong[value])
+            self._mistakes = sorted(self._mistakes)[:_NUM_SHOWN]
+            self._num_rows += len(block[0])
+
+    def _refuse(self, row: int, at: int, value: Any, allowed: str) -> None:
+        self._num_mistakes += 1
+        if isinstance(value, WrongRow):
+            self._mistakes.append((row, at, f"row {row + 1}: {allowed}"))
+            return
+        shown = text_of(value)
+        shown = shown if len(shown) <= 40 else f"{shown[:40]}..."
+        place = f"row {row + 1}, column {self._columns[at][1]}"
+        self._mistakes.append((row, at, f"{place}: {allowed}, got {shown!r}"))
+
+    def episodes(self) -> tuple[list[Episode], int]:
+        """All episodes, and the number of their first step.
 
         Raises:
-            ValueError: naming the first cell that is wrong.
+            ValueError: if anything was wrong.
         """
-        end, refusal = len(values[0]), None
-        numbers: dict[str, list[Any]] = {}
-        for name, (place, read) in self._columns.items():
-            cells, column = _Cells(read), values[place][:end]
-            try:
-                numbers[name] = [cells[value] for value in column]
-            except ValueError as error:  # an error in an earlier row comes first
-                end = next(row for row, value in enumerate(column) if value not in cells)
-                numbers[name] = [cells[value] for value in column[:end]]
-                refusal = self._refusal(name, end, column[end], str(error))
-        first = 0
-        for label, rows in groupby(numbers["episode"][:end]):
-            rows_of_it = range(first, first + sum(1 for _ in rows))
-            self._add_steps(label, rows_of_it, numbers, values)
-            first = rows_of_it.stop
-        if refusal is not None:
-            raise refusal
-        self._num_rows += end
-
-    def _add_steps(
-        self,
-        label: int,
-        rows: range,
-        numbers: Mapping[str, list[Any]],
-        values: Sequence[Sequence[Any]],
-    ) -> None:
-        """Add rows of one episode, a new one if it has that number for the first time."""
-
-        def refusal(column: str, row: int, allowed: str) -> ValueError:
-            return self._refusal(column, row, values[self._columns[column][0]][row], allowed)
-
-        if label not in self.episodes:
-            recorded: Any = ([] if name in numbers else None for name in OPTIONAL)
-            self.episodes[label] = Episode([], [], *recorded)
-        elif label != next(reversed(self.episodes)):
-            raise refusal("episode", rows.start, "the rows of an episode must follow each other")
-        episode = self.episodes[label]
-        last = self._game.num_steps - 1
-        for step, row in enumerate(rows, start=len(episode)):
-            if numbers["step"][row] != step:
-                allowed = f"must be {step}, steps count from 0 in an episode"
-                raise refusal("step", row, allowed)
-            if step > last:
-                raise refusal("step", row, f"must be at most {last}")
-        for name, field in _FIELDS.items():
-            if name in numbers:
-                getattr(episode, field).extend(numbers[name][rows.start : rows.stop])
-
-    def _refusal(self, column: str, row: int, value: Any, allowed: str) -> ValueError:
-        place = f"history {self._path}, row {self._num_rows + row + 1}, column {column}"
-        shown = _text(value)
-        allowed = "must be UTF-8" if _is_no_text(shown) else allowed
-        shown = shown if len(shown) <= 40 else f"{shown[:40]}..."
-        return ValueError(one_line(f"{place}: {allowed}, got {shown!r}"))
-
-
-class _Cells(dict[Any, float]):
-    """Maps the values of a column to their numbers, each parsed once."""
-
-    def __init__(self, read: Callable[[str], float]) -> None:
-        super().__init__()
-        self._read = read
-
-    def __missing__(self, value: Any) -> float:
-        number = self[value] = self._read(_text(value).strip())
-        return number
-
-
-def _text(value: Any) -> str:
-    """The text that CSV would hold."""
-    return "" if value is None else str(value)
-
-
-def _is_no_text(cell: str) -> bool:
-    return any("\udc80" <= sign <= "\udcff" for sign in cell)  # of bytes that are no UTF-8
-
-
-def _whole_number(high: int | None = None) -> Callable[[str], int]:
-    """A parser of the integers from 0 to `high`, or of all integers."""
-    allowed = "must be an integer" if high is None else f"must be an integer from 0 to {high}"
-
-    def read(text: str) -> int:
-        try:
-            value = int(text) if _INTEGER.fullmatch(text) else _finite_number(text)
-        except ValueError:
-            raise ValueError(allowed) from None
-        is_whole = isinstance(value, int) or (value.is_integer() and abs(value) <= _LARGEST_WHOLE)
-        if not is_whole or (high is not None and not 0 <= value <= high):
-            raise ValueError(allowed)
-        return int(value)
-
-    return read
-
-
-def _finite_number(text: str) -> float:
-    value = float(text) if _NUMBER.fullmatch(text) else float(_BOOLS.get(text.lower(), math.nan))
-    if not abs(value) <= _LARGEST:
-        raise ValueError("must be a finite number")
-    return value
-
-
-def _probability(text: str) -> float:
-    value = _finite_number(text)
-    if not 0.0 < value <= 1.0:
-        raise ValueError("must be above 0 and at most 1")
-    return value
-
-
-def _check_columns(path: Path, columns: Sequence[str], game: Game) -> None:
-    known = (*REQUIRED, *OPTIONAL)
-    if not any(columns):
-        raise ValueError(f"history {path} is empty, it needs the columns {', '.join(REQUIRED)}")
-    if _is_no_text("".join(columns)):
-        raise ValueError(f"history {path} (its header) must be UTF-8")
-    needed = (*REQUIRED, "agent_reward") if game.observation.sees_agent_rewards else REQUIRED
-    unknown = [column for column in columns if column not in known]
-    twice = [column for column in known if columns.count(column) > 1]
-    missing = [column for column in needed if column not in columns]
-    for what, found in (("unknown", unknown), ("duplicate", twice), ("missing", missing)):
-        if found:
-            raise ValueError(
-                one_line(
-                    f"history {path} (its header), {what} column {found[0]!r}, needed:"
-                    f" {', '.join(needed)}, allowed: {', '.join(known)}"
-                )
+        if not self._num_rows:
+            raise ValueError(f"{self._source} has no rows below its header")
+        numbers = {name: np.asarray(column) for name, column in self._numbers.items()}
+        steps = numbers["step"]
+        episode = numbers["episode"] if "episode" in numbers else np.zeros_like(steps)
+        order = self._order(episode, steps)
+        first_step = int(len(order) > 0 and steps[order].min() == 1)
+        self._check_steps(episode, steps, order, first_step)
+        self._raise()
+        starts = np.flatnonzero(np.diff(episode[order])) + 1
+        rows = np.split(order, starts)
+        episodes = [
+            Episode(
+                *(numbers[name][each].tolist() for name in ("arm", "intervention")),
+                *(
+                    numbers[name][each].tolist() if name in numbers else None
+                    for name in ("agent_reward", "propensity")
+                ),
             )
+            for each in rows
+        ]
+        return episodes, first_step
 
+    def _order(self, episode: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Rows whose episode and step are known, sorted by both, int [n].
 
-def _csv_table(path: Path) -> Iterator[list[Any]]:
-    """The header, then some rows at a time, by columns; blank lines are left out."""
-    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        first = file.readline()
-        for separator, name in _SEPARATORS.items():
-            if separator in first and "," not in first:
-                raise ValueError(
-                    f"history {path} (its header): columns are separated by {name}, must be by"
-                    " commas"
-                )
-        reader = csv.reader(chain([first], file), strict=True)
-        try:
-            rows = filter(None, reader)
-            header = next(rows, [])
-            yield header
-            cells: list[str] = []  # a list of rows would keep the garbage collector busy
-            for number, row in enumerate(rows, start=1):
-                if len(row) != len(header):
-                    yield _columns(cells, len(header))
-                    _refuse_length(f"history {path}, row {number}", header, row)
-                cells += row
-                if number % _NUM_ROWS == 0:
-                    yield _columns(cells, len(header))
-                    cells = []
-            yield _columns(cells, len(header))
-        except csv.Error as error:
-            number = max(0, reader.line_num - 1)
-            raise ValueError(
-                f"history {path}, row {number}: is not CSV, {one_line(error)}"
-            ) from None
+        Episodes come by their numbers if all have one, else as in the table.
+        """
+        labels = list(self._labels) or [""]
+        ranks = np.arange(len(labels), dtype=np.int32)
+        if all(map(INTEGER.fullmatch, labels)):
+            ranks[np.argsort([int(label) for label in labels])] = ranks.copy()
+        known = np.flatnonzero((steps >= 0) & (episode >= 0)).astype(np.int32)
+        order: np.ndarray = known[np.lexsort((steps[known], ranks[episode[known]]))]
+        return order
 
+    def _check_steps(
+        self, episode: np.ndarray, steps: np.ndarray, order: np.ndarray, first_step: int
+    ) -> None:
+        """Collect steps that are double, too many, or follow a gap.
 
-def _columns(cells: list[str], width: int) -> list[Any]:
-    return [cells[place::width] for place in range(width)]
+        Args:
+            episode: of each row, below 0 if it is not known, int [rows].
+            steps: of each row, below 0 if it is not known, int [rows].
+            order: the other rows by episode and step, int [n].
+            first_step: 0 or 1.
+        """
+        at = [name for name, _ in self._columns].index("step")
+        episode_of, step_of = episode[order], steps[order]
+        begins = np.diff(episode_of, prepend=-1) != 0
+        before = np.where(begins, first_step - 1, np.roll(step_of, 1))
+        last = first_step + self._game.num_steps - 1
 
+        def refuse(places: np.ndarray, allowed: Callable[[int], str]) -> None:
+            found = np.flatnonzero(places)
+            found = found[np.argsort(order[found])]
+            self._num_mistakes += max(0, len(found) - _NUM_SHOWN)
+            for place in found[:_NUM_SHOWN].tolist():
+                self._refuse(int(order[place]), at, step_of[place], allowed(place))
 
-def _refuse_length(place: str, header: Sequence[str], row: Sequence[str]) -> None:
-    column = (*map(str.strip, header), "after the last")[min(len(row), len(header))]
-    raise ValueError(
-        one_line(f"{place}, column {column}: a row must have {len(header)} cells, got {len(row)}")
-    )
+        too_many = step_of > last
+        refuse(too_many, lambda _: f"must be at most {last}")
+        refuse(
+            (step_of == before) & ~too_many,
+            lambda place: f"must not be that of row {order[place - 1] + 1} again",
+        )
+        gaps = (step_of > before + 1) & bool((episode >= 0).all())
+        if gaps.any():  # a row with another mistake may be the one that is missing
+            gaps &= ~np.isin(episode_of, np.union1d(episode[steps < 0], episode_of[too_many]))
+        refuse(
+            gaps,
+            lambda place: f"must be {before[place] + 1}, no step of an episode may be missing",
+        )
 
-
-def _parquet_table(path: Path) -> Iterator[list[Any]]:
-    """The header, then some rows at a time, by columns."""
-    try:
-        from pyarrow import ArrowException, parquet, types
-    except ImportError:
-        raise ValueError(
-            f"history {path}: Parquet needs pyarrow, pip install 'mermaide-pl[parquet]'; or use CSV"
-        ) from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file.schema_arrow.names
-            for batch in file.iter_batches(_NUM_ROWS):
-                columns = [column.to_pylist() for column in batch.columns]
-                yield [
-                    list(map(str, values)) if types.is_nested(column.type) else values
-                    for column, values in zip(batch.columns, columns, strict=True)
-                ]
-    except (ArrowException, OSError) as error:
-        raise ValueError(f"history {path} is not Parquet: {one_line(error)}") from None
-
-
-_TABLES = {".csv": _csv_table, ".parquet": _parquet_table}
+    def _raise(self) -> None:
+        if not self._num_mistakes:
+            return
+        source = self._source
+        if "episode" not in self._numbers:
+            source += " (without a column episode all rows are one episode)"
+        first = [line for _, _, line in sorted(self._mistakes)[:_NUM_SHOWN]]
+        if self._num_mistakes == 1:
+            raise ValueError(one_line(f"{source}, {first[0]}"))
+        more = self._num_mistakes - len(first)
+        rest = [f"... and {more} more"] if more else []
+        raise MistakesError(f"{source} has {self._num_mistakes} mistakes:", [*first, *rest])

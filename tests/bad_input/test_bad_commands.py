@@ -263,6 +263,8 @@ OPTIONS = {
     (LOGS, "--ckpt_path"): NO_CHECKPOINT,
     (LOGS, "--logs"): [*NO_FILE, "text.txt", "fit.yaml", "good.ckpt"],
     (LOGS, "--target_arm"): [*NO_NUMBER, *NEGATIVE, *HUGE, "3"],
+    (LOGS, "--arms"): ["", ",", "a", "a,b", "a,b,a", "a,,b", "a,b,c,d", "a;b;c"],
+    (LOGS, "--columns"): ["", "arm", "arm=", "=arm", "x=arm", "arm=x", "arm=step", "arm=a,arm=b"],
     (LOGS, "--out"): [*NO_PLACE, "good.ckpt", "history.csv", "pretrained:new"],
     (LOGS, "--shots"): ["1", "x"],
     (REPORT, "--logdir"): [*NO_FILE, "text.txt", "good.ckpt", "folder"],

@@ -385,11 +385,42 @@ MISTAKES = {
     ),
     "target of a history": (
         f"{ADAPT_IT} --logs history.csv --target_arm 3",
-        r"--target_arm .*at most 2, got 3",
+        r"--target_arm must be a whole number from 0 to 2, got 3$",
     ),
     "word for a target": (
         f"{ADAPT_IT} --logs history.csv --target_arm red",
-        r"--target_arm must be a whole number from 0 to A-1, got 'red'$",
+        r"--target_arm must be a whole number from 0 to A-1 \(a label needs --arms\), got 'red'$",
+    ),
+    "arm that is no label": (
+        f"{ADAPT_IT} --logs history.csv --arms blue,green,red --target_arm pink",
+        r"--target_arm must be one of blue, green, red, got 'pink'$",
+    ),
+    "labels of another game": (
+        f"{ADAPT_IT} --logs history.csv --arms blue,green",
+        r"for games of 3 arms, .*, not of 2 arms, .*universal",
+    ),
+    "labels beside a number": (
+        f"{ADAPT_IT} --logs history.csv --arms blue,green --game.num_arms 3",
+        r"--game\.num_arms is 3, but --arms has 2 labels$",
+    ),
+    "one label": (f"{ADAPT_IT} --logs history.csv --arms blue", r"--arms must be .* got 'blue'$"),
+    "label twice": (f"{ADAPT_IT} --logs history.csv --arms a,b,a", r"arms must be .* different"),
+    "column without a name": (
+        f"{ADAPT_IT} --logs history.csv --columns arm=",
+        r"--columns must be .*such as arm=choice,step=time, got 'arm='$",
+    ),
+    "column twice": (f"{ADAPT_IT} --logs history.csv --columns arm=a,arm=b", r"--columns must be"),
+    "column of two": (
+        f"{ADAPT_IT} --logs history.csv --columns arm=step",
+        r"--columns: step and arm must be different columns, both are 'step'$",
+    ),
+    "column that is none": (
+        f"{ADAPT_IT} --logs history.csv --columns arms=choice",
+        r"--columns names 'arms', allowed: episode, step, arm, intervention, agent_reward, prop",
+    ),
+    "column that is missing": (
+        f"{ADAPT_IT} --logs history.csv --columns arm=choice",
+        r"missing column 'choice', the columns are episode, .*--columns arm=NAME",
     ),
     "word for an optional number": (
         f"{evaluate_with()} --num_tuning_agents red",
@@ -427,10 +458,10 @@ MISTAKES = {
         r"a string must not contain bytes that are not UTF-8",
     ),
     "missing history": (f"{ADAPT_IT} --logs none.csv", r"none\.csv cannot be read: No such file"),
-    "history that is none": (f"{ADAPT_IT} --logs fit.yaml", r"fit\.yaml must end in \.csv or"),
+    "history that is none": (f"{ADAPT_IT} --logs fit.yaml", r"fit\.yaml must end in one of \.csv"),
     "cell of a history": (
         f"{ADAPT_IT} --logs history_typo.csv",
-        r"history_typo\.csv, row 2, column arm: must be an integer from 0 to 2, got 'x'",
+        r"history_typo\.csv, row 2, column arm: must be an integer from 0 to 2 \(.*\), got 'x'",
     ),
     "malformed config": ("fit --config fit_malformed.yaml", r"(?=.*fit_malformed\.yaml).*line \d+"),
 }
@@ -801,6 +832,7 @@ def test_adapting_from_a_history(workplace, capsys):
     main(shlex.split(f"{ADAPT_IT} --logs history.csv --target_arm 1"))
     printed = capsys.readouterr().out
     assert re.fullmatch(
+        r"history\.csv: episodes: 1, of 2 steps\n"
         r"forecast of 1 held-out steps: log-loss \d\.\d{4} before, \d\.\d{4} after, in nats per"
         r" step   target arm: 1   principal: adapted\.ckpt"
         r"   game: 3 arms, 8 steps, bonuses 0, 1, cost 0\.5, partial information\n",

@@ -2,6 +2,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import pandas
 import pytest
 import torch
 
@@ -291,6 +292,80 @@ def test_a_universal_principal_adapts_in_another_game(tmp_path):
     assert held_out.game == told
     with pytest.raises(ValueError, match="arm"):
         adapt_from_histories(before, logs, out)
+
+
+def test_labels_of_arms_and_other_names_of_columns(tmp_path):
+    """Every way to write a history gives the same principal."""
+    before = checkpoint(tmp_path, architecture=UniversalArchitecture(8, 8, 8, 4))
+    arms, frame = ["blue", "green", "red", "yellow"], pandas.DataFrame()
+    frame["episode"] = ["b"] * 12 + ["a"] * 3
+    frame["step"] = [*range(12), *range(3)]
+    frame["choice"] = (frame["step"] % 4).map(dict(enumerate(arms))).astype("category")
+    frame["offered"] = frame["step"] % 3 == 0
+    frame.sample(frac=1.0, random_state=0).sort_values("episode", ascending=False).to_csv(
+        tmp_path / "labels.csv.gz", sep=";"
+    )
+    columns = {"arm": "choice", "intervention": "offered"}
+    told = {"arms": arms, "target_arm": "red", "columns": columns}
+    frame_held_out = adapt_from_histories(before, frame, tmp_path / "frame.ckpt", **told)
+    held_out = adapt_from_histories(
+        before, tmp_path / "labels.csv.gz", tmp_path / "labels.ckpt", **told
+    )
+    numbers = frame.replace({"offered": {True: 1}}).rename(columns={"offered": "intervention"})
+    numbers["arm"] = numbers["choice"].cat.codes
+    plain = adapt_from_histories(
+        before,
+        numbers,
+        tmp_path / "plain.ckpt",
+        target_arm=2,
+        game_for=lambda game: replace(game, num_arms=4),
+    )
+    assert held_out.game == plain.game == replace(GAME, num_arms=4, num_steps=12)  # the longest
+    assert (held_out.target_arm, plain.target_arm) == ("red", 2)
+    assert held_out.history == "episodes: 2, of 3 to 12 steps, columns not used: one without a name"
+    assert frame_held_out.history == "episodes: 2, of 3 to 12 steps"
+    assert held_out.log_loss_after == frame_held_out.log_loss_after == plain.log_loss_after
+    weights = load(tmp_path / "plain.ckpt").principal.weights()
+    for name in ("frame", "labels"):
+        assert load(tmp_path / f"{name}.ckpt").game == plain.game
+        found = load(tmp_path / f"{name}.ckpt").principal.weights()
+        assert all(torch.equal(found[key], weight) for key, weight in weights.items())
+    with pytest.raises(ValueError, match=r"row 10, column step: must be at most 8, got '9'"):
+        adapt_from_histories(
+            before,
+            frame.iloc[:10],
+            tmp_path / "short.ckpt",
+            game_for=lambda game: replace(game, num_steps=9),
+            **told,
+        )
+    assert not (tmp_path / "short.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"arms": ["a", "b"]}, r"for games of 3 arms, .* not of 2 arms"),
+        ({"arms": ["a", "b", "a"]}, r"arms must be two or more different texts or integers"),
+        ({"arms": [1, "1", 2]}, r"arms must be two or more different texts or integers"),
+        (
+            {"arms": ["a", "b", "c"], "target_arm": 2},
+            r"--target_arm must be one of a, b, c, got '2",
+        ),
+        ({"arms": ["a", "b", "c"]}, r"row 2, column arm: must be one of a, b, c, got 'd'"),
+        ({"target_arm": "a"}, r"--target_arm must be a whole number from 0 to 2, got 'a'"),
+        (
+            {"columns": {"arm": "choice"}},
+            r"missing column 'choice', the columns are step, arm, inter",
+        ),
+        ({"columns": {"arms": "arm"}}, r"--columns names 'arms', allowed: episode, step, arm"),
+        ({}, r"row 1, column arm: must be an integer from 0 to 2 \(labels need --arms\), got 'a'"),
+    ],
+)
+def test_what_is_told_of_a_history_is_checked(told, message, tmp_path):
+    frame = pandas.DataFrame({"step": [0, 1], "arm": ["a", "d"], "intervention": [False, True]})
+    with pytest.raises(ValueError, match=message):
+        adapt_from_histories(checkpoint(tmp_path), frame, tmp_path / "after.ckpt", **told)
+    assert not (tmp_path / "after.ckpt").exists()
 
 
 def test_a_principal_for_one_game_does_not_adapt_in_another(tmp_path):
