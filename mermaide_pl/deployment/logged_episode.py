@@ -98,9 +98,7 @@ def support_of_agents(
     places = groupby(range(len(kept[0])), key=lambda place: len(kept[0][place]))
     runs = [list(run) for _, run in places]
     return [
-        _support(
-            [[episodes[place] for place in run] for episodes in kept], target_arms, game, like
-        )
+        _support([[episodes[place] for place in run] for episodes in kept], target_arms, game, like)
         for run in runs
     ]
 
