@@ -185,22 +185,17 @@ class LiveFleet:
             self._check_numbers("observe", "step", slots, steps)
             for slot in slots[numbers["level"][slots] < 0]:
                 self._refuse(slot, "observe: call intervene first, it chooses the level")
-            rewards = [None] * len(slots) if agent_rewards is None else agent_rewards
-            columns = (
-                _of_each(name, each, slots)
-                for name, each in (("arms", arms), ("agent_rewards", rewards))
-            )
-            outcomes = [
-                self._outcome(slot, arm, reward)
-                for slot, arm, reward in zip(slots.tolist(), *columns, strict=True)
+            positions = [
+                self._position(slot, arm)
+                for slot, arm in zip(slots.tolist(), _of_each("arms", arms, slots), strict=True)
             ]
-            positions, seen_rewards = zip(*outcomes, strict=True) if outcomes else ((), ())
-            self._roster.add(
-                slots,
-                numbers["level"][slots],
-                np.array(positions, np.int64),
-                np.array(seen_rewards, np.float64),
-            )
+            rewards = np.zeros(len(slots))
+            if agent_rewards is not None or numbers["sees_rewards"][slots].any():
+                given = [None] * len(slots) if agent_rewards is None else agent_rewards
+                for place, reward in enumerate(_of_each("agent_rewards", given, slots)):
+                    rewards[place] = self._reward(int(slots[place]), reward)
+            levels = numbers["level"][slots]
+            self._roster.add(slots, levels, np.array(positions, np.int64), rewards)
 
     @torch.no_grad()
     def forecast(self, ids: Iterable[Hashable]) -> list[Tensor]:
@@ -381,20 +376,26 @@ class LiveFleet:
                 level = whole_number("replay: level", level, low=0, high=last)
             except ValueError as error:
                 self._refuse(slot, str(error))
-            position, seen_reward = self._outcome(slot, arm, reward)
-            found.append((position, level, seen_reward))
+            found.append((self._position(slot, arm), level, self._reward(slot, reward)))
         if found and numbers["level"] not in (-1, found[0][1]):
             self._refuse(slot, f"replay: level {numbers['level']} waits, not {found[0][1]}")
         if len(found) > numbers["num_steps"] - numbers["step"]:
             self._refuse(slot, f"replay: an episode has {numbers['num_steps']} steps")
         return found
 
-    def _outcome(self, slot: int, arm: Any, agent_reward: float | None) -> tuple[int, float]:
-        """Position of the arm, and the reward as observed."""
+    def _position(self, slot: int, arm: Any) -> int:
+        """Position of an arm that was pulled."""
         learner = self._roster.learner(slot)
         try:
-            position = learner.settings.position("observe: arm", arm, learner.game)
-            return position, observed_reward(agent_reward, learner.game)
+            return learner.settings.position("observe: arm", arm, learner.game)
+        except ValueError as error:
+            raise ValueError(f"learner {learner.id!r}: {error}") from None
+
+    def _reward(self, slot: int, agent_reward: float | None) -> float:
+        """The agent's reward as the principal observes it."""
+        learner = self._roster.learner(slot)
+        try:
+            return observed_reward(agent_reward, learner.game)
         except ValueError as error:
             raise ValueError(f"learner {learner.id!r}: {error}") from None
 

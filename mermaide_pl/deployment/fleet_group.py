@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -124,13 +125,10 @@ class LearnerGroup:
             self._grow(max(_FIRST_ROWS, 2 * row))
         self._num_rows += 1
         self.slots[row] = slot
-        numbers, like = game.batch(1, self._like), self._like
-        self._tables["game"][row] = torch.cat(
-            [
-                numbers.bonuses[0],
-                *(numbers.cost, numbers.max_interventions, like.new_tensor([game.num_steps])),
-            ]
-        )
+        horizon = math.inf if game.endless else game.num_steps
+        budget = game.num_steps if game.max_interventions is None else game.max_interventions
+        numbers = [*game.bonuses, game.cost, budget, horizon]
+        self._tables["game"][row] = self._like.new_tensor(numbers)
         self.put(row, self.fresh())
         return row
 

@@ -26,6 +26,7 @@ _STANDS = [
     ("episode", np.int64),  # number of episodes that have ended
     ("step", np.int64),  # steps of the running episode that were observed
     ("level", np.int64),  # chosen, outcome not yet observed; -1 for none
+    ("sees_rewards", np.bool_),  # the agent's rewards are observed
     ("samples", np.bool_),  # levels are sampled
     ("drawn", np.int64),  # first step for which random numbers are held; -1 for none
 ]
@@ -98,7 +99,10 @@ class Roster:
             self._draws = draws
         place = self._place(game, ())
         row = self._groups[place].add(slot, game)
-        self.numbers[slot] = (place, row, game.num_steps, target, 0, 0, -1, samples, -1)
+        self.numbers[slot] = (
+            *(place, row, game.num_steps, target, 0, 0, -1),
+            *(game.observation.sees_agent_rewards, samples, -1),
+        )
         self.slots[id] = slot
         return slot
 
@@ -183,7 +187,7 @@ class Roster:
     def _place(self, game: Game, names: tuple[str, ...]) -> int:
         sizes = sizes_of(game)
         if self._principal.plays_any_game:
-            sizes = replace(sizes, num_steps=MAX_COUNT)  # T is a number of each learner
+            sizes = replace(sizes, num_steps=MAX_COUNT, endless=False)  # numbers of each learner
         if (sizes, names) not in self._places:
             self._places[sizes, names] = len(self._groups)
             group = LearnerGroup(self._principal, sizes, names, self.max_steps)

@@ -140,8 +140,8 @@ class GameBatch:
         cost: what the principal pays for one unit of bonus, float [M].
         max_interventions: most interventions of an episode, whole numbers as float [M]; T or more
             for any number.
-        horizons: T of each task, whole numbers as float [M], for tasks that are played step by step
-            with a T of their own; None for that of `sizes`.
+        horizons: T of each task, whole numbers as float [M], infinite in an endless game, for tasks
+            that are played step by step with a T of their own; None for that of `sizes`.
     """
 
     def __init__(

@@ -301,6 +301,8 @@ class PooledFeatures(History):
         left, share_left = horizon - steps, 1.0 - steps / horizon
         if game.endless:
             left, share_left = zeros + ROLLING_HORIZON, zeros + 1.0
+        elif isinstance(horizon, Tensor):  # infinite in endless games
+            left = left.nan_to_num(posinf=ROLLING_HORIZON)
         budget = of_task(numbers.max_interventions)
         remaining = torch.where(budget < horizon, budget - past.interventions, left)
         allowed = torch.minimum(remaining, left).clamp(min=0.0)
