@@ -13,7 +13,8 @@ fleet.adapt(["bob"])  # for its next episodes
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any, Self
@@ -22,12 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mermaide_pl.config.validation import check_count, one_line, whole_number
+from mermaide_pl.config.validation import check_count, one_line
 from mermaide_pl.deployment.fleet_adaptation import Played, adapted_to
-from mermaide_pl.deployment.fleet_group import State
+from mermaide_pl.deployment.fleet_arguments import Arguments
 from mermaide_pl.deployment.fleet_roster import Roster
 from mermaide_pl.deployment.fleet_state import PARTS, LearnerFormat
-from mermaide_pl.deployment.live_settings import LiveSettings, observed_reward
+from mermaide_pl.deployment.live_settings import LiveSettings
+from mermaide_pl.engines.native.threads import one_thread_for_torch
 from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import relabel_target_first
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -80,6 +82,7 @@ class LiveFleet:
         self._adapts = module.inner_loop.num_shots > 0
         self._roster = Roster(module.principal, max_episodes, max_steps if self._adapts else 0)
         self._format = LearnerFormat(module, self._roster)
+        self._arguments = Arguments(self._roster)
         self._lock = RLock()
 
     @classmethod
@@ -107,8 +110,8 @@ class LiveFleet:
 
     def game(self, id: Hashable) -> Game:
         """The rules by which a learner plays."""
-        with self._lock:
-            return self._roster.learner(int(self._slots([id])[0])).game
+        with self._held():
+            return self._roster.learner(int(self._arguments.slots([id])[0])).game
 
     def add(self, id: Hashable, **settings: Any) -> None:
         """Add a learner.
@@ -120,23 +123,22 @@ class LiveFleet:
         Raises:
             ValueError: if there is one of that name, or for wrong settings.
         """
-        with self._lock:
-            self._refuse_known(id)
+        with self._held():
+            self._arguments.new_name(id)
             try:
                 given = LiveSettings(**settings)
                 game = given.game(self.module)
                 target = given.target_in(game)
             except ValueError as error:
-                raise ValueError(f"learner {id!r}: {error}") from None
+                raise ValueError(f"learner {id!r:.60}: {error}") from None
             self._roster.enter(id, given, game, target)
 
     def remove(self, ids: Iterable[Hashable]) -> None:
         """Remove learners; what they kept is forgotten."""
-        with self._lock:
-            for slot in self._slots(ids).tolist():
+        with self._held():
+            for slot in self._arguments.slots(ids).tolist():
                 self._roster.leave(slot)
 
-    @torch.no_grad()
     def intervene(self, ids: Iterable[Hashable]) -> tuple[np.ndarray, np.ndarray]:
         """Levels for the next step of N learners.
 
@@ -148,13 +150,12 @@ class LiveFleet:
         Raises:
             ValueError: if all steps of a learner's episode were played.
         """
-        with self._lock:
-            slots, numbers = self._slots(ids), self._roster.numbers
-            self._refuse_played("intervene", slots)
+        with self._held():
+            slots, numbers = self._arguments.slots(ids), self._roster.numbers
+            self._arguments.refuse_played("intervene", slots)
             self._roster.choose(slots[numbers["level"][slots] < 0])
             return numbers["level"][slots], numbers["step"][slots]
 
-    @torch.no_grad()
     def observe(
         self,
         ids: Iterable[Hashable],
@@ -179,25 +180,16 @@ class LiveFleet:
             ValueError: before `intervene`, for another step than the next, or for an impossible
                 observation.
         """
-        with self._lock:
-            slots, numbers = self._slots(ids), self._roster.numbers
-            self._check_numbers("observe", "episode", slots, episodes)
-            self._check_numbers("observe", "step", slots, steps)
+        with self._held():
+            slots, numbers = self._arguments.slots(ids), self._roster.numbers
+            self._arguments.check_numbers("observe", "episode", slots, episodes)
+            self._arguments.check_numbers("observe", "step", slots, steps)
             for slot in slots[numbers["level"][slots] < 0]:
-                self._refuse(slot, "observe: call intervene first, it chooses the level")
-            positions = [
-                self._position(slot, arm)
-                for slot, arm in zip(slots.tolist(), _of_each("arms", arms, slots), strict=True)
-            ]
-            rewards = np.zeros(len(slots))
-            if agent_rewards is not None or numbers["sees_rewards"][slots].any():
-                given = [None] * len(slots) if agent_rewards is None else agent_rewards
-                for place, reward in enumerate(_of_each("agent_rewards", given, slots)):
-                    rewards[place] = self._reward(int(slots[place]), reward)
-            levels = numbers["level"][slots]
-            self._roster.add(slots, levels, np.array(positions, np.int64), rewards)
+                self._arguments.refuse(slot, "observe: call intervene first, it chooses the level")
+            positions = self._arguments.positions(slots, arms)
+            rewards = self._arguments.rewards(slots, agent_rewards)
+            self._roster.add(slots, numbers["level"][slots], positions, rewards)
 
-    @torch.no_grad()
     def forecast(self, ids: Iterable[Hashable]) -> list[Tensor]:
         """Forecasts of the next arm of N learners at every level.
 
@@ -207,9 +199,9 @@ class LiveFleet:
         Raises:
             ValueError: without a world model, or if all steps of an episode were played.
         """
-        with self._lock:
-            slots, numbers = self._slots(ids), self._roster.numbers
-            self._refuse_played("forecast", slots)
+        with self._held():
+            slots, numbers = self._arguments.slots(ids), self._roster.numbers
+            self._arguments.refuse_played("forecast", slots)
             found: dict[int, Tensor] = {}
             for group, places in self._roster.batches(slots):
                 chosen = slots[places]
@@ -241,11 +233,13 @@ class LiveFleet:
         Raises:
             ValueError: if no step of an episode was observed, or another number than given.
         """
-        with self._lock:
-            slots, numbers = self._slots(ids), self._roster.numbers
-            self._check_numbers("end_episode", "step", slots, steps)
+        with self._held():
+            slots, numbers = self._arguments.slots(ids), self._roster.numbers
+            self._arguments.check_numbers("end_episode", "step", slots, steps)
             for slot in slots[numbers["step"][slots] == 0]:
-                self._refuse(slot, "end_episode: no step of this episode has been observed")
+                self._arguments.refuse(
+                    slot, "end_episode: no step of this episode has been observed"
+                )
             if self._adapts:
                 for slot in slots.tolist():
                     self._roster.learner(slot).ended.append(self._roster.record(slot))
@@ -267,24 +261,24 @@ class LiveFleet:
         """
         if not self._adapts:
             raise ValueError("adapt: this principal was trained without adaptation (NoAdaptation)")
-        with self._lock:
-            slots, numbers = self._slots(ids), self._roster.numbers
+        with self._held():
+            slots, numbers = self._arguments.slots(ids), self._roster.numbers
             for slot in slots[(numbers["step"][slots] > 0) | (numbers["level"][slots] >= 0)]:
-                self._refuse(slot, "adapt: an episode is running, call end_episode first")
+                self._arguments.refuse(slot, "adapt: an episode is running, call end_episode first")
             played = []
             for slot in slots.tolist():
                 learner, target = self._roster.learner(slot), int(numbers["target"][slot])
                 if not learner.ended:
-                    self._refuse(slot, "adapt: no episode has ended yet")
+                    self._arguments.refuse(slot, "adapt: no episode has ended yet")
                 samples = learner.settings.sampling_seed is not None
                 played.append(Played(learner.game, target, samples, [*learner.ended]))
             found = adapted_to(self.module, played)
             for slot, (initial, fast) in zip(slots, found, strict=True):
                 if not all(bool(each.isfinite().all()) for each in (initial, *fast.values())):
-                    self._refuse(slot, "adapt: the adapted weights are not finite")
+                    self._arguments.refuse(slot, "adapt: the adapted weights are not finite")
             for slot, (initial, fast) in zip(slots.tolist(), found, strict=True):
-                state = self._roster.state(slot)
-                self._roster.put(slot, State(state.seen, state.ahead, initial, fast))
+                fresh = self._roster.fresh(self._roster.learner(slot).game, tuple(fast))
+                self._roster.put(slot, fresh._replace(initial=initial, fast=fast))
             self._roster.begin(slots)
             return [len(each.episodes) for each in played]
 
@@ -308,8 +302,8 @@ class LiveFleet:
         for part in parts:
             if part not in PARTS:
                 raise ValueError(f"describe: parts are {', '.join(PARTS)}, got {part!r:.60}")
-        with self._lock:
-            return self._format.describe(int(self._slots([id])[0]), parts or PARTS)
+        with self._held():
+            return self._format.describe(int(self._arguments.slots([id])[0]), parts or PARTS)
 
     def restore(self, id: Hashable, described: Mapping[str, Any]) -> None:
         """Add a learner that goes on exactly where another was described, also in another process.
@@ -324,21 +318,19 @@ class LiveFleet:
         Raises:
             ValueError: if there is one of that name, or if the data do not fit.
         """
-        with self._lock:
-            self._refuse_known(id)
+        with self._held():
+            self._arguments.new_name(id)
             try:
                 described_learner = self._format.read(described)
             except (
                 *(AttributeError, IndexError, KeyError, OverflowError),
                 *(RuntimeError, TypeError, ValueError),
             ) as error:
-                reason = f"{type(error).__name__} {one_line(error)}"
-                if isinstance(error, ValueError):
-                    reason = one_line(error)
-                raise ValueError(f"learner {id!r}: restore: it does not fit: {reason}") from None
+                raise ValueError(
+                    f"learner {id!r:.60}: restore: it does not fit: {one_line(error)}"
+                ) from None
             self._format.enter(id, described_learner)
 
-    @torch.no_grad()
     def replay(
         self, ids: Iterable[Hashable], played: Sequence[Sequence[tuple[Any, int, float | None]]]
     ) -> None:
@@ -352,13 +344,12 @@ class LiveFleet:
         Raises:
             ValueError: for an impossible step.
         """
-        with self._lock:
-            slots, numbers = self._slots(ids), self._roster.numbers
+        with self._held():
+            slots, numbers = self._arguments.slots(ids), self._roster.numbers
+            given = self._arguments.of_each("played", played, slots)
             steps = [
-                self._replayed(slot, each)
-                for slot, each in zip(
-                    slots.tolist(), _of_each("played", played, slots), strict=True
-                )
+                self._arguments.steps(slot, each)
+                for slot, each in zip(slots.tolist(), given, strict=True)
             ]
             for number in range(max(map(len, steps), default=0)):
                 going = [place for place, each in enumerate(steps) if number < len(each)]
@@ -367,92 +358,8 @@ class LiveFleet:
                 arms, levels, rewards = zip(*(steps[place][number] for place in going), strict=True)
                 self._roster.add(chosen, np.array(levels), np.array(arms), np.array(rewards))
 
-    def _replayed(self, slot: int, played: Iterable[Any]) -> list[tuple[int, int, float]]:
-        """Positions of arms, levels and rewards, checked."""
-        numbers, found = self._roster.numbers[slot], []
-        last = self._roster.learner(slot).game.num_levels - 1
-        for arm, level, reward in played:
-            try:
-                level = whole_number("replay: level", level, low=0, high=last)
-            except ValueError as error:
-                self._refuse(slot, str(error))
-            found.append((self._position(slot, arm), level, self._reward(slot, reward)))
-        if found and numbers["level"] not in (-1, found[0][1]):
-            self._refuse(slot, f"replay: level {numbers['level']} waits, not {found[0][1]}")
-        if len(found) > numbers["num_steps"] - numbers["step"]:
-            self._refuse(slot, f"replay: an episode has {numbers['num_steps']} steps")
-        return found
-
-    def _position(self, slot: int, arm: Any) -> int:
-        """Position of an arm that was pulled."""
-        learner = self._roster.learner(slot)
-        try:
-            return learner.settings.position("observe: arm", arm, learner.game)
-        except ValueError as error:
-            raise ValueError(f"learner {learner.id!r}: {error}") from None
-
-    def _reward(self, slot: int, agent_reward: float | None) -> float:
-        """The agent's reward as the principal observes it."""
-        learner = self._roster.learner(slot)
-        try:
-            return observed_reward(agent_reward, learner.game)
-        except ValueError as error:
-            raise ValueError(f"learner {learner.id!r}: {error}") from None
-
-    def _slots(self, ids: Iterable[Hashable]) -> np.ndarray:
-        """Slots of learners, int64 [N], checked to be different ones."""
-        if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
-            raise ValueError(f"ids must be a list of learners, got {ids!r:.60}")
-        known, found = self._roster.slots, dict[int, Hashable]()
-        for number, id in enumerate(ids):
-            try:
-                found[known[id]] = id
-            except (KeyError, TypeError):
-                raise ValueError(f"there is no learner {id!r:.60}") from None
-            if len(found) <= number:
-                raise ValueError(f"learner {id!r} is named twice")
-        return np.fromiter(found, np.int64, len(found))
-
-    def _refuse_known(self, id: Hashable) -> None:
-        if not isinstance(id, str | int):
-            raise ValueError(f"the name of a learner must be a text or a number, got {id!r:.60}")
-        if id in self._roster.slots:
-            raise ValueError(f"there is a learner {id!r} already")
-
-    def _refuse(self, slot: int, reason: str) -> None:
-        raise ValueError(f"learner {self._roster.learner(slot).id!r}: {reason}")
-
-    def _refuse_played(self, asked: str, slots: np.ndarray) -> None:
-        numbers = self._roster.numbers
-        for slot in slots[numbers["step"][slots] >= numbers["num_steps"][slots]]:
-            self._refuse(
-                slot,
-                f"{asked}: all {numbers['num_steps'][slot]} steps of the episode were played,"
-                " call end_episode",
-            )
-
-    def _check_numbers(self, asked: str, name: str, slots: np.ndarray, given: Any) -> None:
-        """Refuse other steps or episodes than those at which the learners stand."""
-        if given is None:
-            return
-        found = np.asarray(given)
-        if found.shape != slots.shape or (found.size and found.dtype.kind not in "iu"):
-            raise ValueError(f"{asked}: {name}s must be {len(slots)} whole numbers")
-        expected = self._roster.numbers[name][slots]
-        for place in np.flatnonzero(found != expected):
-            late = found[place] < expected[place]
-            what = "it came twice or too late" if late else "one before it was lost"
-            self._refuse(
-                slots[place],
-                f"{asked}: {name} {expected[place]} is expected, got {found[place]}: {what}",
-            )
-
-
-def _of_each(name: str, values: Any, slots: np.ndarray) -> list[Any]:
-    """The values, one for each learner."""
-    if isinstance(values, str):
-        raise ValueError(f"{name} must be a list, got {values!r:.60}")
-    found = values.tolist() if hasattr(values, "tolist") else list(values)
-    if len(found) != len(slots):
-        raise ValueError(f"{name} must be {len(slots)}, one for each learner, got {len(found)}")
-    return found
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the fleet for one call, whose many small operations run on one thread."""
+        with self._lock, torch.no_grad(), one_thread_for_torch(0):
+            yield

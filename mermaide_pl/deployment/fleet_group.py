@@ -97,7 +97,9 @@ class LearnerGroup:
             "seen": self._like.new_zeros(0, sum(self._widths)),
             "ahead": self._like.new_zeros(0, state_size),
             INITIAL_STATE: self._like.new_zeros(0, state_size),
-            "game": self._like.new_zeros(0, levels + 3),  # bonuses, cost, budget, T
+            "game": self._like.new_zeros(
+                0, levels + 3
+            ),  # bonuses, cost, budget, T; infinite for none
             **{name: self._like.new_zeros(0, *self._meta[name].shape) for name in self.names},
         }
         self._derived: dict[str, Tensor] = {}  # weights in the learner's game, from the tables
@@ -125,9 +127,12 @@ class LearnerGroup:
             self._grow(max(_FIRST_ROWS, 2 * row))
         self._num_rows += 1
         self.slots[row] = slot
-        horizon = math.inf if game.endless else game.num_steps
-        budget = game.num_steps if game.max_interventions is None else game.max_interventions
-        numbers = [*game.bonuses, game.cost, budget, horizon]
+        budget, horizon = game.max_interventions, game.num_steps
+        numbers = [
+            *(*game.bonuses, game.cost),
+            math.inf if budget is None or budget >= horizon else budget,
+            math.inf if game.endless else horizon,
+        ]
         self._tables["game"][row] = self._like.new_tensor(numbers)
         self.put(row, self.fresh())
         return row
@@ -163,10 +168,9 @@ class LearnerGroup:
         self._num_rows = last
 
     def state(self, row: int) -> State:
-        """A learner's state, not shared with the group."""
+        """A learner's state, shared with the group: it changes with the next call."""
         seen, ahead, initial, *fast = (
-            self._tables[name][row].clone()
-            for name in ("seen", "ahead", INITIAL_STATE, *self.names)
+            self._tables[name][row] for name in ("seen", "ahead", INITIAL_STATE, *self.names)
         )
         return State(seen, ahead, initial, dict(zip(self.names, fast, strict=True)))
 

@@ -120,7 +120,7 @@ class Roster:
     def put(self, slot: int, state: State) -> None:
         """Put a learner into another state, in the group of its weights."""
         game = self.learner(slot).game
-        place = self._place(game, tuple(sorted(state.fast)))
+        place = self._place(game, tuple(state.fast))
         if place != self.numbers["group"][slot]:
             running = self.record(slot)
             self._leave_group(slot)
@@ -185,7 +185,7 @@ class Roster:
         return self._groups[self.numbers["group"][slot]]
 
     def _place(self, game: Game, names: tuple[str, ...]) -> int:
-        sizes = sizes_of(game)
+        sizes, names = sizes_of(game), tuple(sorted(names))
         if self._principal.plays_any_game:
             sizes = replace(sizes, num_steps=MAX_COUNT, endless=False)  # numbers of each learner
         if (sizes, names) not in self._places:

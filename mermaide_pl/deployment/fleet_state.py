@@ -43,8 +43,8 @@ class LearnerFormat:
 
     - ``settings``: those of `LiveSettings`, and ``principal``, a checksum of the meta weights
     - ``adapted``: None, or ``initial``, the state in which episodes begin, and ``weights``
-    - ``ended``: the last episodes, as far as they were recorded, each with ``arms`` (agent labels),
-      ``levels`` and ``agent_rewards`` (None where they are hidden)
+    - ``ended``: the last episodes, as far as they were recorded, each with ``arms`` (positions
+      among the arms), ``levels`` and ``agent_rewards`` (None where they are hidden)
     - ``running``: the same of the running episode
     - ``now``: ``episode``, ``step``, ``level`` (None unless its outcome is awaited), and the
       principal's memory, ``seen`` and ``ahead`` (None without level), see `State`
@@ -114,7 +114,7 @@ class LearnerFormat:
         unknown = [name for name in weights if name not in self._meta or name == INITIAL_STATE]
         if unknown:
             raise ValueError(f"this principal has no weights {unknown[0]!r:.60}")
-        like = self._roster.fresh(game, tuple(sorted(weights)))
+        like = self._roster.fresh(game, tuple(weights))
         level, last = now["level"], game.num_levels - 1
         numbers = {
             "episode": whole_number("episode", now["episode"], low=0),
