@@ -1,7 +1,5 @@
 import json
 import random
-import subprocess
-import sys
 from collections import defaultdict
 from dataclasses import replace
 from threading import Thread
@@ -67,11 +65,13 @@ def universal(
     **slots,
 ) -> MermaideModule:
     """A small principal with strong preferences, which plays any game."""
+    torch.manual_seed(3)
     architecture = UniversalArchitecture(6, 5, 5, 4, **slots)
     return strong(MermaideModule(game, architecture, adaptation, objective, engine="torch"))
 
 
 def of_one_game(observation=Game().observation, **slots) -> MermaideModule:
+    torch.manual_seed(3)
     game = Game(4, 30, (0.0, 0.4, 1.0), observation=observation)
     adaptation = GradientAdaptation(inner_lr=0.5)
     module = strong(MermaideModule(game, Architecture(6, 5, **slots), adaptation, engine="torch"))
@@ -82,9 +82,8 @@ def of_one_game(observation=Game().observation, **slots) -> MermaideModule:
 
 
 def strong(module: MermaideModule) -> MermaideModule:
-    generator = torch.Generator().manual_seed(3)
     for weight in module.principal.parameters():
-        weight.data += 0.7 * torch.randn(weight.shape, generator=generator)
+        weight.data += 0.7 * torch.randn_like(weight)
     return module.double().eval()
 
 
@@ -119,17 +118,17 @@ def assert_as_live(module: MermaideModule, games: dict, monkeypatch) -> None:
     lives = {name: LivePrincipal(module, **settings) for name, settings in games.items()}
     draw, played = random.Random(0), set()
     for episode in range(3):
-        for _ in range(24):
+        for _ in range(12):
             ids = draw.sample(sorted(games), draw.randint(1, len(games)))
             if module.principal.world_model is not None:
-                for id, chances in zip(ids, fleet.forecast(ids), strict=True):
+                for id, chances in zip(ids[:2], fleet.forecast(ids[:2]), strict=True):
                     torch.testing.assert_close(chances, lives[id].forecast(), rtol=0, atol=1e-12)
             for id, (arm, level, reward) in zip(ids, play(fleet, ids, draw, games), strict=True):
                 assert (id, lives[id].intervene()) == (id, level)
                 lives[id].observe(arm, reward)
                 played.add(level)
             for id in ids:
-                if len(lives[id]._state.steps) == min(20, fleet.game(id).num_steps):
+                if len(lives[id]._state.steps) == 9:
                     lives[id].end_episode()
                     assert fleet.end_episode([id]) == [len(lives[id]._state.ended)]
         running = [id for id in games if len(lives[id]._state.steps)]
@@ -211,7 +210,7 @@ def begun(fleet: LiveFleet) -> None:
 
 def stepped(fleet: LiveFleet, times: int = 1) -> None:
     for _ in range(times):
-        levels, steps = fleet.intervene(["plain", "labels"])
+        _, steps = fleet.intervene(["plain", "labels"])
         fleet.observe(["plain", "labels"], [1, "a"], steps=steps)
 
 
@@ -409,13 +408,14 @@ def test_no_learners_is_no_mistake():
 def test_stored_after_every_call_it_goes_on_to_the_bit(slots):
     """In JSON: all parts at first, then those that change, and the log of the running episode."""
     module, draw = universal(**slots), random.Random(2)
-    limits = {"max_episodes": 2, "max_steps": 12}
-    fleet, ids = fleet_of(module, **limits), list(GAMES)
+    limits = {"max_episodes": 1, "max_steps": 6}
+    ids = ["labels", "three levels", "sampled", "endless, budget", "full, sampled"]
+    fleet = fleet_of(module, {id: GAMES[id] for id in ids}, **limits)
     stored = {id: json.loads(json.dumps(fleet.describe(id))) for id in ids}
     labels = {id: GAMES[id].get("arms", range(4)) for id in ids}
 
     def restored() -> LiveFleet:
-        other = LiveFleet(module, **limits)
+        other = LiveFleet(universal(**slots), **limits)
         for id in ids:
             other.restore(id, json.loads(json.dumps(stored[id])))
         return other
@@ -424,8 +424,8 @@ def test_stored_after_every_call_it_goes_on_to_the_bit(slots):
         for id in ids:
             stored[id] |= fleet.describe(id, *parts)
 
-    for _ in range(3):
-        for _ in range(15):
+    for _ in range(2):
+        for _ in range(8):
             levels, steps = fleet.intervene(ids)
             store("now")
             fleet = restored()
@@ -450,30 +450,6 @@ def test_stored_after_every_call_it_goes_on_to_the_bit(slots):
         fleet.adapt(ids)
         store("adapted", "now")
         assert snapshot(restored()) == snapshot(fleet)
-
-
-def test_it_goes_on_in_another_process(tmp_path):
-    fleet, draw = fleet_of(universal()), random.Random(2)
-    ids = list(GAMES)
-    for _ in range(5):
-        play(fleet, ids, draw)
-    fleet.end_episode(ids)
-    fleet.adapt(ids)
-    play(fleet, ids, draw)
-    (tmp_path / "fleet.json").write_text(json.dumps({id: fleet.describe(id) for id in ids}))
-    program = (
-        "import json, pathlib, torch; torch.set_num_threads(1)\n"
-        "from tests.deployment.test_fleet import universal, LiveFleet\n"
-        f"described = json.loads(pathlib.Path({str(tmp_path / 'fleet.json')!r}).read_text())\n"
-        "fleet = LiveFleet(universal())\n"
-        "for id, each in described.items():\n"
-        "    fleet.restore(id, each)\n"
-        "print([each.tolist() for each in fleet.forecast(list(described))])\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert json.loads(done.stdout) == [each.tolist() for each in fleet.forecast(ids)]
 
 
 def test_replayed_steps_are_those_that_were_played():
@@ -537,14 +513,14 @@ def test_data_that_do_not_fit_are_refused_in_one_line(corrupt, message):
 def test_several_threads_may_call_it():
     """Each plays with learners of its own, and the fleet is as if one had played with all."""
     module = universal()
-    games = {f"{name} {copy}": settings for name, settings in GAMES.items() for copy in range(4)}
+    games = {f"{name} {copy}": settings for name, settings in GAMES.items() for copy in range(3)}
     fleet, alone = fleet_of(module, games), fleet_of(module, games)
-    of_thread = [sorted(games)[start::4] for start in range(4)]
+    of_thread = [sorted(games)[start::3] for start in range(3)]
 
     def work(fleet: LiveFleet, ids: list) -> None:
         draw = random.Random(str(ids))
         for _ in range(2):
-            for _ in range(12):
+            for _ in range(6):
                 play(fleet, ids, draw, games)
             fleet.remove(ids[:1])  # others take its row
             fleet.add(ids[0], **games[ids[0]])
@@ -592,7 +568,7 @@ def test_it_loads_a_trained_principal():
         fleet.observe([1], [arm], steps=steps)
         live.observe(arm)
     torch.testing.assert_close(fleet.forecast([1])[0], live.forecast())
-    with pytest.raises(ValueError, match="learner 2: .*universal"):
+    with pytest.raises(ValueError, match=r"learner 2: .*universal"):
         fleet.add(2, arms=["a", "b"])
 
 
