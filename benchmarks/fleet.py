@@ -33,6 +33,7 @@ from w1 import machine
 from mermaide_pl import LiveFleet, MermaideModule
 from mermaide_pl.populations import packaged
 from mermaide_pl.principals import UniversalArchitecture
+from mermaide_pl.runtime.atomic_files import write_whole
 
 SIZES = Path(__file__).parent.parent / "conf" / "universal.yaml"
 KINDS = ("one game", "mixed games", "one game, adapted", "mixed games, adapted")
@@ -54,10 +55,10 @@ def settings(mixed: bool, number: int) -> list[dict[str, Any]]:
     assert ranges is not None
 
     def one() -> dict[str, Any]:
-        levels, largest = draw.choice(ranges.num_levels), draw.choice(ranges.bonus)
-        steps, share = draw.choice(ranges.num_steps), draw.choice(ranges.interventions)
+        levels, largest = int(draw.choice(ranges.num_levels)), draw.choice(ranges.bonus)
+        steps, share = int(draw.choice(ranges.num_steps)), draw.choice(ranges.interventions)
         return {
-            "arms": [f"arm {arm}" for arm in range(draw.choice(ranges.num_arms))],
+            "arms": [f"arm {arm}" for arm in range(int(draw.choice(ranges.num_arms)))],
             "num_steps": None if draw.random() < ranges.endless else steps,
             "bonuses": [largest * level / (levels - 1) for level in range(levels)],
             "cost": draw.choice(ranges.cost),
@@ -95,7 +96,9 @@ class Players:
         """Processor and wall time of a decision for each, s."""
         pulls = self._draw.integers(self._num_arms[list(ids)]).tolist()
         labels, sees = self._labels, self._sees
-        arms = [labels[id][pull] if labels[id] else pull for id, pull in zip(ids, pulls, strict=True)]
+        arms = [
+            labels[id][pull] if labels[id] else pull for id, pull in zip(ids, pulls, strict=True)
+        ]
         rewards = [0.5 if sees[id] else None for id in ids]
         began, at = time.process_time(), time.perf_counter()
         _, steps = self.fleet.intervene(ids)
@@ -200,8 +203,7 @@ def main() -> None:
         "decisions": rows,
         "calls_us": spent,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    write_whole(given.out, json.dumps(written, indent=2) + "\n")
     print(f"written: {given.out}")
 
 

@@ -277,7 +277,7 @@ class LiveFleet:
                 if not all(bool(each.isfinite().all()) for each in (initial, *fast.values())):
                     self._arguments.refuse(slot, "adapt: the adapted weights are not finite")
             for slot, (initial, fast) in zip(slots.tolist(), found, strict=True):
-                fresh = self._roster.fresh(self._roster.learner(slot).game, tuple(fast))
+                fresh = self._roster.fresh(self._roster.learner(slot).game, [*fast])
                 self._roster.put(slot, fresh._replace(initial=initial, fast=fast))
             self._roster.begin(slots)
             return [len(each.episodes) for each in played]

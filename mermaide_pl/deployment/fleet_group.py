@@ -159,12 +159,12 @@ class LearnerGroup:
 
     def remove(self, row: int) -> None:
         """Remove a learner; the last one takes its row."""
-        self._refresh()
         last = self._num_rows - 1
         for table in (*self._tables.values(), *self._derived.values()):
-            table[row] = table[last].clone()
+            table[row] = table[last]
         for record in (*self._records, self.slots):
             record[row] = record[last]
+        self._stale = {row if each == last else each for each in self._stale - {row}}
         self._num_rows = last
 
     def state(self, row: int) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,7 +74,14 @@ class Roster:
         assert learner is not None
         return learner
 
-    def enter(self, id: Hashable, settings: LiveSettings, game: Game, target: int) -> int:
+    def enter(
+        self,
+        id: Hashable,
+        settings: LiveSettings,
+        game: Game,
+        target: int,
+        names: Sequence[str] = (),
+    ) -> int:
         """Add a learner at the beginning of its first episode; its slot.
 
         Args:
@@ -82,6 +89,7 @@ class Roster:
             settings: its settings.
             game: the rules, those of the settings.
             target: target arm, agent label.
+            names: of the weights that it will have for itself, see `put`.
         """
         if not self._free:
             size = len(self._learners)
@@ -97,7 +105,7 @@ class Roster:
             draws = np.zeros((len(self.numbers), _DRAWS), np.float32)
             draws[: len(self._draws)] = self._draws
             self._draws = draws
-        place = self._place(game, ())
+        place = self._place(game, names)
         row = self._groups[place].add(slot, game)
         self.numbers[slot] = (
             *(place, row, game.num_steps, target, 0, 0, -1),
@@ -120,7 +128,7 @@ class Roster:
     def put(self, slot: int, state: State) -> None:
         """Put a learner into another state, in the group of its weights."""
         game = self.learner(slot).game
-        place = self._place(game, tuple(state.fast))
+        place = self._place(game, [*state.fast])
         if place != self.numbers["group"][slot]:
             running = self.record(slot)
             self._leave_group(slot)
@@ -138,7 +146,7 @@ class Roster:
         """Put in place the record of the running episode."""
         self._group(slot).put_record(int(self.numbers["row"][slot]), record)
 
-    def fresh(self, game: Game, names: tuple[str, ...]) -> State:
+    def fresh(self, game: Game, names: Sequence[str]) -> State:
         """The state of a new learner that has weights of these names for itself."""
         return self._groups[self._place(game, names)].fresh()
 
@@ -184,15 +192,14 @@ class Roster:
     def _group(self, slot: int) -> LearnerGroup:
         return self._groups[self.numbers["group"][slot]]
 
-    def _place(self, game: Game, names: tuple[str, ...]) -> int:
-        sizes, names = sizes_of(game), tuple(sorted(names))
+    def _place(self, game: Game, names: Sequence[str]) -> int:
+        sizes, key = sizes_of(game), tuple(sorted(names))
         if self._principal.plays_any_game:
             sizes = replace(sizes, num_steps=MAX_COUNT, endless=False)  # numbers of each learner
-        if (sizes, names) not in self._places:
-            self._places[sizes, names] = len(self._groups)
-            group = LearnerGroup(self._principal, sizes, names, self.max_steps)
-            self._groups.append(group)
-        return self._places[sizes, names]
+        if (sizes, key) not in self._places:
+            self._places[sizes, key] = len(self._groups)
+            self._groups.append(LearnerGroup(self._principal, sizes, key, self.max_steps))
+        return self._places[sizes, key]
 
     def _leave_group(self, slot: int) -> None:
         group, row = self._group(slot), int(self.numbers["row"][slot])

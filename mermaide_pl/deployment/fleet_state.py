@@ -114,7 +114,7 @@ class LearnerFormat:
         unknown = [name for name in weights if name not in self._meta or name == INITIAL_STATE]
         if unknown:
             raise ValueError(f"this principal has no weights {unknown[0]!r:.60}")
-        like = self._roster.fresh(game, tuple(weights))
+        like = self._roster.fresh(game, [*weights])
         level, last = now["level"], game.num_levels - 1
         numbers = {
             "episode": whole_number("episode", now["episode"], low=0),
@@ -143,8 +143,8 @@ class LearnerFormat:
 
     def enter(self, id: Hashable, described: _Described) -> None:
         """Add a learner, of a new name."""
-        roster = self._roster
-        slot = roster.enter(id, described.settings, described.game, described.target)
+        roster, names = self._roster, [*described.state.fast]
+        slot = roster.enter(id, described.settings, described.game, described.target, names)
         roster.put(slot, described.state)
         for name, value in described.numbers.items():
             roster.numbers[name][slot] = value
