@@ -55,7 +55,9 @@ class LiveFleet:
     the meta weights, and a record of episodes to adapt on: the last `max_episodes`, and of each,
     the running one too, the first `max_steps` steps. So memory, and time of `adapt`, are bounded
     however long a learner is steered. The first steps, since the principal's counts begin with the
-    episode; in playing it counts on. A principal without adaptation keeps no record.
+    episode; in playing it counts on. A step takes 2 bytes of the record, 4 from 256 arms on, and
+    with rewards as many as a weight more. A principal without adaptation keeps no record. Memory of
+    learners that were removed is for those that come after.
 
     Args:
         module: the trained principal; one with `AdaptationWithinEpisodes` is refused.
@@ -182,7 +184,8 @@ class LiveFleet:
         """
         with self._held():
             slots, numbers = self._arguments.slots(ids), self._roster.numbers
-            self._arguments.check_numbers("observe", "episode", slots, episodes)
+            if episodes is not None:
+                self._arguments.check_numbers("observe", "episode", slots, episodes)
             self._arguments.check_numbers("observe", "step", slots, steps)
             for slot in slots[numbers["level"][slots] < 0]:
                 self._arguments.refuse(slot, "observe: call intervene first, it chooses the level")
@@ -235,7 +238,8 @@ class LiveFleet:
         """
         with self._held():
             slots, numbers = self._arguments.slots(ids), self._roster.numbers
-            self._arguments.check_numbers("end_episode", "step", slots, steps)
+            if steps is not None:
+                self._arguments.check_numbers("end_episode", "step", slots, steps)
             for slot in slots[numbers["step"][slots] == 0]:
                 self._arguments.refuse(
                     slot, "end_episode: no step of this episode has been observed"

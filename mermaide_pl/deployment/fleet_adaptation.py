@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mermaide_pl.deployment.fleet_group import Record, sizes_of
+from mermaide_pl.deployment.fleet_group import sizes_of
+from mermaide_pl.deployment.fleet_record import Record
 from mermaide_pl.deployment.logged_episode import Episode, support_of_agents
 from mermaide_pl.game import Game, GameBatch
 from mermaide_pl.meta_learning.adaptation import adapt_to_groups

@@ -66,10 +66,8 @@ class Arguments:
             asked: the call.
             name: ``step`` or ``episode``.
             slots: the learners.
-            given: whole numbers [N]; None for any.
+            given: whole numbers [N].
         """
-        if given is None:
-            return
         found = np.asarray(given)
         if found.shape != slots.shape or (found.size and found.dtype.kind not in "iu"):
             raise ValueError(f"{asked}: {name}s must be {len(slots)} whole numbers")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mermaide_pl.deployment.fleet_record import Record, index_type
 from mermaide_pl.game import Game, GameBatch
 from mermaide_pl.principals import (
     HistoryState,
@@ -27,21 +28,6 @@ MOST_ROWS = 512
 _CRITIC = "policy.critic_"  # names of weights that no step reads
 
 
-class Record(NamedTuple):
-    """What was observed of an episode, or of its first steps."""
-
-    arms: np.ndarray  # [t] whole numbers, arm pulled, agent labels
-    levels: np.ndarray  # [t] whole numbers, intervention level
-    agent_rewards: np.ndarray | None  # [t] float, reward units; None where they are hidden
-
-    def until(self, step: int) -> Record:
-        """The steps before `step`."""
-        rewards = self.agent_rewards
-        return Record(
-            self.arms[:step], self.levels[:step], None if rewards is None else rewards[:step]
-        )
-
-
 class State(NamedTuple):
     """All that a learner's next steps depend on, besides the principal and the game."""
 
@@ -56,11 +42,6 @@ class State(NamedTuple):
             **{"seen": self.seen, "ahead": self.ahead, INITIAL_STATE: self.initial},
             **self.fast,
         }
-
-
-def index_type(game: Game) -> np.dtype[Any]:
-    """The smallest type that holds arms and levels."""
-    return np.min_scalar_type(max(game.num_arms, game.num_levels))
 
 
 def sizes_of(game: Game) -> Game:
@@ -90,16 +71,18 @@ class LearnerGroup:
         self._like = next(iter(self._meta.values()))
         arms, levels = sizes.num_arms, sizes.num_levels
         state_size = principal.first_state(self._meta, 1, 1).shape[-1]
-        # last arm, level and reward; pulls, rewards and latest pull of each arm; paid, offered,
-        # interventions; recurrent state
-        self._widths = [arms, levels, 1, arms, arms, arms, 1, 1, 1, state_size]
+        self._fields = {
+            **{"last_arm": arms, "last_level": levels, "last_reward": 1},
+            **{"pulls": arms, "reward_sums": arms, "latest": arms},
+            **{"paid": 1, "offered": 1, "interventions": 1},
+        }
+        self._widths = [*self._fields.values(), state_size]
         self._tables: dict[str, Tensor] = {
             "seen": self._like.new_zeros(0, sum(self._widths)),
             "ahead": self._like.new_zeros(0, state_size),
             INITIAL_STATE: self._like.new_zeros(0, state_size),
-            "game": self._like.new_zeros(
-                0, levels + 3
-            ),  # bonuses, cost, budget, T; infinite for none
+            # bonuses, cost, budget and T, infinite for none
+            "game": self._like.new_zeros(0, levels + 3),
             **{name: self._like.new_zeros(0, *self._meta[name].shape) for name in self.names},
         }
         self._derived: dict[str, Tensor] = {}  # weights in the learner's game, from the tables
@@ -251,7 +234,7 @@ class LearnerGroup:
             for values in (seen_arms, levels, agent_rewards)
         )
         past.add(arm, level, reward.to(like))
-        added = [getattr(past, name) for name in _FIELDS]
+        added = [getattr(past, name) for name in self._fields]
         self._tables["seen"][where, : -self._widths[-1]] = torch.cat(added, dim=-1)[:, 0]
         self._tables["seen"][where, -self._widths[-1] :] = _taken(self._tables["ahead"], where)
         kept = steps < self._max_steps
@@ -270,7 +253,7 @@ class LearnerGroup:
         """The history before the next step, axes [N, 1], and the state [N, 1, H]."""
         step = torch.from_numpy(steps).to(self._like)[:, None, None]
         parts = torch.split(_taken(self._tables["seen"], where).unsqueeze(1), self._widths, -1)
-        fields: dict[str, Any] = dict(zip(_FIELDS, parts, strict=False))
+        fields: dict[str, Any] = dict(zip(self._fields, parts, strict=False))
         return HistoryState(game=self._games(where), step=step, **fields), parts[-1]
 
     def _games(self, where: slice | Tensor) -> GameBatch:
@@ -321,9 +304,6 @@ class LearnerGroup:
         if num_steps > size:
             size = min(self._max_steps, max(_FIRST_STEPS, 2 * size, num_steps)) - size
             self._records = [np.pad(table, ((0, 0), (0, size))) for table in self._records]
-
-
-_FIELDS = [name for name in HistoryState.__dataclass_fields__ if name not in ("game", "step")]
 
 
 def _taken(table: Tensor, where: slice | Tensor) -> Tensor:

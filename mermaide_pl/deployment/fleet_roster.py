@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from mermaide_pl.config.validation import MAX_COUNT
-from mermaide_pl.deployment.fleet_group import MOST_ROWS, LearnerGroup, Record, State, sizes_of
+from mermaide_pl.deployment.fleet_group import MOST_ROWS, LearnerGroup, State, sizes_of
+from mermaide_pl.deployment.fleet_record import Record
 from mermaide_pl.deployment.live_settings import LiveSettings
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.noise import Part, uniforms

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mermaide_pl.config.validation import LARGEST_REWARD, check_number, whole_number
-from mermaide_pl.deployment.fleet_group import Record, State, index_type
+from mermaide_pl.config.validation import whole_number
+from mermaide_pl.deployment.fleet_group import State
+from mermaide_pl.deployment.fleet_record import Record, describe_record, read_record
 from mermaide_pl.deployment.fleet_roster import Roster
 from mermaide_pl.deployment.live_settings import LiveSettings
 from mermaide_pl.game import Game
@@ -192,43 +193,3 @@ def checksum(weights: Weights) -> str:
         digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())
         digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def describe_record(record: Record) -> dict[str, Any]:
-    """A record as plain data."""
-    return {
-        name: None if values is None else values.tolist()
-        for name, values in record._asdict().items()
-    }
-
-
-def read_record(described: Mapping[str, Any], game: Game) -> Record:
-    """The record that was described.
-
-    Raises:
-        ValueError: if it is impossible in this game.
-    """
-    arms, levels, rewards = (described[name] for name in Record._fields)
-    sees_rewards = game.observation.sees_agent_rewards
-    if (
-        not len(arms) == len(levels) <= game.num_steps
-        or (rewards is not None) != sees_rewards
-        or len(arms) != len(arms if rewards is None else rewards)
-    ):
-        raise ValueError(
-            f"arms and levels of an episode must have one length, at most {game.num_steps}, and"
-            f" agent_rewards {'that length too' if sees_rewards else 'must be None'}"
-        )
-    for name, values, number in (
-        ("arm", arms, game.num_arms),
-        ("level", levels, game.num_levels),
-    ):
-        for value in values:
-            whole_number(name, value, low=0, high=number - 1)
-    for reward in rewards or []:
-        check_number("agent_reward", reward, low=-LARGEST_REWARD, high=LARGEST_REWARD)
-    return Record(
-        np.array(arms, index_type(game)),
-        np.array(levels, index_type(game)),
-        None if rewards is None else np.array(rewards),
-    )

@@ -261,6 +261,11 @@ MISTAKES = {
         lambda fleet: fleet.observe(BOTH, [1, "a"], steps=[0]),
         "steps must be 2 whole numbers",
     ),
+    "steps, none": (
+        begun,
+        lambda fleet: fleet.observe(BOTH, [1, "a"], steps=None),
+        "steps must be 2 whole numbers",
+    ),
     "steps, floats": (
         begun,
         lambda fleet: fleet.observe(BOTH, [1, "a"], steps=[0.0, 0.0]),
