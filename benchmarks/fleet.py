@@ -3,8 +3,8 @@
 Prints microseconds of processor time for a decision, decisions a second of processor and of wall
 time, and the memory of a learner: for learners of one game and of mixed games, drawn as
 ``train_universal`` draws them; for the same when they have adapted; and for other sizes of the
-batch. Then the time of `adapt`, and of `describe` and `restore`. The principal is one of
-``conf/universal.yaml``, freshly initialised. Writes all as JSON.
+batch. Then the time of `adapt`, up to that of a full record, and of the other calls. The principal
+is one of ``conf/universal.yaml``, freshly initialised. Writes all as JSON.
 
     python benchmarks/fleet.py --out benchmarks/results/fleet.json
 """
@@ -38,6 +38,7 @@ from mermaide_pl.runtime.atomic_files import write_whole
 SIZES = Path(__file__).parent.parent / "conf" / "universal.yaml"
 KINDS = ("one game", "mixed games", "one game, adapted", "mixed games, adapted")
 NUM_STEPS = 50  # of the episode to adapt on
+MOST = 2000  # decisions of a round of smaller batches
 
 
 def principal() -> MermaideModule:
@@ -90,7 +91,8 @@ class Players:
             for _ in range(NUM_STEPS):
                 self.play(range(number))
             self.fleet.end_episode(range(number))
-            self.fleet.adapt(range(number))
+            for first in range(0, number, 100):  # so that little memory is used on the way
+                self.fleet.adapt(range(first, min(number, first + 100)))
 
     def play(self, ids: Sequence[int]) -> tuple[float, float]:
         """Processor and wall time of a decision for each, s."""
@@ -113,10 +115,12 @@ def rate(kind: str, number: int, batch: int, rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         if batch < number:
             draw.shuffle(ids)
-        parts = [ids[first : first + batch] for first in range(0, number, batch)]
-        times.append(np.sum([players.play(part) for part in parts[: max(1, 10_000 // batch)]], 0))
-        decided = sum(len(part) for part in parts[: max(1, 10_000 // batch)])
-    spent, wall = np.min(times, axis=0) / decided
+        parts = [
+            ids[first : first + batch] for first in range(0, max(batch, min(number, MOST)), batch)
+        ]
+        decided = sum(map(len, parts))
+        times.append(np.sum([players.play(part) for part in parts], axis=0) / decided)
+    spent, wall = np.min(times, axis=0)
     return {
         "learners": number,
         "batch": batch,
@@ -170,12 +174,30 @@ def calls(number: int) -> dict[str, float]:
     return spent
 
 
+def longest(num_episodes: int, num_steps: int) -> float:
+    """Processor time of `adapt` for a learner whose record is full, s.
+
+    Args:
+        num_episodes: the most that are kept.
+        num_steps: the most that are recorded of each.
+    """
+    fleet = LiveFleet(principal(), max_episodes=num_episodes, max_steps=num_steps)
+    fleet.add("endless")
+    for _ in range(num_episodes):
+        fleet.replay(["endless"], [[(step % 10, step % 2, None) for step in range(num_steps)]])
+        fleet.end_episode(["endless"])
+    began = time.process_time()
+    fleet.adapt(["endless"])
+    return time.process_time() - began
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--learners", type=int, default=10_000)
     parser.add_argument("--adapted", type=int, default=2_000, help="learners that have adapted")
     parser.add_argument("--rounds", type=int, default=10, help="of which the fastest counts")
+    parser.add_argument("--record", type=int, nargs=2, default=[8, 1000], help="episodes, steps")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/fleet.json"))
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -192,16 +214,19 @@ def main() -> None:
                 *(f"{per_cpu:,.0f}", f"{per_second:,.0f}", f"{held:,.0f}"),
             )
     Console().print(table)
-    spent = calls(given.adapted)
+    spent, slowest = calls(given.adapted), longest(*given.record)
     table = Table("", "µs of processor time for a learner")
     for name, us in spent.items():
         table.add_row(name, f"{us:.0f}")
     Console().print(table)
+    print(f"adapt on {given.record[0]} episodes of {given.record[1]} steps: {slowest:.2f} s")
     written = {
         "machine": {**machine(threads=1), "load_average": os.getloadavg()[0]},
         "command": shlex.join(["python", "benchmarks/fleet.py", *sys.argv[1:]]),
         "decisions": rows,
         "calls_us": spent,
+        "record": given.record,
+        "adapt_on_a_full_record_s": slowest,
     }
     write_whole(given.out, json.dumps(written, indent=2) + "\n")
     print(f"written: {given.out}")
