@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mermaide_pl.deployment.fleet import LiveFleet
     from mermaide_pl.deployment.live import LivePrincipal
     from mermaide_pl.evaluation.protocol import evaluate
     from mermaide_pl.game import Game
@@ -15,6 +16,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AgentFamily",
     "Game",
+    "LiveFleet",
     "LivePrincipal",
     "MermaideModule",
     "Population",
@@ -25,6 +27,7 @@ __all__ = [
 _PLACES = {
     "AgentFamily": "populations",
     "Game": "game",
+    "LiveFleet": "deployment.fleet",
     "LivePrincipal": "deployment.live",
     "MermaideModule": "meta_learning.module",
     "Population": "populations",

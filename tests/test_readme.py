@@ -62,6 +62,25 @@ def test_the_figures_of_the_soak_are_the_recorded_ones():
         assert said in README
 
 
+def test_the_figures_of_the_fleet_are_the_recorded_ones():
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "fleet.json").read_text())
+    rows = {(row["kind"], row["batch"]): row for row in recorded["decisions"]}
+    mixed, one = rows["mixed games", 10_000], rows["one game", 10_000]
+    adapted = rows["one game, adapted", 2_000]
+    said = README[README.index("**Many learners.**") : README.index("**Your own principal.**")]
+    for row in (mixed, one, adapted):
+        assert f"{round(row['decisions_per_cpu_second'], -3):,.0f}" in said
+    for row in (mixed, adapted):
+        assert f"{row['bytes'] / 1000:.0f} kB" in said
+    for ms in (
+        f"{100 * rows['mixed games', 100]['us'] / 1000:.0f}",
+        f"{recorded['calls_us']['adapt on 50 steps'] / 1000:.1f}",
+        f"{1000 * recorded['adapt_on_a_full_record_s']:.0f}",
+    ):
+        assert f"{ms} ms" in said
+    assert mixed["decisions_per_cpu_second"] > 25_000  # 50,000 a second on two cores
+
+
 def test_classes_that_are_named_exist():
     table = README[README.index("| slot |") : README.index("From Python")]
     source = "\n".join(path.read_text() for path in (ROOT / "mermaide_pl").rglob("*.py"))

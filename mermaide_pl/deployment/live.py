@@ -18,8 +18,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from mermaide_pl.config.validation import LARGEST_REWARD, check_number, one_line
-from mermaide_pl.deployment.live_settings import LiveSettings
+from mermaide_pl.config.validation import one_line
+from mermaide_pl.deployment.live_settings import LiveSettings, observed_reward
 from mermaide_pl.deployment.live_state import LiveState
 from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.engines import Stream
@@ -169,7 +169,7 @@ class LivePrincipal:
         if state.level is None:
             raise ValueError("observe: call intervene first, it chooses the level of the step")
         arm = self.settings.position("observe: arm", arm, self.game)
-        reward, level = self._seen(agent_reward), state.level
+        reward, level = observed_reward(agent_reward, self.game), state.level
         hidden, _, _ = self._forward("observe")
         seen, levels = torch.tensor([[[self._labels[arm]]], [[level]]], device=hidden.device)
         state.past.add(seen, levels, hidden.new_full((1, 1), reward))
@@ -200,26 +200,6 @@ class LivePrincipal:
             state.running = {name: weight.detach() for name, weight in weights.items()}
             state.hidden = principal.first_state(state.running, 1, 1)
             self._playing = network_in(principal, state.running, self.game)
-
-    def _seen(self, agent_reward: float | None) -> float:
-        if not self.game.observation.sees_agent_rewards:
-            if agent_reward is not None:
-                raise ValueError(
-                    "observe: this principal has partial information, it sees arms only:"
-                    " leave agent_reward out"
-                )
-            return 0.0
-        if agent_reward is None:
-            raise ValueError("observe: this principal has full information, give agent_reward too")
-        try:
-            reward = float(agent_reward)
-        except (OverflowError, TypeError, ValueError):
-            raise ValueError(
-                f"observe: agent_reward must be a number, got {agent_reward!r}"
-            ) from None
-        bounds = {"low": -LARGEST_REWARD, "high": LARGEST_REWARD}
-        check_number("observe: agent_reward", reward, **bounds)
-        return reward
 
     def forecast(self) -> Tensor:
         """Forecast of the agent's next arm at every level.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
-from mermaide_pl.config.validation import MAX_COUNT, whole_number
+from mermaide_pl.config.validation import LARGEST_REWARD, MAX_COUNT, check_number, whole_number
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_learning.module import MermaideModule
 
@@ -137,3 +137,30 @@ class LiveSettings:
     @cached_property
     def _positions(self) -> dict[str | int, int]:
         return {label: place for place, label in enumerate(self.arms or ())}
+
+
+def observed_reward(agent_reward: float | None, game: Game) -> float:
+    """The agent's reward of a step as the principal of a game observes it, reward units.
+
+    Args:
+        agent_reward: None where the principal sees arms only; the reward is then 0.
+        game: the rules.
+
+    Raises:
+        ValueError: if it is missing, superfluous or no reward.
+    """
+    if not game.observation.sees_agent_rewards:
+        if agent_reward is not None:
+            raise ValueError(
+                "observe: this principal has partial information, it sees arms only:"
+                " leave agent_reward out"
+            )
+        return 0.0
+    if agent_reward is None:
+        raise ValueError("observe: this principal has full information, give agent_reward too")
+    try:
+        reward = float(agent_reward)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"observe: agent_reward must be a number, got {agent_reward!r}") from None
+    check_number("observe: agent_reward", reward, low=-LARGEST_REWARD, high=LARGEST_REWARD)
+    return reward

@@ -9,7 +9,7 @@ from itertools import groupby
 import torch
 
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.game import Game
+from mermaide_pl.game import AnyGame, Game
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.meta_learning.support import Support
 
@@ -52,42 +52,76 @@ def support_of(
     *,
     in_order: bool,
 ) -> list[Support]:
-    """Recorded episodes of one agent as support episodes, those of equal length together.
+    """`support_of_agents` for one agent.
 
     Args:
         episodes: at least one; all or none with propensities.
         target_arm: the principal's target, as the agent labels its arms.
         game: the rules.
         like: gives device and floating-point type.
-        in_order: True if the order of the episodes counts, as for a principal that carries its
-            state; then only neighbours are grouped.
+        in_order: as there.
 
     Returns:
-        Groups with M = 1. Without propensities, the levels count as
-        played by the principal itself.
+        Groups with M = 1.
 
     Raises:
         ValueError: if there is no such arm.
     """
     check_number("target_arm", target_arm, low=0, high=game.num_arms - 1)
-    kept = episodes if in_order else sorted(episodes, key=len)
-    runs = [list(run) for _, run in groupby(kept, key=len)]
-    return [_support(run, target_arm, game, like) for run in runs]
+    return support_of_agents([episodes], [target_arm], game, like, in_order=in_order)
+
+
+def support_of_agents(
+    agents: Sequence[Sequence[Episode]],
+    target_arms: Sequence[int],
+    game: AnyGame,
+    like: torch.Tensor,
+    *,
+    in_order: bool,
+) -> list[Support]:
+    """Recorded episodes of M agents as support episodes, those of equal length together.
+
+    Args:
+        agents: the episodes of each, at least one; of the same lengths, all or none with
+            propensities.
+        target_arms: the principal's target for each, as the agent labels its arms.
+        game: the rules.
+        like: gives device and floating-point type.
+        in_order: True if the order of the episodes counts, as for a principal that carries its
+            state; then only neighbours are grouped.
+
+    Returns:
+        Groups of M tasks. Without propensities, the levels count as
+        played by the principal itself.
+    """
+    kept = [episodes if in_order else sorted(episodes, key=len) for episodes in agents]
+    places = groupby(range(len(kept[0])), key=lambda place: len(kept[0][place]))
+    runs = [list(run) for _, run in places]
+    return [
+        _support([[episodes[place] for place in run] for episodes in kept], target_arms, game, like)
+        for run in runs
+    ]
 
 
 def _support(
-    episodes: Sequence[Episode], target_arm: int, game: Game, like: torch.Tensor
+    agents: Sequence[Sequence[Episode]],
+    target_arms: Sequence[int],
+    game: AnyGame,
+    like: torch.Tensor,
 ) -> Support:
-    arms = like.new_tensor([[episode.arms for episode in episodes]], dtype=torch.int64)
-    levels = like.new_tensor([[episode.levels for episode in episodes]], dtype=torch.int64)
-    rewards = like.new_zeros(arms.shape)
-    if episodes[0].agent_rewards is not None:
-        rewards = like.new_tensor([[episode.agent_rewards for episode in episodes]])
-    behaviour = None
-    if episodes[0].propensities is not None:
-        chances = [[episode.propensities for episode in episodes]]
-        behaviour = torch.tensor(chances, dtype=torch.float64).log().to(like)
-    target = arms.new_tensor([target_arm])
+    def recorded(name: str, dtype: torch.dtype) -> torch.Tensor | None:
+        if getattr(agents[0][0], name) is None:
+            return None
+        values = [[getattr(episode, name) for episode in episodes] for episodes in agents]
+        return torch.tensor(values, dtype=dtype)
+
+    arms, levels = (recorded(name, torch.int64) for name in ("arms", "levels"))
+    assert arms is not None and levels is not None
+    arms, levels = arms.to(like.device), levels.to(like.device)
+    rewards = recorded("agent_rewards", like.dtype)
+    rewards = like.new_zeros(arms.shape) if rewards is None else rewards.to(like.device)
+    chances = recorded("propensities", torch.float64)
+    target = arms.new_tensor(target_arms)
     sees_rewards = game.observation.sees_agent_rewards
     trajectory = Trajectory.of(
         game,
@@ -98,4 +132,4 @@ def _support(
         observed_arms=relabel_target_first(arms, target),
         observed_agent_rewards=rewards if sees_rewards else torch.zeros_like(rewards),
     )
-    return Support(trajectory, behaviour)
+    return Support(trajectory, None if chances is None else chances.log().to(like))

@@ -71,6 +71,7 @@ def uniforms(
     part: Part,
     shape: Sequence[int],
     number: int | None = None,
+    first: int = 0,
 ) -> Tensor:
     """The numbers of one part, see `task_uniforms`.
 
@@ -80,12 +81,13 @@ def uniforms(
         part: their reader.
         shape: of one task's numbers, such as [B, T].
         number: of the episode, where episodes are played one by one.
+        first: how many of the numbers to skip, a multiple of 8.
 
     Returns:
         float32 [M, *shape], on the CPU.
     """
     salt = stream.salt if number is None else f"{stream.salt}{number}"
-    return task_uniforms(seeds, f"{salt}/{part.value}", shape)
+    return task_uniforms(seeds, f"{salt}/{part.value}", shape, first)
 
 
 def draw_noise(

@@ -109,6 +109,10 @@ class Game:
         """The principal's largest absolute reward in a step, ``max(1, cost * b(L - 1))``."""
         return max(1.0, self.cost * max(self.bonuses))
 
+    def horizon(self, like: Tensor) -> float:
+        """T, as a number to compute with."""
+        return float(self.num_steps)
+
     def repeated(self, number: int) -> Game:
         """The game of every episode: itself."""
         return self
@@ -136,15 +140,24 @@ class GameBatch:
         cost: what the principal pays for one unit of bonus, float [M].
         max_interventions: most interventions of an episode, whole numbers as float [M]; T or more
             for any number.
+        horizons: T of each task, whole numbers as float [M], infinite in an endless game, for tasks
+            that are played step by step with a T of their own; None for that of `sizes`.
     """
 
     def __init__(
-        self, sizes: Game, *, bonuses: Tensor, cost: Tensor, max_interventions: Tensor
+        self,
+        sizes: Game,
+        *,
+        bonuses: Tensor,
+        cost: Tensor,
+        max_interventions: Tensor,
+        horizons: Tensor | None = None,
     ) -> None:
         self.sizes = sizes
         self.bonuses = bonuses
         self.cost = cost
         self.max_interventions = max_interventions
+        self.horizons = horizons
 
     def __len__(self) -> int:
         return len(self.cost)
@@ -202,6 +215,12 @@ class GameBatch:
         largest = (self.cost * self.bonuses.amax(1)).clamp(min=1.0)
         return largest.to(like).view(-1, *[1] * (like.dim() - 1))
 
+    def horizon(self, like: Tensor) -> float | Tensor:
+        """T, or that of each task, float [M, 1, ...], to be broadcast with `like`."""
+        if self.horizons is None:
+            return float(self.num_steps)
+        return self.horizons.to(like).view(-1, *[1] * (like.dim() - 1))
+
     def batch(self, num_tasks: int, like: Tensor) -> GameBatch:
         """Itself, its numbers with the dtype and device of `like`.
 
@@ -219,6 +238,7 @@ class GameBatch:
             bonuses=self.bonuses.repeat_interleave(number, 0),
             cost=self.cost.repeat_interleave(number),
             max_interventions=self.max_interventions.repeat_interleave(number),
+            horizons=None if self.horizons is None else self.horizons.repeat_interleave(number),
         )
 
     def to(self, like: Tensor) -> GameBatch:
@@ -228,6 +248,7 @@ class GameBatch:
             bonuses=self.bonuses.to(like),
             cost=self.cost.to(like),
             max_interventions=self.max_interventions.to(like),
+            horizons=None if self.horizons is None else self.horizons.to(like),
         )
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 _MASK = (1 << 64) - 1
+_NUMBERS_PER_COUNT = 8  # float32 numbers that Philox makes of one state of its counter
 
 
 def mix(value: int) -> int:
@@ -25,7 +26,9 @@ def mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
-def task_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int]) -> Tensor:
+def task_uniforms(
+    seeds: Sequence[int], stream: str, shape: Sequence[int], first: int = 0
+) -> Tensor:
     """Uniform numbers in the open interval (0, 1), drawn task by task.
 
     The first axis of `shape` can grow without changing the numbers before it.
@@ -34,6 +37,7 @@ def task_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int]) -> Te
         seeds: one 64-bit seed per task, M of them.
         stream: name of the use of the numbers.
         shape: shape of one task's numbers.
+        first: how many of each task's numbers to skip, a multiple of 8.
 
     Returns:
         float32 [M, *shape], on the CPU.
@@ -44,7 +48,8 @@ def task_uniforms(seeds: Sequence[int], stream: str, shape: Sequence[int]) -> Te
         return torch.from_numpy(numbers)
     for row, seed in zip(numbers, seeds, strict=True):
         # the key holds seed and stream side by side, so tasks cannot collide
-        generator = np.random.Generator(np.random.Philox(key=seed << 32 | salt))
+        bits = np.random.Philox(key=seed << 32 | salt)
+        generator = np.random.Generator(bits.advance(first // _NUMBERS_PER_COUNT))
         generator.random(dtype=np.float32, out=row)
     np.clip(numbers, 2.0**-25, 1.0 - 2.0**-24, out=numbers)
     return torch.from_numpy(numbers)

@@ -72,8 +72,7 @@ class HistoryState:
             agent_rewards: observed agent rewards, float [...].
         """
         arm, level, reward, offered = _encode(arms, levels, agent_rewards, self.game)
-        assert isinstance(self.step, float)
-        self.step += 1.0
+        self.step = self.step + 1.0
         self.last_arm, self.last_level, self.last_reward = arm, level, reward
         self.pulls += arm
         self.latest.scatter_(-1, arms.unsqueeze(-1), self.step)
@@ -298,10 +297,12 @@ class PooledFeatures(History):
 
         unit, steps = self.unit(game, past.paid), past.step + zeros
         seen = float(game.observation.sees_agent_rewards)
-        time, horizon = steps + 1.0, float(game.num_steps)
+        time, horizon = steps + 1.0, game.horizon(past.paid)
         left, share_left = horizon - steps, 1.0 - steps / horizon
         if game.endless:
             left, share_left = zeros + ROLLING_HORIZON, zeros + 1.0
+        elif isinstance(horizon, Tensor):  # infinite in endless games
+            left = left.nan_to_num(posinf=ROLLING_HORIZON)
         budget = of_task(numbers.max_interventions)
         remaining = torch.where(budget < horizon, budget - past.interventions, left)
         allowed = torch.minimum(remaining, left).clamp(min=0.0)

@@ -1,5 +1,7 @@
 """A game for each task has the numbers of the games one by one."""
 
+import math
+
 import pytest
 import torch
 
@@ -59,3 +61,14 @@ def test_another_number_of_tasks_is_refused():
     assert together.batch(3, torch.zeros(())).cost.dtype == torch.float32
     with pytest.raises(ValueError, match="there are 4 tasks and 3 games"):
         together.batch(4, torch.zeros(()))
+
+
+def test_horizons_go_with_their_games():
+    like = torch.zeros(3, 1, dtype=torch.float64)
+    together = games()
+    assert together.horizon(like) == ONE_BY_ONE[0].horizon(like) == 4.0
+    together.horizons = torch.tensor([4.0, 7.0, math.inf])
+    assert together.horizon(like[..., None]).tolist() == [[[4.0]], [[7.0]], [[math.inf]]]
+    repeated = together.repeated(2).batch(6, like)
+    assert repeated.horizon(like).flatten().tolist() == [4.0, 4.0, 7.0, 7.0, math.inf, math.inf]
+    assert repeated.horizon(like).dtype == torch.float64

@@ -26,6 +26,12 @@ def test_first_axis_can_grow():
     assert torch.equal(few, many[:, :2])
 
 
+@pytest.mark.parametrize("first", [0, 8, 64, 8_000])
+def test_numbers_may_begin_anywhere(first):
+    all_of_them = task_uniforms([1, 2], "agent", (1, first + 30))
+    assert torch.equal(task_uniforms([1, 2], "agent", (1, 30), first), all_of_them[..., first:])
+
+
 def test_global_state_plays_no_part():
     torch.manual_seed(0)
     np.random.seed(0)

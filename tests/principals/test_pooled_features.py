@@ -84,3 +84,43 @@ def test_step_by_step_equals_the_sequence_where_each_task_has_a_game(endless):
         past.add(arms[..., step], levels[..., step], rewards[..., step])
     assert features.isfinite().all()
     assert not torch.equal(features[0], features[1])
+
+
+def test_tasks_may_have_horizons_of_their_own():
+    """Each as its own game would say, step by step; an infinite one is that of an endless game."""
+    shared = Game(3, 9, (0.0, 0.5), 0.4, FullInformation())
+    games = [
+        replace(shared, num_steps=5, max_interventions=1),
+        replace(shared, num_steps=70),
+        replace(shared, endless=True, max_interventions=2),
+        replace(shared, endless=True),
+    ]
+    like = torch.zeros(4, 1, 1, dtype=torch.float64)
+    together = batch_of(shared, games, like)
+    past = HistoryState.empty(like, together, 4, 1)
+    past.step = torch.zeros_like(like)
+    alone = [HistoryState.empty(like, game, 1, 1) for game in games]
+    for arm, level in ((0, 1), (2, 1), (1, 0), (0, 0)):
+        features = PooledFeatures().features(past)
+        for row, own in enumerate(alone):
+            expected = PooledFeatures().features(own)[0]
+            torch.testing.assert_close(features[row], expected, rtol=0.0, atol=1e-14)
+            own.add(torch.tensor([[arm]]), torch.tensor([[level]]), like[0] + 0.3)
+        every = torch.ones(4, 1, dtype=torch.int64)
+        past.add(arm * every, level * every, like[..., 0] + 0.3)
+
+
+def batch_of(shared: Game, games: list[Game], like: torch.Tensor) -> GameBatch:
+    batch = shared.batch(len(games), like)
+    return GameBatch(
+        shared,
+        bonuses=batch.bonuses,
+        cost=batch.cost,
+        max_interventions=like.new_tensor(
+            [
+                math.inf if game.max_interventions is None else game.max_interventions
+                for game in games
+            ]
+        ),
+        horizons=like.new_tensor([math.inf if game.endless else game.num_steps for game in games]),
+    )
