@@ -1,7 +1,7 @@
 """Compiles the native kernel into the wheel, once for each instruction set.
 
-Without a compiler the wheel is pure: it tries to build the kernel at first use, and otherwise computes
-in PyTorch. An editable install has no kernel, since its sources change; it is built at first use too.
+Without a compiler the wheel is pure: the kernel is built at first use, or PyTorch computes. So it is
+with an editable install, whose sources change.
 """
 
 import logging

@@ -19,7 +19,6 @@ from mermaide_pl.engines.native import compilation
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 NO_COMPILER = {"CXX": "no-such-compiler"}
 CONFIG = """
 data: {train_population: train_ucb, val_population: val_ucb, steps_per_epoch: 2}
@@ -51,16 +50,27 @@ def run(*command, folder, check=True, **variables):
     return done.stdout
 
 
-def wheel(folder, **variables):
-    """Build the wheel from the files that the clone has."""
+def sources(folder):
+    """A copy of the files that a wheel is built from."""
     copy = folder / "sources"
     shutil.copytree(
         ROOT / "mermaide_pl", copy / "mermaide_pl", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in SOURCES:
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
-    options = ("--no-deps", "--no-build-isolation", "--disable-pip-version-check")
-    run(sys.executable, "-m", "pip", "wheel", *options, "-w", folder, copy, folder=folder, **variables)
+    return copy
+
+
+def pip(command, *arguments, folder, **variables):
+    """Run pip of this environment, without a network."""
+    given = ("--disable-pip-version-check", *arguments)
+    run(sys.executable, "-m", "pip", *command.split(), *given, folder=folder, **variables)
+
+
+def wheel(folder, **variables):
+    """Build the wheel."""
+    options = ("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder)
+    pip("wheel", *options, sources(folder), folder=folder, **variables)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -73,15 +83,20 @@ class Installed:
         self.folder.mkdir()
         self.bin = folder / "environment" / "bin"
         run(sys.executable, "-m", "venv", "--without-pip", self.bin.parent, folder=folder)
-        pip = (sys.executable, "-m", "pip", "--python", self.bin / "python")
-        run(*pip, "install", "--no-deps", "--no-index", built, folder=folder)
+        options = ("--no-deps", "--no-index", built)
+        pip(f"--python {self.bin / 'python'} install", *options, folder=folder)
         (packages,) = self.bin.parent.glob("lib/python*/site-packages")
         (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-        self.home = folder / "home"  # does not exist
+        self.matplotlib = folder / "matplotlib"
 
     def run(self, name, *arguments, **variables):
         """Run a program of the environment in the empty folder, without home and compiler."""
-        given = {"HOME": str(self.home), **NO_COMPILER, **variables}
+        given = {
+            "HOME": "/dev/null",
+            "MPLCONFIGDIR": str(self.matplotlib),
+            **NO_COMPILER,
+            **variables,
+        }
         return run(self.bin / name, *arguments, folder=self.folder, **given)
 
     def python(self, code, **variables):
@@ -122,7 +137,6 @@ def test_it_fits_evaluates_reports_and_adapts_in_an_empty_folder(installed):
     installed.run("mermaide", "adapt", "--ckpt_path", "pretrained:broad-partial", *adapted)
     for name in ("results.json", "report.html", "adapted.ckpt"):
         assert (installed.folder / name).stat().st_size > 0
-    assert not installed.home.exists()
 
 
 ENGINE = """
@@ -153,10 +167,9 @@ def test_without_a_compiler_the_wheel_is_pure_and_computes_in_pytorch(tmp_path):
 
 
 def test_an_editable_install_compiles_nothing(tmp_path):
-    copy = wheel(tmp_path, **NO_COMPILER).parent / "sources"
-    (tmp_path / "compiler.sh").write_text(f"touch {tmp_path}/ran; exit 1")
+    compiler = tmp_path / "compiler.sh"
+    compiler.write_text(f"touch {tmp_path}/ran; exit 1")
     options = ("--no-deps", "--no-index", "--no-build-isolation", "--target", tmp_path / "target")
-    pip = (sys.executable, "-m", "pip", "install", *options)
-    run(*pip, "-e", copy, folder=tmp_path, CXX=f"sh {tmp_path}/compiler.sh")
+    pip("install", *options, "-e", sources(tmp_path), folder=tmp_path, CXX=f"sh {compiler}")
     assert list((tmp_path / "target").glob("__editable__*"))
     assert not (tmp_path / "ran").exists()
