@@ -1,7 +1,7 @@
 """Compiles the native kernel into the wheel, once for each instruction set.
 
-Without a compiler the wheel is pure: the kernel is built at first use, or PyTorch computes. So it is
-with an editable install, whose sources change.
+Without a compiler the wheel is pure: the kernel is built at first use, or PyTorch computes. An
+editable install, whose sources change, has none either.
 """
 
 import logging

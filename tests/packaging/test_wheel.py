@@ -61,10 +61,10 @@ def sources(folder):
     return copy
 
 
-def pip(command, *arguments, folder, **variables):
-    """Run pip of this environment, without a network."""
-    given = ("--disable-pip-version-check", *arguments)
-    run(sys.executable, "-m", "pip", *command.split(), *given, folder=folder, **variables)
+def pip(*arguments, folder, **variables):
+    """Run pip of this environment."""
+    command = (sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments)
+    run(*command, folder=folder, **variables)
 
 
 def wheel(folder, **variables):
@@ -84,7 +84,7 @@ class Installed:
         self.bin = folder / "environment" / "bin"
         run(sys.executable, "-m", "venv", "--without-pip", self.bin.parent, folder=folder)
         options = ("--no-deps", "--no-index", built)
-        pip(f"--python {self.bin / 'python'} install", *options, folder=folder)
+        pip("--python", self.bin / "python", "install", *options, folder=folder)
         (packages,) = self.bin.parent.glob("lib/python*/site-packages")
         (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
         self.matplotlib = folder / "matplotlib"

@@ -1,4 +1,4 @@
-"""Finds the native kernel in the package, or builds it on first use and keeps it in the user's cache."""
+"""Loads the native kernel that came with the package, or builds it on first use and caches it."""
 
 from __future__ import annotations
 
