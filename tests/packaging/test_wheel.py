@@ -20,18 +20,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 NO_COMPILER = {"CXX": "no-such-compiler"}
-CONFIG = """
-data: {train_population: train_ucb, val_population: val_ucb, steps_per_epoch: 2}
-trainer:
-  max_epochs: 1
-  accelerator: cpu
-  logger:
-    class_path: pytorch_lightning.loggers.TensorBoardLogger
-    init_args: {save_dir: logs, name: tiny, version: ""}
-  callbacks:
-    - class_path: pytorch_lightning.callbacks.ModelCheckpoint
-      init_args: {filename: best, monitor: val/return, mode: max}
-"""
 
 
 def run(*command, folder, check=True, **variables):
@@ -53,9 +41,9 @@ def run(*command, folder, check=True, **variables):
 def sources(folder):
     """A copy of the files that a wheel is built from."""
     copy = folder / "sources"
-    shutil.copytree(
-        ROOT / "mermaide_pl", copy / "mermaide_pl", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    for name in ("mermaide_pl", "conf"):  # the first has a link to the second
+        skipped = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=skipped)
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     return copy
@@ -124,15 +112,17 @@ def test_it_is_what_is_imported(installed):
 
 
 def test_it_fits_evaluates_reports_and_adapts_in_an_empty_folder(installed):
-    (installed.folder / "tiny.yaml").write_text(CONFIG)
-    told = installed.run("mermaide", "fit", "--config", "tiny.yaml")
+    short = ("--trainer.max_epochs", "1", "--data.steps_per_epoch", "2")
+    told = installed.run("mermaide", "fit", "--config", "quickstart", *short)
     assert "native, 1 thread" in told
     assert "building" not in told
-    checkpoint = "logs/tiny/checkpoints/best.ckpt"
+    checkpoint = "logs/quickstart/checkpoints/best.ckpt"
     scored = ("--population", "unseen_ucb", "--num_agents", "8")
     evaluated = ("--shots", "0", "1", "--out", "results.json", "--engine", "native")
     installed.run("mermaide", "evaluate", "--ckpt_path", checkpoint, *scored, *evaluated)
-    installed.run("mermaide", "report", "--logdir", "logs/tiny", "--out", "report.html", *scored)
+    installed.run(
+        "mermaide", "report", "--logdir", "logs/quickstart", "--out", "report.html", *scored
+    )
     adapted = ("--population", "unseen_ucb", "--out", "adapted.ckpt")
     installed.run("mermaide", "adapt", "--ckpt_path", "pretrained:broad-partial", *adapted)
     for name in ("results.json", "report.html", "adapted.ckpt"):
