@@ -2,8 +2,12 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+PLAIN_PIP := $(BIN)/python -m pip install --disable-pip-version-check
+PIP    := $(PLAIN_PIP) -c constraints.txt
 TORCH  := $(shell grep '^torch==' constraints.txt)
+# Where torch comes from. Plain pip brings the CUDA build on Linux, several GB; the CPU build:
+# make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 
 QUICKSTART_CONFIG     ?= conf/quickstart.yaml
 QUICKSTART_RUN        ?= logs/quickstart
@@ -53,10 +57,10 @@ clean: ## Delete caches and build outputs (keeps .venv and logs)
 
 # Stamp files: an environment is installed again only when these inputs change.
 # torch goes first and at exactly its pinned version: an open range may fetch another build,
-# several GB larger.
+# several GB larger. From another index it comes without the constraints, which that may not have.
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) $(TORCH)
+	$(if $(TORCH_INDEX),$(PLAIN_PIP) --index-url $(TORCH_INDEX),$(PIP)) $(TORCH)
 	touch $@
 
 $(VENV)/.run: $(VENV)/.torch pyproject.toml

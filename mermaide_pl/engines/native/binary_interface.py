@@ -1,6 +1,6 @@
 """Python's side of the binary interface to the kernel; the other side is `binary_interface.h`.
 
-Run as ``python -P binary_interface.py KERNEL`` it tries out a kernel: a bad one crashes only that
+Run as ``python -I binary_interface.py KERNEL`` it tries out a kernel: a bad one crashes only that
 process. It imports nothing of the package, to be quick.
 """
 
@@ -257,12 +257,19 @@ def seen_at_step_1(kernel: ctypes.CDLL) -> list[float]:
     return features[5:]
 
 
-if __name__ == "__main__":
-    import torch  # noqa: F401 -- the kernel uses its libraries
+def check(kernel: ctypes.CDLL) -> None:
+    """Let a kernel compute something.
 
+    Raises:
+        OSError: if the result is wrong.
+    """
+    seen = seen_at_step_1(kernel)
+    if seen != [0, 1, 0.5, 1, 0]:
+        raise OSError(f"it computes {seen}")
+
+
+if __name__ == "__main__":
     try:
-        seen = seen_at_step_1(load(sys.argv[1]))
+        check(load(sys.argv[1]))
     except OSError as error:
         sys.exit(f"error: {error}")
-    if seen != [0, 1, 0.5, 1, 0]:
-        sys.exit(f"error: it computes {seen}")

@@ -116,7 +116,8 @@ OTHER_RULES = {
     ),
     "a hyper-parameter more": (
         lambda rules: rules | {"AttentiveLearner": with_another(rules["AttentiveLearner"], "mood")},
-        "None where Python has 'AttentiveLearner 16: mood'",
+        "None where Python has"
+        f" 'AttentiveLearner {len(binary_interface.RULES['AttentiveLearner'][0])}: mood'",
     ),
     "numbers": (
         lambda rules: rules | {"Softmax": Rule(("temperature",), "normal")},

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mermaide_pl import MermaideModule
-from mermaide_pl.engines.native import binary_interface, build
+from mermaide_pl.engines.native import binary_interface, build, compilation
 from mermaide_pl.engines.native.build import library
 from mermaide_pl.engines.native.engine import _computes_on
 
@@ -62,7 +62,7 @@ def test_without_a_compiler_pytorch_runs(fresh, monkeypatch, caplog):
 def test_a_compiler_that_fails_is_quoted(fresh, monkeypatch, tmp_path):
     source = tmp_path / "kernel.cpp"
     source.write_text("int f() { return; }")
-    monkeypatch.setattr(build, "_SOURCE", source)
+    monkeypatch.setattr(compilation, "_SOURCE", source)
     assert "return-statement with no value" in str(library())
     assert files_in(fresh) == ["lock"]
 
@@ -80,10 +80,72 @@ def test_it_is_built_once_and_again_if_it_is_cut_short(fresh, compiler, monkeypa
         if not begin:
             (path,) = fresh.glob("*.so")
             os.truncate(path, 4096)
-            monkeypatch.setattr(build, "_try_out", lambda path, file: None)  # once is enough
+            monkeypatch.setattr(compilation, "try_out", lambda path, file: None)  # once is enough
         library.cache_clear()
         caplog.clear()
     assert files_in(fresh) == ["K.so", "K.so.sha256", "lock"]
+
+
+@pytest.fixture
+def packaged(monkeypatch, tmp_path):
+    """A folder of packaged kernels; places the content of a file there."""
+    monkeypatch.setattr(compilation, "PACKAGED", tmp_path / "kernels")
+    compilation.PACKAGED.mkdir()
+
+    def place(content):
+        path = compilation.PACKAGED / compilation.file_name(build._instruction_set())
+        path.write_bytes(content)
+        return str(path)
+
+    return place
+
+
+def test_the_kernel_of_the_package_needs_neither_compiler_nor_home(
+    fresh, good, packaged, monkeypatch, caplog
+):
+    path = packaged(good)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert library()._name == path
+    assert not fresh.exists()
+    assert caplog.records == []
+
+
+def test_a_kernel_of_other_sources_is_not_taken(fresh, good, packaged, compiler, monkeypatch):
+    packaged(good)
+    monkeypatch.setattr(compilation, "_OPTIONS", (*compilation._OPTIONS, "-DOTHER"))
+    compiler()
+    assert Path(library()._name).name not in os.listdir(compilation.PACKAGED)
+    assert files_in(fresh) == ["K.so", "K.so.sha256", "lock"]
+
+
+def test_in_place_of_a_packaged_kernel_that_does_not_work_one_is_built(
+    fresh, good, packaged, compiler, shared_library, caplog
+):
+    packaged(shared_library(stub("\n".join(binary_interface.description()))))
+    compiler()
+    assert binary_interface.seen_at_step_1(library()) == [0, 1, 0.5, 1, 0]
+    assert caplog.records[0].getMessage() == (
+        "the kernel in the package does not work, one is built here:"
+        " it computes [0.0, 0.0, 0.0, 0.0, 0.0]"
+    )
+    assert files_in(fresh) == ["K.so", "K.so.sha256", "lock"]
+
+
+X86 = {"DEFAULT": "DEFAULT", "NO AVX": "DEFAULT", "AVX2": "AVX2", "AVX512": "AVX512"}
+ARM = {"DEFAULT": "DEFAULT", "SVE256": "DEFAULT"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "sets"), [("x86_64", X86), ("AMD64", X86), ("aarch64", ARM), ("arm64", ARM)]
+)
+def test_the_instruction_set_is_that_of_pytorch(monkeypatch, machine, sets):
+    monkeypatch.setattr(compilation.platform, "machine", lambda: machine)
+    assert set(compilation.instruction_sets()) == set(sets.values())
+    names = [compilation.file_name(one) for one in compilation.instruction_sets()]
+    assert len(set(names)) == len(names)
+    for chosen, expected in sets.items():
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda one=chosen: one)
+        assert build._instruction_set() == expected
 
 
 GIVEN = binary_interface.GameCall.given.offset
@@ -162,7 +224,7 @@ def test_any_compiler_ends_in_a_line(fresh, compiler, monkeypatch, command):
 
 def test_a_compiler_does_not_hang_for_ever(fresh, compiler, monkeypatch):
     compiler("sleep 30")
-    monkeypatch.setattr(build, "_LONGEST", 0.3)
+    monkeypatch.setattr(compilation, "_LONGEST", 0.3)
     assert library() == "sh failed: timed out after 0 s"
 
 
@@ -174,8 +236,8 @@ def open_to_all(folder):
 def taken(folder):
     """A folder in the place of the library."""
     folder.mkdir(mode=0o700)
-    (folder / build._name_and_flags()[0]).mkdir()
-    (folder / build._name_and_flags()[0] / "kept").touch()
+    (folder / compilation.file_name(build._instruction_set())).mkdir()
+    (folder / compilation.file_name(build._instruction_set()) / "kept").touch()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +251,7 @@ def taken(folder):
 def test_a_cache_that_does_not_do_is_done_without(
     fresh, compiler, monkeypatch, caplog, spoil, reason, left
 ):
-    monkeypatch.setattr(build, "_try_out", lambda path, file: None)  # tried above
+    monkeypatch.setattr(compilation, "try_out", lambda path, file: None)  # tried above
     spoil(fresh)
     compiler()
     assert binary_interface.seen_at_step_1(library()) == [0, 1, 0.5, 1, 0]
@@ -249,6 +311,6 @@ def test_older_processors_compute_the_same(capability):
 
 
 def test_the_functions_are_those_that_the_kernel_exports():
-    exported = re.findall(r'extern "C" .*?(\w+)_##SUFFIX', build._SOURCE.read_text())
+    exported = re.findall(r'extern "C" .*?(\w+)_##SUFFIX', compilation._SOURCE.read_text())
     names = {f"{name}_{dtype}" for name in exported for dtype in ("float32", "float64")}
     assert set(binary_interface.FUNCTIONS) == names

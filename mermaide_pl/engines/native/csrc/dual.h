@@ -2,8 +2,6 @@
 
 #pragma once
 
-#include <ATen/cpu/vec/vec.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -17,13 +15,9 @@
 #include <vector>
 
 #include "binary_interface.h"
+#include "vector.h"
 
 namespace mermaide {
-
-template <class T>
-using Vec = at::vec::Vectorized<T>;
-template <class T>
-constexpr i64 W = Vec<T>::size();
 
 template <class T>
 i64 pad(i64 size) {
@@ -60,25 +54,6 @@ template <class V, bool D>
 inline Num<V, D> one_minus(Num<V, D> a) {
   if constexpr (D) return {V(1) - a.v, V(0) - a.d};
   else return {V(1) - a.v};
-}
-
-inline float exponential(float x) { return std::exp(x); }
-inline double exponential(double x) { return std::exp(x); }
-inline Vec<double> exponential(Vec<double> x) { return x.exp(); }
-// 2^n e^r with the polynomial of Cephes' expf, within 2 units in the last place; inlined, half the
-// time of a call. Clamped to what a normal number can hold; NaN stays NaN.
-inline Vec<float> exponential(Vec<float> x) {
-  using F = Vec<float>;
-  x = at::vec::clamp(x, F(-87.0f), F(88.0f));
-  const F n = (x * F(1.44269504f)).round();
-  const F r = at::vec::fmadd(n, F(2.12194440e-4f), at::vec::fmadd(n, F(-0.693359375f), x));
-  F y(1.9875691500e-4f);
-  for (const float next : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f,
-                           5.0000001201e-1f, 1.0f, 1.0f})
-    y = at::vec::fmadd(y, r, F(next));
-  using I = Vec<int32_t>;
-  const I exponent = at::vec::convert_to_int_of_same_size(n) + I(127);
-  return y * at::vec::cast<float>(exponent << I(23));
 }
 
 template <class V, bool D>
@@ -146,7 +121,7 @@ inline void tile(const T* a, i64 a_row, i64 a_col, const T* b, i64 ldb, T* c, i6
     for (int r = 0; r < R; ++r) {
       const Vec<T> left(a[r * a_row + k * a_col]);
 #pragma GCC unroll 4
-      for (int j = 0; j < C; ++j) sum[r][j] = at::vec::fmadd(left, right[j], sum[r][j]);
+      for (int j = 0; j < C; ++j) sum[r][j] = left * right[j] + sum[r][j];
     }
   }
 #pragma GCC unroll 8

@@ -9,9 +9,9 @@
 //
 // Axes as in trajectory.py: M tasks, B episodes, T steps, A arms, L levels, H hidden units, F features.
 // A "row" is one step of one episode. Widths marked `_p` are padded to whole vectors.
-// Files: binary_interface.h (the interface shared with Python), dual.h (numbers, matrices, threads),
-// network.h (the principal), game.h (features, agents, rollouts), and here the functions that Python
-// calls.
+// Files: binary_interface.h (the interface shared with Python), vector.h (the processor's vectors),
+// dual.h (numbers, matrices, threads), network.h (the principal), game.h (features, agents, rollouts),
+// and here the functions that Python calls.
 
 #include "game.h"
 
