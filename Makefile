@@ -9,7 +9,7 @@ TORCH  := $(shell grep '^torch==' constraints.txt)
 # make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-QUICKSTART_CONFIG     ?= conf/quickstart.yaml
+QUICKSTART_CONFIG     ?= quickstart
 QUICKSTART_RUN        ?= logs/quickstart
 QUICKSTART_CKPT       ?= $(QUICKSTART_RUN)/checkpoints/best.ckpt
 QUICKSTART_RESULTS    ?= $(QUICKSTART_RUN)/results.json

@@ -112,7 +112,8 @@ def test_table_is_the_recorded_one():
 
 def test_table_of_times_is_the_recorded_one():
     recorded = json.loads((ROOT / "benchmarks" / "results" / "w1.json").read_text())
-    section = README[README.index("| meta-step of W1 |") : README.index("That is")]
+    begins = README.index("| meta-step of W1 |")
+    section = README[begins : README.index("That is", begins)]
     shown = [
         [cell.strip() for cell in line.strip("|").split("|")[1:]]
         for line in section.strip().splitlines()[2:]
