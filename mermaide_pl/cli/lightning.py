@@ -66,7 +66,7 @@ class _Parser(LightningArgumentParser):
             super().error(message, ex)
         unread = re.search(
             r"Parser key \"([\w.]+)\": (?:Unable to load config '|- Expected a path but )"
-            r"(.*?)(?:'| either not accessible)",
+            r"(?![{\[])(.*?)(?:'| either not accessible)",  # a file's name, not YAML itself
             message,
         )
         is_class = " is not part of mermaide_pl" in message
@@ -225,7 +225,11 @@ def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
                 # a folder has the configuration of its training
                 save_config_callback=_SavedConfig if command == "fit" else None,
                 save_config_kwargs={"overwrite": True},
-                parser_kwargs={"prog": "mermaide", "parser_mode": _PARSER_MODE},
+                parser_kwargs={
+                    "prog": "mermaide",
+                    "parser_mode": _PARSER_MODE,
+                    "allow_abbrev": False,
+                },
             )
         except ImportError as error:
             if not isinstance(error, ValueError):
