@@ -85,7 +85,7 @@ def check_training(command: str, arguments: Sequence[str]) -> None:
         raise ValueError(f"{command} needs a configuration: mermaide {command} --config quickstart")
     for option, value in given_options(arguments):
         if option in ("-c", "--config"):
-            content = read_yaml(value, "configuration")
+            content = read_yaml(CONFIGURATIONS.existing(value), "configuration")
             if problem := _unknown(content, _BESIDE):
                 raise ValueError(f"configuration {value}: {problem}")
             _check_named_files(content, Path(value).parent)

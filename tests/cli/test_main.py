@@ -324,7 +324,7 @@ MISTAKES = {
         rf"families.*'UCX'.*{RULES}",
     ),
     "nothing to evaluate": ("evaluate", r"required.*ckpt_path.*population"),
-    "missing config": ("fit --config none.yaml", r"none\.yaml"),
+    "missing config": ("fit --config none.yaml", r"none\.yaml does not exist \(.*quickstart"),
     "typo in the game": (
         "fit --config fit_typo_in_game.yaml",
         r"model\.game\.num_step'.*allowed.*num_steps",
