@@ -7,9 +7,10 @@ one. Whatever passes here is checked again where it is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from mermaide_pl.config.input_paths import (
@@ -19,7 +20,7 @@ from mermaide_pl.config.input_paths import (
     PackagedFiles,
     existing_checkpoint,
 )
-from mermaide_pl.config.signatures import unknown_key
+from mermaide_pl.config.signatures import keys_and_values, unknown_key
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.config.yaml_files import read_yaml
 
@@ -29,14 +30,22 @@ SECTIONS = {
     "trainer": "pytorch_lightning.Trainer",
 }
 """Parts of a configuration of `mermaide fit`, and the classes whose arguments they give."""
-_BESIDE = ("seed_everything", "ckpt_path", "weights_only", "verbose", "optimizer", "lr_scheduler")
+_BESIDE = ("seed_everything", "ckpt_path", "weights_only", "verbose")
+_OPTIONS = (*_BESIDE, "config", "print_config", "help")
+_POPULATION = re.compile(r"data\.\w+_population")
 _FILE = re.compile(r".*\.ya?ml|(?!null$)[\w-]+")  # or a name, not the import path of a class
+_HERE = Path()
 _OF_LIGHTNING = ("best", "last", "hpc", "registry")  # checkpoints by their role
 
 
-def check_population(path: str) -> None:
-    """Refuse a population that does not exist, or whose file has an unknown key."""
-    _check_keys("mermaide_pl.populations.Population", POPULATIONS, path)
+def check_population(path: str, folder: Path = _HERE) -> None:
+    """Refuse a population that does not exist, or whose file has an unknown key.
+
+    Args:
+        path: a file, or a name of the package.
+        folder: folder to which relative paths refer.
+    """
+    _check_keys("mermaide_pl.populations.Population", POPULATIONS, path, folder)
 
 
 def check_comparison(path: str) -> None:
@@ -72,30 +81,33 @@ def check_training(command: str, arguments: Sequence[str]) -> None:
     Raises:
         ValueError: one line.
     """
+    if not arguments:
+        raise ValueError(f"{command} needs a configuration: mermaide {command} --config quickstart")
     for option, value in given_options(arguments):
         if option in ("-c", "--config"):
-            content = read_yaml(value, "configuration")
-            if problem := _in_configuration(content):
+            content = read_yaml(CONFIGURATIONS.existing(value), "configuration")
+            if problem := _unknown(content, _BESIDE):
                 raise ValueError(f"configuration {value}: {problem}")
-            _check_named_files(content)
-            continue
-        name, *parts = option.removeprefix("--").split(".")
-        if not option.startswith("--") or (parts and name not in SECTIONS):
-            continue
-        content = value
-        for part in reversed(parts):
-            content = {part: content}
-        if parts and (problem := unknown_key(SECTIONS[name], content, name)):
-            raise ValueError(f"{option}: {problem}; `mermaide {command} --help` lists all options")
-        _check_named_files({name: content})
+            _check_named_files(content, Path(value).parent)
+        elif option.startswith("--"):
+            key = re.sub(r"^game(?=\.|$)", "model.game", option.removeprefix("--"))
+            if problem := _unknown({key: value}, _OPTIONS):
+                raise ValueError(
+                    f"{option}: {problem}; `mermaide {command} --help` lists all options"
+                )
+            if value != "null":
+                _check_named_files({key: value})
 
 
-def _in_configuration(content: Any) -> str | None:
-    """What is wrong with the keys of a configuration of `mermaide fit`, if anything."""
-    if not isinstance(content, dict):
-        return None
-    allowed = (*SECTIONS, *_BESIDE)
-    for name, part in content.items():
+def _unknown(content: Any, beside: Sequence[str]) -> str | None:
+    """What is wrong with the keys of a configuration of `mermaide fit`, if anything.
+
+    Args:
+        content: the configuration.
+        beside: keys allowed beside `SECTIONS`.
+    """
+    allowed = (*SECTIONS, *beside)
+    for name, part in keys_and_values(content) if isinstance(content, dict) else ():
         if name not in allowed:
             return f"there is no '{name}', allowed: {', '.join(allowed)}"
         if name in SECTIONS and (problem := unknown_key(SECTIONS[name], part, name)):
@@ -103,32 +115,42 @@ def _in_configuration(content: Any) -> str | None:
     return None
 
 
-def _check_named_files(content: Any) -> None:
-    """Refuse populations and checkpoints of a configuration that do not exist."""
-    if not isinstance(content, dict):
-        return
-    if isinstance(path := content.get("ckpt_path"), str) and path not in _OF_LIGHTNING:
-        existing_checkpoint(path)
-    model, data = content.get("model"), content.get("data")
-    if isinstance(model, dict) and isinstance(path := model.get("init_from"), str):
-        existing_checkpoint(path)
-    for key, value in data.items() if isinstance(data, dict) else ():
-        if key.endswith("_population") and isinstance(value, str) and _FILE.fullmatch(value):
+def _check_named_files(content: Any, folder: Path = _HERE) -> None:
+    """Refuse populations and checkpoints of a configuration that do not exist.
+
+    Args:
+        content: the configuration.
+        folder: where it is, to which the paths of its populations refer.
+    """
+    for key, value in _texts(content):
+        if key in ("ckpt_path", "model.init_from") and value not in _OF_LIGHTNING:
+            existing_checkpoint(value)
+        if _POPULATION.fullmatch(key) and _FILE.fullmatch(value):
             try:
-                check_population(value)
+                check_population(value, folder)
             except ValueError as error:
-                raise ValueError(f"data.{key}: {error}") from None
+                raise ValueError(f"{key}: {error}") from None
+
+
+def _texts(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """The texts of a configuration, by their dotted keys."""
+    if isinstance(content, str):
+        yield place, content
+    for name, value in keys_and_values(content) if isinstance(content, dict) else ():
+        yield from _texts(value, f"{place}.{name}".removeprefix("."))
 
 
 def given_options(arguments: Sequence[str]) -> list[tuple[str, str]]:
     """Options and their values, given as ``--a b`` or ``--a=b``."""
-    words = [
-        part for word in arguments for part in (word.split("=", 1) if word[:2] == "--" else [word])
-    ]
-    return [(word, after) for word, after in pairwise(words) if word.startswith("-")]
+    found = []
+    for word, after in pairwise([*arguments, ""]):
+        option, sign, value = word.partition("=")
+        if word.startswith("-"):
+            found.append((option, value if sign else after))
+    return found
 
 
-def _check_keys(cls: str, files: PackagedFiles, path: str) -> None:
-    content = read_yaml(files.existing(path), files.kind)
+def _check_keys(cls: str, files: PackagedFiles, path: str, folder: Path = _HERE) -> None:
+    content = read_yaml(files.existing(path, folder), files.kind)
     if problem := unknown_key(cls, content):
         raise ValueError(f"{files.kind} {path}: {problem}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mermaide_pl.cli.early_checks import check_training
@@ -21,9 +22,10 @@ def with_configuration_files(arguments: Sequence[str]) -> list[str]:
     """Replace the names of the package's configurations by their files."""
     found: list[str] = []
     for word in arguments:
-        option, sign, value = word.partition("=")
-        is_value = bool(found) and found[-1] in ("-c", "--config")
-        if option == "--config" and sign:
+        word = re.sub("^-c=?(?=.)", "--config=", word)
+        option, _, value = word.partition("=")
+        if option == "--config" and value:
             word = f"--config={CONFIGURATIONS.path(value)}"
+        is_value = bool(found) and found[-1] in ("-c", "--config")
         found.append(str(CONFIGURATIONS.path(word)) if is_value else word)
     return found

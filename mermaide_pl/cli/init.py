@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.output_paths import make_folder
@@ -35,4 +36,6 @@ def run(arguments: Sequence[str]) -> None:
     for name in names:
         (folder / name).write_bytes((PROJECT / name).read_bytes())
     say(f"{folder}: {', '.join(names)}")
-    say(f"next: cd {folder} && mermaide fit --config config.yaml   (README.md has more)")
+    say(
+        f"next: cd {quote(str(folder))} && mermaide fit --config config.yaml   (README.md has more)"
+    )

@@ -17,6 +17,7 @@ from jsonargparse import Namespace, set_loader
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from mermaide_pl.cli.commands import LIGHTNINGS
+from mermaide_pl.cli.early_checks import given_options
 from mermaide_pl.config.input_paths import POPULATIONS, checkpoint_path
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
 from mermaide_pl.config.validation import check_precision
@@ -65,7 +66,7 @@ class _Parser(LightningArgumentParser):
             super().error(message, ex)
         unread = re.search(
             r"Parser key \"([\w.]+)\": (?:Unable to load config '|- Expected a path but )"
-            r"(.*?)(?:'| either not accessible)",
+            r"(?![{\[])(.*?)(?:'| either not accessible)",  # a file's name, not YAML itself
             message,
         )
         is_class = " is not part of mermaide_pl" in message
@@ -224,7 +225,11 @@ def _parse(cli: type[_CLI], command: str, arguments: Sequence[str]) -> _CLI:
                 # a folder has the configuration of its training
                 save_config_callback=_SavedConfig if command == "fit" else None,
                 save_config_kwargs={"overwrite": True},
-                parser_kwargs={"prog": "mermaide", "parser_mode": _PARSER_MODE},
+                parser_kwargs={
+                    "prog": "mermaide",
+                    "parser_mode": _PARSER_MODE,
+                    "allow_abbrev": False,
+                },
             )
         except ImportError as error:
             if not isinstance(error, ValueError):
@@ -246,10 +251,7 @@ def _with_population_files(arguments: list[str]) -> list[str]:
 def _of_the_trainer(arguments: Sequence[str]) -> set[str]:
     """Import paths in the trainer's slots; users may write callbacks and loggers of their own."""
     said: list[object] = []
-    words = [
-        part for word in arguments for part in (word.split("=", 1) if word[:2] == "--" else [word])
-    ]
-    for option, value in pairwise(words):
+    for option, value in given_options(arguments):
         slots: Any = value if option.startswith("--trainer") else None
         if option in ("-c", "--config"):
             content = read_yaml(value, "configuration")

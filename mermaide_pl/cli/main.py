@@ -55,16 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _use_utf8()
     let_streams_replace()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_USAGE)
-        return
-    if arguments[0] == "--version":
-        print(f"mermaide_pl {__version__}")
-        return
     _keep_quiet()
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # users' own learners are found in the current folder
     try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(_USAGE)
+            return
+        if arguments[0] == "--version":
+            print(f"mermaide_pl {__version__}")
+            return
+        if "" not in sys.path and os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # users' own learners are found in the current folder
         arguments = _import(arguments)
         name, *rest = arguments or [""]
         command(name)(rest)

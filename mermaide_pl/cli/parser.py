@@ -36,7 +36,7 @@ class PlainParser(ArgumentParser):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._allowed: dict[str, str] = {}
-        super().__init__(*args, **options)
+        super().__init__(*args, allow_abbrev=False, **options)
 
     def add_argument(self, *names: Any, allowed: str = "", **options: Any) -> Any:
         """Add an argument as argparse does.

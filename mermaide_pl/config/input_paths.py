@@ -43,13 +43,13 @@ class PackagedFiles:
         is_name = str(given) in self.names() and not file.is_file()
         return self.folder / f"{given}{self.suffix}" if is_name else file
 
-    def existing(self, given: str | Path) -> Path:
+    def existing(self, given: str | Path, folder: str | Path = "") -> Path:
         """As `path`.
 
         Raises:
             ValueError: one line with the names of the package if there is no such file.
         """
-        path = self.path(given)
+        path = self.path(given, folder)
         if not path.is_file():
             raise ValueError(self.missing(given))
         return path

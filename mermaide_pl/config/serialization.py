@@ -131,7 +131,8 @@ def _recall(spec: Any) -> Callable[..., Any]:
     if path not in _NAMED:
         raise ValueError(
             f"it needs {path}, which is not part of mermaide_pl: load a population that names it"
-            " first (--population), because a checkpoint must not choose which code runs"
+            f" first (--population) or its module (--import {path.rpartition('.')[0]}), because a"
+            " checkpoint must not choose which code runs"
         )
     return _NAMED[path]
 

@@ -20,43 +20,48 @@ class _Class:
     node: ast.ClassDef
 
 
-def unknown_key(cls: str, content: Any, place: str = "") -> str | None:
+def unknown_key(cls: str | None, content: Any, place: str = "") -> str | None:
     """Find a key of a configuration that the constructor of a class does not take.
 
     What cannot be told from the source alone, such as classes of other packages and ``**options``,
     passes: building the object is the judge.
 
     Args:
-        cls: import path of the class.
-        content: constructor arguments, as read from YAML.
+        cls: import path of the class, or None if it is not known.
+        content: constructor arguments, or class and arguments, or a list of these, as read from
+            YAML.
         place: key at which they stand, for the message.
 
     Returns:
         One line with the key and those that are allowed, or None if all are known.
     """
-    allowed = arguments(cls)
-    if allowed is None or not isinstance(content, dict):
+    if isinstance(content, list):
+        return next(filter(None, (unknown_key(cls, item, place) for item in content)), None)
+    if not isinstance(content, dict):
         return None
-    for key, value in content.items():
-        here = f"{place}.{key}" if place else key
-        if key not in allowed:
+    if "class_path" in content or "init_args" in content:  # the latter for a class named before
+        place = f"{place}.init_args".removeprefix(".")
+        return unknown_key(content.get("class_path"), content.get("init_args"), place)
+    allowed = arguments(cls) if isinstance(cls, str) else None
+    if allowed is None:
+        return None
+    for name, value in keys_and_values(content):
+        here = f"{place}.{name}".removeprefix(".")
+        if name not in allowed:
             return f"there is no '{here}', allowed: {', '.join(allowed)}"
-        for path, given, at in _parts(value, here, allowed[key]):
-            if found := unknown_key(path, given, at):
-                return found
+        if found := unknown_key(allowed[name], value, here):
+            return found
     return None
 
 
-def _parts(value: Any, place: str, type_of_it: str | None) -> Iterator[tuple[str, Any, str]]:
-    """Objects described within a value: their classes, arguments and places."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _parts(item, place, type_of_it)
-    elif isinstance(value, dict) and "class_path" in value:
-        if isinstance(value["class_path"], str):
-            yield value["class_path"], value.get("init_args"), f"{place}.init_args"
-    elif type_of_it is not None:
-        yield type_of_it, value, place
+def keys_and_values(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Items of a mapping, with the short forms of jsonargparse written out.
+
+    ``a.b: 1`` is ``a: {b: 1}``, and ``a+: [1]`` appends to ``a``.
+    """
+    for key, value in content.items():
+        name, _, inner = key.partition(".")
+        yield name.removesuffix("+"), {inner: value} if inner else value
 
 
 def arguments(cls: str) -> dict[str, str | None] | None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from jsonargparse import set_parsing_settings
 from jsonargparse._common import parsing_settings
 
+from mermaide_pl.config.serialization import name_callable
 from mermaide_pl.config.validation import one_line
 
 _PACKAGES = ("mermaide_pl", "torch.optim", "pytorch_lightning", "lightning_fabric", "lightning")
@@ -18,13 +19,13 @@ _imported: dict[str, None] = {}  # in order
 
 
 def import_on_purpose(module: str) -> None:
-    """Import a module, and allow files to name its classes from now on.
+    """Import a module, and allow files, also checkpoints, to name its classes from now on.
 
     Raises:
         ValueError: one line that says why it cannot be imported.
     """
     try:
-        importlib.import_module(module)
+        content = vars(importlib.import_module(module))
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
@@ -33,6 +34,9 @@ def import_on_purpose(module: str) -> None:
             f" folder and on the Python path): {type(error).__name__}: {one_line(error)}"
         ) from None
     _imported[module] = None
+    for value in content.values():
+        if callable(value) and getattr(value, "__module__", None) == module:
+            name_callable(value)
 
 
 def imports() -> list[str]:

@@ -50,7 +50,11 @@ finally:
         "fit --config quikstart",
         "fit --config fit_typo.yaml",
         "fit --config fit_typo_on_top.yaml",
+        "fit",
+        "fit --confg quickstart",
         "fit --config quickstart --model.gmae.cost 1",
+        "fit --config quickstart --modle.game.cost 1",
+        "fit --config quickstart --game.csot 1",
         "fit --config quickstart --data.train_population none",
         "test --config quickstart --ckpt_path none.ckpt",
         "compare --config none",
@@ -102,6 +106,50 @@ def test_configurations_of_the_package_go_by_name(tmp_path, monkeypatch):
     assert with_configuration_files(words[:2]) == words[:2]
 
 
+def test_short_forms_of_the_option_take_names_too():
+    found = [f"--config={CONFIGURATIONS.folder / 'quickstart.yaml'}"]
+    assert with_configuration_files(["-cquickstart"]) == found
+    assert with_configuration_files(["-c=quickstart"]) == found
+    assert with_configuration_files(["-c", "quickstart"])[1:] == [found[0].partition("=")[2]]
+
+
+def test_paths_of_populations_refer_to_the_folder_of_their_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    Path("sub", "own.yaml").write_text("families: [{rule: UCB}]\n")
+    Path("sub", "config.yaml").write_text("data: {train_population: own.yaml}\n")
+    check_training("fit", ["--config", "sub/config.yaml"])
+    Path("config.yaml").write_text("data: {train_population: own.yaml}\n")
+    with pytest.raises(ValueError, match=r"data.train_population: population ./own.yaml does not"):
+        check_training("fit", ["--config", "config.yaml"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--model.init_from null --ckpt_path null",
+        "--trainer.callbacks+=RichProgressBar",
+        "--trainer.callbacks+ RichProgressBar --trainer.callbacks.leave true",
+        "--trainer.logger.save_dir=--odd --trainer.logger false",
+        "--game.cost 0.3 --print_config",
+        "--model.architecture.init_args.hidden_size 16",
+        "--model game.yaml --data.val_population null --trainer.max_epochs -1",
+        "--config short_forms.yaml",
+        "--data.train_population described.yaml",
+    ],
+)
+def test_whatever_lightning_takes_passes(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    callback = {"class_path": "pytorch_lightning.callbacks.RichProgressBar"}
+    short = {"model.game.num_arms": 5, "trainer": {"callbacks+": [callback]}}
+    families = {"families": [{"rule": "UCB"}], "base_rewards.init_args.high": 0.5}
+    described = {"class_path": "mermaide_pl.populations.Population", "init_args": families}
+    Path("short_forms.yaml").write_text(yaml.safe_dump(short))
+    Path("described.yaml").write_text(yaml.safe_dump(described))
+    check_training("fit", words.split())
+
+
 def test_options_are_read_in_both_forms():
-    words = ["--a=1", "--b", "2", "--c", "--d"]
-    assert given_options(words) == [("--a", "1"), ("--b", "2"), ("--c", "--d")]
+    words = ["--a=1", "--b", "2", "--c", "--d", "--e=--f", "-1"]
+    pairs = [("--a", "1"), ("--b", "2"), ("--c", "--d"), ("--d", "--e=--f"), ("--e", "--f")]
+    assert given_options(words) == [*pairs, ("-1", "")]

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import re
 import shlex
 import subprocess
@@ -311,9 +312,19 @@ MISTAKES = {
         f"{evaluate_with()} --speed 3",
         r"--speed.*mermaide evaluate --help",
     ),
-    "nothing to fit": ("fit", r"required.*data\.train_population"),
+    "nothing to fit": ("fit", r"fit needs a configuration: mermaide fit --config quickstart$"),
+    "abbreviated option": (f"{FIT_IT} --conf fit.yaml", r"--conf: .*allowed: .*config,"),
+    "abbreviated option of evaluate": (f"{evaluate_with()} --se 1", r"unrecognized .*--se 1"),
+    "typo in a class on the command line": (
+        f"{FIT_IT} --model.adaptation '{{class_path: GradientAdaptation, init_args: {{rate: 1}}}}'",
+        r"GradientAdaptation': Option 'rate' is not accepted",
+    ),
+    "typo in a population on the command line": (
+        f"{FIT_IT} --data.train_population '{{families: [{{rule: UCX}}]}}'",
+        rf"families.*'UCX'.*{RULES}",
+    ),
     "nothing to evaluate": ("evaluate", r"required.*ckpt_path.*population"),
-    "missing config": ("fit --config none.yaml", r"none\.yaml"),
+    "missing config": ("fit --config none.yaml", r"none\.yaml does not exist \(.*quickstart"),
     "typo in the game": (
         "fit --config fit_typo_in_game.yaml",
         r"model\.game\.num_step'.*allowed.*num_steps",
@@ -535,6 +546,15 @@ def test_help_of_evaluate(capsys):
 def test_version(capsys):
     main(["--version"])
     assert capsys.readouterr().out == f"mermaide_pl {version('mermaide-pl')}\n"
+
+
+def test_output_that_nobody_reads_is_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-u", "-m", "mermaide_pl", "--help"]
+    ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert ran.stderr.splitlines()[0] == "mermaide: error: Broken pipe"
 
 
 def test_the_installed_command():

@@ -47,6 +47,8 @@ INNER = "mermaide_pl.meta_learning.GradientAdaptation"
     [
         (MODEL, {"gmae": {}}, "model.gmae"),
         (MODEL, {"game": {"num_arm": 3}}, "model.game.num_arm"),
+        (MODEL, {"game.num_arm": 3}, "model.game.num_arm"),
+        (MODEL, {"gmae+": 3}, "model.gmae"),
         (
             MODEL,
             {"adaptation": {"class_path": INNER, "init_args": {"rate": 1.0}}},
@@ -77,6 +79,8 @@ def test_an_unknown_key_is_found_with_those_that_are_allowed(cls, content, key):
     [
         {"game": {"num_arms": 3}, "architecture": {"hidden_size": 4}},
         {"game": "a file"},
+        {"game.num_arms": 3, "game.bonuses+": [1.0]},
+        {"game": {"init_args": {"of a class named elsewhere": 1}}},
         {"adaptation": {"class_path": "somebody.Elses", "init_args": {"anything": 1}}},
         {"adaptation": INNER},
         "text",
