@@ -44,7 +44,7 @@ MOST = 2000  # decisions of a round of smaller batches
 def principal() -> MermaideModule:
     """A principal of the sizes in use, not trained: the time does not depend on the weights."""
     torch.manual_seed(0)
-    sizes = yaml.safe_load(SIZES.read_text())["model"]["architecture"]["init_args"]
+    sizes = yaml.safe_load(SIZES.read_text(encoding="utf-8"))["model"]["architecture"]["init_args"]
     return MermaideModule(architecture=UniversalArchitecture(**sizes)).eval()
 
 

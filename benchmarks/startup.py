@@ -21,6 +21,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from mermaide_pl.runtime.atomic_files import write_whole
+
 OUT = Path(__file__).parent / "results" / "startup.json"
 COMMANDS = {
     "--help": ["--help"],
@@ -61,7 +63,7 @@ def main() -> None:
     for number in range(given.rounds + 1):
         for name, line in lines.items():
             with tempfile.TemporaryDirectory() as folder:
-                Path(folder, "typo.yaml").write_text("model: {gmae: {}}\n")
+                write_whole(Path(folder, "typo.yaml"), "model: {gmae: {}}\n")
                 started = time.perf_counter()
                 subprocess.run(
                     [sys.executable, *line], cwd=folder, capture_output=True, check=False
@@ -76,7 +78,7 @@ def main() -> None:
     Console().print(table)
     found = {name: [round(each, 3) for each in times] for name, times in taken.items()}
     machine = {"python": platform.python_version(), "machine": platform.machine()}
-    given.out.write_text(json.dumps({**machine, "seconds": found}, indent=1) + "\n")
+    write_whole(given.out, json.dumps({**machine, "seconds": found}, indent=1) + "\n")
     print(f"written: {given.out}")
 
 

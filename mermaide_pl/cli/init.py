@@ -32,9 +32,11 @@ def run(arguments: Sequence[str]) -> None:
     names = sorted(path.name for path in PROJECT.iterdir() if path.is_file())
     if existing := [name for name in names if (folder / name).exists()]:
         raise ValueError(f"{folder} has {', '.join(existing)} already; choose another folder")
+    from mermaide_pl.runtime.atomic_files import write_whole
+
     make_folder(folder, given.folder, option="the folder")
     for name in names:
-        (folder / name).write_bytes((PROJECT / name).read_bytes())
+        write_whole(folder / name, (PROJECT / name).read_bytes())
     say(f"{folder}: {', '.join(names)}")
     say(
         f"next: cd {quote(str(folder))} && mermaide fit --config config.yaml   (README.md has more)"

@@ -16,7 +16,6 @@ import yaml
 from jsonargparse import Namespace, set_loader
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from mermaide_pl.cli.commands import LIGHTNINGS
 from mermaide_pl.cli.early_checks import given_options
 from mermaide_pl.config.input_paths import POPULATIONS, checkpoint_path
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
@@ -103,9 +102,9 @@ class _Parser(LightningArgumentParser):
 class _CLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """The commands of Lightning except ``predict``, which has no meaning here."""
-        commands = LightningCLI.subcommands()
-        return {name: commands[name] for name in LIGHTNINGS}
+        """The command that was asked for alone, since building a parser is slow."""
+        command = sys.argv[1]
+        return {command: LightningCLI.subcommands()[command]}
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: the module reads its own settings from the checkpoint."""
@@ -183,11 +182,6 @@ class _SavedConfig(SaveConfigCallback):
 
 class _Unstarted(_CLI):
     """Builds trainer, module and data of a run, and leaves running them to the caller."""
-
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """The command ``fit`` alone, since building a parser is slow."""
-        return {"fit": LightningCLI.subcommands()["fit"]}
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Do nothing: the caller runs the command."""

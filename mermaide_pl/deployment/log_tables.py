@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -114,14 +115,10 @@ def _csv_table(path: Path, names: Collection[str]) -> Iterator[Table]:
 
 
 def _text_file(path: Path) -> IO[str]:
-    options: dict[str, Any] = {
-        "newline": "",
-        "encoding": "utf-8-sig",
-        "errors": "surrogateescape",
-    }
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", **options)
-    return path.open(**options)
+    opened: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
+    return io.TextIOWrapper(
+        opened(path, "rb"), encoding="utf-8-sig", errors="surrogateescape", newline=""
+    )
 
 
 def _separator(line: str, names: Collection[str]) -> str:
