@@ -24,12 +24,14 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mermaide_pl.config.output_paths import make_folder
+from mermaide_pl.config.trusted_imports import import_on_purpose, imported_modules
 from mermaide_pl.config.validation import one_line, raised_by_us
 from mermaide_pl.experiments.comparison.runs import Run, Runs
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.run_folders import occupied
 
 _LOGGER = logging.getLogger(__name__)
+_SPENT = "time budget spent; the same command resumes"
 _MAX_RETRIES = 20  # of a run whose worker was lost; one that always crashes must not go on forever
 # seconds until a network drive frees the locks of a lost machine, shows a file that another machine
 # has written in place of none, and one that nobody has looked for before
@@ -53,7 +55,10 @@ def finish_on_ray(address: str, runs: Runs, minutes: float) -> None:
         ValueError: one line that says what is wrong with the cluster, or with a run.
     """
     started, left = time.monotonic(), runs.left()
-    if not left or minutes <= 0.0:
+    if not left:
+        return
+    if minutes <= 0.0:
+        _LOGGER.info(_SPENT)
         return
     make_folder(runs.out, runs.out)
     with _connected(address), _marked(runs.out, runs.logs) as place:
@@ -79,7 +84,7 @@ def finish_on_ray(address: str, runs: Runs, minutes: float) -> None:
             _LOGGER.info(line, num_done, len(left), run.title, outcome.node, spent)
             runs.keep_settings()
         if is_late:
-            _LOGGER.info("time budget spent; the same command resumes")
+            _LOGGER.info(_SPENT)
 
 
 @dataclass
@@ -106,13 +111,15 @@ class Place:
     Args:
         folder: absolute path.
         marks: files in the folders of the comparison, which show that a drive is shared.
+        modules: imported on purpose there, which files may name.
     """
 
     folder: str
     marks: tuple[Path, ...]
+    modules: tuple[str, ...] = ()
 
     def enter(self) -> None:
-        """Make it the current folder of this process.
+        """Make it the current folder of this process, and import the modules.
 
         Raises:
             ValueError: one line, if this machine does not see the same files there.
@@ -129,6 +136,8 @@ class Place:
                 f" {Path(self.folder, absent).parent}: start the comparison in a folder of a drive"
                 " that all nodes share, at the same path"
             )
+        for module in self.modules:
+            import_on_purpose(module)
 
 
 def finish_one(place: Place, finish: bytes, run: Run, until: float) -> Outcome:
@@ -238,7 +247,7 @@ def _marked(*folders: Path) -> Iterator[Place]:
             for earlier in mark.parent.glob(".mermaide.*.shared"):  # of a process that was killed
                 earlier.unlink()
             write_whole(mark, "")
-        yield Place(os.getcwd(), marks)
+        yield Place(os.getcwd(), marks, tuple(imported_modules()))
     finally:
         for mark in marks:
             mark.unlink(missing_ok=True)

@@ -41,6 +41,7 @@ from mermaide_pl.populations.files import load_population, load_populations
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
+    canonical,
     read_checkpoint,
     upgraded,
     write_checkpoint,
@@ -268,7 +269,7 @@ class Runs:
         )
         checkpoint = read_checkpoint(best)
         slim = {key: checkpoint[key] for key in ("state_dict", CHECKPOINT_KEY, "TaskDataModule")}
-        write_checkpoint(slim, kept)
+        write_checkpoint(canonical(slim), kept)
         write_whole(record, (logs / _TRAINING).read_bytes())
         return MermaideModule.from_checkpoint(checkpoint, best).eval()
 
