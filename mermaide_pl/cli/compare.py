@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,9 @@ def run(arguments: Sequence[str]) -> None:
         from mermaide_pl.experiments.comparison.runs import Finish, compare, finish_in_turn
     finish: Finish = finish_in_turn
     if given.ray is not None:
+        # of its messages only those about runs that are tried again
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
+        os.environ.setdefault("RAY_DEDUP_LOGS_ALLOW_REGEX", "retries remaining")
         with needs_extra("ray", "--ray", "ray"):
             from mermaide_pl.experiments.comparison.on_ray import finish_on_ray
         finish = partial(finish_on_ray, given.ray)

@@ -36,6 +36,7 @@ _MAX_RETRIES = 20  # of a run whose worker was lost; one that always crashes mus
 # seconds until a network drive frees the locks of a lost machine, shows a file that another machine
 # has written in place of none, and one that nobody has looked for before
 _FREES_LOCKS, _SHOWS_FILES, _SHOWS_MARKS = 180.0, 120.0, 10.0
+_ANSWERS = 20.0  # seconds until a cluster has to accept a connection
 _SMALL_STORE = 100 * 2**20  # bytes; the results are files
 
 
@@ -220,7 +221,10 @@ def _connected(address: str) -> Iterator[None]:
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
     try:
+        host, _, port = address.rpartition(":")
         try:
+            if port.isdecimal() and "://" not in address:  # Ray would wait for minutes
+                socket.create_connection((host, int(port)), timeout=_ANSWERS).close()
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             raise ValueError(f"--ray {address}: {one_line(error)}") from None

@@ -188,7 +188,7 @@ def test_a_cluster_that_does_not_answer_is_named(place, capfd):
 
 def test_without_time_nothing_is_started(place):
     compare("config.yaml", "out", minutes=0.0, finish=partial(finish_on_ray, "nowhere.invalid:1"))
-    assert not Path("logs").exists()
+    assert not Path("out").exists()
 
 
 def test_without_ray_the_extra_is_named(place, monkeypatch, capsys):
