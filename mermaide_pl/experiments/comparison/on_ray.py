@@ -219,7 +219,12 @@ def _connected(address: str) -> Iterator[None]:
         options["object_store_memory"] = _SMALL_STORE
         options["include_dashboard"] = False
     in_main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM)
+    before, ended = signal.getsignal(signal.SIGTERM), threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+        raise KeyboardInterrupt  # Ray passes this one on
+
     try:
         host, _, port = address.rpartition(":")
         try:
@@ -229,16 +234,16 @@ def _connected(address: str) -> Iterator[None]:
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             raise ValueError(f"--ray {address}: {one_line(error)}") from None
         if in_main:
-            signal.signal(signal.SIGTERM, _raise_sigterm)
+            signal.signal(signal.SIGTERM, end)
         yield
+    except KeyboardInterrupt:
+        if ended.is_set():
+            raise SIGTERMException from None  # as Lightning does in a training
+        raise
     finally:
         ray.shutdown()
         if in_main:
             signal.signal(signal.SIGTERM, before)  # which Ray has replaced
-
-
-def _raise_sigterm(_number: int, _frame: FrameType | None) -> None:
-    raise SIGTERMException  # as Lightning does in a training
 
 
 @contextmanager
