@@ -33,26 +33,25 @@ def occupied(*folders: str | Path, patience: float = 0.0) -> Iterator[None]:
 
     Args:
         folders: paths; those that are not local are ignored.
-        patience: seconds to wait for another process that holds one of them.
+        patience: seconds to wait for another process that holds a folder.
 
     Raises:
         ValueError: one line that names the folder, and the process that holds it.
     """
-    until = time.monotonic() + patience
     with ExitStack() as taken:
         for folder in folders:
             path = Path(folder).resolve()
             if path in _held or "://" in str(folder):
                 continue
             is_new = not path.exists()
-            file = _lock(path, folder, until)
+            file = _lock(path, folder, patience)
             if file is not None:
                 _held[path] = file
                 taken.callback(_free, path, is_new)
         yield
 
 
-def _lock(path: Path, named: str | Path, until: float) -> int | None:
+def _lock(path: Path, named: str | Path, patience: float) -> int | None:
     """Lock a folder; the open lock file, or None if the folder cannot be locked."""
     for _ in range(_ATTEMPTS):
         try:
@@ -67,9 +66,9 @@ def _lock(path: Path, named: str | Path, until: float) -> int | None:
         except BlockingIOError:
             holder = one_line(os.pread(file, 200, 0).decode(errors="replace")) or "another process"
             os.close(file)
-            if time.monotonic() < until:
+            if patience > 0.0:
                 time.sleep(_PAUSE)
-                return _lock(path, named, until)
+                return _lock(path, named, patience - _PAUSE)
             raise ValueError(
                 f"{named} is in use by another run, {holder}: choose another folder, or wait until"
                 " that one has ended"
