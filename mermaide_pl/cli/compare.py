@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,14 @@ def parser() -> PlainParser:
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="budget: no training begins after it"
     )
+    parser.add_argument(
+        "--ray",
+        type=str | None,
+        default=None,
+        metavar="ADDRESS",
+        help="several runs at once with Ray: `local` on the cores of this machine, `auto` or"
+        " HOST:PORT on those of a cluster",
+    )
     add_game_options(parser)
     return parser
 
@@ -34,7 +43,15 @@ def run(arguments: Sequence[str]) -> None:
     given = parser().parse_args(list(arguments))
     check_comparison(given.config)
     with needs_extra("experiments", "a comparison", "pandas"):
-        from mermaide_pl.experiments.comparison.runs import compare
+        from mermaide_pl.experiments.comparison.runs import Finish, compare, finish_in_turn
+    finish: Finish = finish_in_turn
+    if given.ray is not None:
+        # of its messages only those about runs that are tried again
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
+        os.environ.setdefault("RAY_DEDUP_LOGS_ALLOW_REGEX", "retries remaining")
+        with needs_extra("ray", "--ray", "ray"):
+            from mermaide_pl.experiments.comparison.on_ray import finish_on_ray
+        finish = partial(finish_on_ray, given.ray)
     out = f"results/{Path(given.config).stem}" if given.out is None else given.out
     path = COMPARISONS.path(given.config)
-    compare(path, out, minutes=given.minutes, game_of=partial(chosen_game, given))
+    compare(path, out, minutes=given.minutes, game_of=partial(chosen_game, given), finish=finish)

@@ -39,6 +39,11 @@ def import_on_purpose(module: str) -> None:
             name_callable(value)
 
 
+def imported_modules() -> list[str]:
+    """The modules that were imported on purpose, in order."""
+    return list(_imported)
+
+
 def imports() -> list[str]:
     """The ``--import`` options of this command line, to pass on to further processes."""
     return [f"--import={module}" for module in _imported]

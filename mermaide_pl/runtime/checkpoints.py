@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -149,6 +150,24 @@ def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
     except RuntimeError as error:
         raise ValueError(f"{path} cannot be written: {one_line(error)}") from None
     write_whole(path, content.getbuffer())
+
+
+def canonical(value: Any) -> Any:
+    """Plain data in which equal texts are one object, and no two lists or dicts are.
+
+    Pickle writes an object once, and refers to it afterwards; so the bytes of equal checkpoints
+    also depend on which of their parts are the same object, which differs between processes.
+
+    Args:
+        value: dicts and lists of texts, numbers and tensors.
+    """
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {canonical(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(canonical, value))
+    return value
 
 
 def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,11 +19,12 @@ from mermaide_pl.config.validation import one_line
 LOCK = ".mermaide.lock"
 """Name of the lock file in an occupied folder; one left behind by a killed run locks nothing."""
 _ATTEMPTS = 100  # each fails only if another run has ended at that moment
+_PAUSE = 1.0  # seconds between two attempts of one that waits
 _held: dict[Path, int] = {}  # folders of this process, and the files that hold the locks
 
 
 @contextmanager
-def occupied(*folders: str | Path) -> Iterator[None]:
+def occupied(*folders: str | Path, patience: float = 0.0) -> Iterator[None]:
     """Lock folders for this process; missing ones are created, and removed again if left empty.
 
     The system holds the lock and frees it when the process ends, in whatever way. Children do not
@@ -31,6 +33,7 @@ def occupied(*folders: str | Path) -> Iterator[None]:
 
     Args:
         folders: paths; those that are not local are ignored.
+        patience: seconds to wait for another process that holds a folder.
 
     Raises:
         ValueError: one line that names the folder, and the process that holds it.
@@ -41,14 +44,14 @@ def occupied(*folders: str | Path) -> Iterator[None]:
             if path in _held or "://" in str(folder):
                 continue
             is_new = not path.exists()
-            file = _lock(path, folder)
+            file = _lock(path, folder, patience)
             if file is not None:
                 _held[path] = file
                 taken.callback(_free, path, is_new)
         yield
 
 
-def _lock(path: Path, named: str | Path) -> int | None:
+def _lock(path: Path, named: str | Path, patience: float) -> int | None:
     """Lock a folder; the open lock file, or None if the folder cannot be locked."""
     for _ in range(_ATTEMPTS):
         try:
@@ -63,6 +66,9 @@ def _lock(path: Path, named: str | Path) -> int | None:
         except BlockingIOError:
             holder = one_line(os.pread(file, 200, 0).decode(errors="replace")) or "another process"
             os.close(file)
+            if patience > 0.0:
+                time.sleep(_PAUSE)
+                return _lock(path, named, patience - _PAUSE)
             raise ValueError(
                 f"{named} is in use by another run, {holder}: choose another folder, or wait until"
                 " that one has ended"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 
@@ -41,12 +41,15 @@ from mermaide_pl.populations.files import load_population, load_populations
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.checkpoints import (
     CHECKPOINT_KEY,
+    canonical,
     read_checkpoint,
     upgraded,
     write_checkpoint,
 )
 from mermaide_pl.runtime.run_folders import occupied
 
+Finish: TypeAlias = "Callable[[Runs, float], None]"
+"""Finishes the runs of a comparison within a time budget, in minutes."""
 _LOGGER = logging.getLogger(__name__)
 _PRINCIPAL, _TRAINING, _SETTINGS = "principal.ckpt", "training.json", "settings.json"
 _EARLIER_NAME = "method gradient_only"  # settings of an earlier version
@@ -62,6 +65,7 @@ def compare(
     *,
     minutes: float,
     game_of: Callable[[Game], Game] = lambda game: game,
+    finish: Finish | None = None,
 ) -> None:
     """Train and score every method under every condition, then write tables and figures.
 
@@ -76,6 +80,7 @@ def compare(
         out: folder for scores, principals, tables and figures.
         minutes: time budget; no training begins after it.
         game_of: replaces the game of the configuration.
+        finish: finishes the runs that are left; None for `finish_in_turn`.
 
     Raises:
         ValueError: one line that names the wrong input.
@@ -83,31 +88,43 @@ def compare(
     check_number("--minutes", min(minutes, 1e9), low=0.0)
     given = load_comparison(config)
     given = replace(given, game=game_of(given.game))
-    runs = _Runs(given, Path(out))
+    runs = Runs(given, Path(out))
     with occupied(out, runs.logs):
         runs.check()
-        _finish(runs, out, minutes)
+        (finish or finish_in_turn)(runs, minutes)
         runs.keep_settings()
         report(Path(out), list(given.methods))
 
 
-def _finish(runs: _Runs, out: str | Path, minutes: float) -> None:
-    """Finish the runs that are left, until the budget is spent."""
-    started, left = time.monotonic(), [run for run in runs.all() if not run.is_done]
+def finish_in_turn(runs: Runs, minutes: float) -> None:
+    """Finish the runs that are left in this process, one after the other.
+
+    Args:
+        runs: of the comparison.
+        minutes: time budget; no run begins after it.
+    """
+    started, left = time.monotonic(), runs.left()
     for number, run in enumerate(left, start=1):
         spent = (time.monotonic() - started) / 60.0
         if spent >= minutes:
             _LOGGER.info("time budget spent; the same command resumes")
             return
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
-        make_folder(Path(out), out)
+        make_folder(runs.out, runs.out)
         runs.finish(run)
         runs.keep_settings()
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One method under one condition with one seed."""
+class Run:
+    """One method under one condition with one seed.
+
+    Args:
+        condition: of training and scores.
+        seed: of the training and of the agents it is scored on.
+        method: name of the method, or `YARDSTICKS`.
+        folder: for its principal and scores.
+    """
 
     condition: Condition
     seed: int
@@ -116,18 +133,25 @@ class _Run:
 
     @property
     def is_done(self) -> bool:
+        """True if it is trained and scored."""
         return (self.folder / SCORES).is_file()
 
     @property
     def title(self) -> str:
+        """What it is, for messages."""
         return f"{self.condition.name}, seed {self.seed}: {self.method}"
 
 
-class _Runs:
-    """The runs of a comparison."""
+class Runs:
+    """The runs of a comparison.
+
+    Args:
+        comparison: its settings.
+        out: folder for scores and principals; `logs`, that of the trainings, has its name.
+    """
 
     def __init__(self, comparison: Comparison, out: Path) -> None:
-        self._given, self._out, self.logs = comparison, out, Path("logs") / out.name
+        self._given, self.out, self.logs = comparison, out, Path("logs") / out.name
         self._train = {
             name: load_population(path) for name, path in comparison.train_populations.items()
         }
@@ -142,13 +166,17 @@ class _Runs:
         for name, population in {**self._train, **self._val, **self._test}.items():
             check_arms(name, population, comparison.game)
 
-    def all(self) -> Iterator[_Run]:
+    def all(self) -> Iterator[Run]:
         """All runs, seed by seed, so that an unfinished comparison has every method."""
         for condition in self._given.conditions():
             for seed in self._given.seeds:
                 for method in (YARDSTICKS, *self._given.methods):
-                    folder = self._out / condition.name / f"seed{seed}" / method
-                    yield _Run(condition, seed, method, folder)
+                    folder = self.out / condition.name / f"seed{seed}" / method
+                    yield Run(condition, seed, method, folder)
+
+    def left(self) -> list[Run]:
+        """The runs that are not done."""
+        return [run for run in self.all() if not run.is_done]
 
     def check(self) -> None:
         """Refuse a folder whose principals were trained or scored with other settings.
@@ -159,11 +187,11 @@ class _Runs:
         kept = self._kept_settings()
         for name, value in self._shared.items():
             if kept.get(name, value) != value:
-                remedy = f"choose another --out, or move {self._out} elsewhere"
+                remedy = f"choose another --out, or move {self.out} elsewhere"
                 if _EARLIER_NAME in kept and _EARLIER_NAME not in self._shared:
                     remedy = _RENAMING
                 raise ValueError(
-                    f"{self._out / _SETTINGS}: the runs there have other settings ({name}) than the"
+                    f"{self.out / _SETTINGS}: the runs there have other settings ({name}) than the"
                     f" configuration: {remedy}"
                 )
         for run in self.all():
@@ -179,10 +207,10 @@ class _Runs:
         if not any(run.is_done for run in self.all()):
             return
         text = json.dumps({**self._kept_settings(), **self._shared}, indent=1)
-        write_whole(self._out / _SETTINGS, text + "\n")
+        write_whole(self.out / _SETTINGS, text + "\n")
 
     def _kept_settings(self) -> dict[str, Any]:
-        path = self._out / _SETTINGS
+        path = self.out / _SETTINGS
         try:
             found = upgraded(dict(json.loads(path.read_bytes()) if path.is_file() else {}))
             for name in found.keys() & self._shared.keys():
@@ -194,7 +222,7 @@ class _Runs:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}") from None
 
-    def _is_of(self, run: _Run) -> bool:
+    def _is_of(self, run: Run) -> bool:
         """True if the kept principal of a run was trained by this configuration."""
         module, data = self._set_up(run)
         steps = json.loads((run.folder / _TRAINING).read_bytes())["agent_steps"]
@@ -204,7 +232,7 @@ class _Runs:
         ours = {CHECKPOINT_KEY: module.spec, "TaskDataModule": data.state_dict()}
         return ours == {name: kept.get(name) for name in ours}
 
-    def finish(self, run: _Run) -> None:
+    def finish(self, run: Run) -> None:
         """Train and score one method, or score schedules and oracle."""
         rows = self._scored_yardsticks(run) if run.method == YARDSTICKS else self._scored(run)
         columns = {
@@ -215,7 +243,7 @@ class _Runs:
         }
         write_rows(run.folder / SCORES, [columns | row for row in rows])
 
-    def _set_up(self, run: _Run) -> tuple[MermaideModule, TaskDataModule]:
+    def _set_up(self, run: Run) -> tuple[MermaideModule, TaskDataModule]:
         given = self._given
         pl.seed_everything(run.seed, verbose=False)
         module = given.methods[run.method](given.game_of(run.condition))
@@ -230,7 +258,7 @@ class _Runs:
         )
         return module, data
 
-    def _trained(self, run: _Run) -> MermaideModule:
+    def _trained(self, run: Run) -> MermaideModule:
         kept, record = run.folder / _PRINCIPAL, run.folder / _TRAINING
         if record.is_file():
             return MermaideModule.load_from_checkpoint(kept).eval()
@@ -241,15 +269,15 @@ class _Runs:
         )
         checkpoint = read_checkpoint(best)
         slim = {key: checkpoint[key] for key in ("state_dict", CHECKPOINT_KEY, "TaskDataModule")}
-        write_checkpoint(slim, kept)
+        write_checkpoint(canonical(slim), kept)
         write_whole(record, (logs / _TRAINING).read_bytes())
         return MermaideModule.from_checkpoint(checkpoint, best).eval()
 
-    def _evaluation(self, run: _Run) -> PairedEvaluation:
+    def _evaluation(self, run: Run) -> PairedEvaluation:
         game, num_agents = self._given.game_of(run.condition), self._given.num_agents
         return PairedEvaluation(game, num_agents, NUM_TUNING_AGENTS, seed=run.seed)
 
-    def _scored_yardsticks(self, run: _Run) -> list[Row]:
+    def _scored_yardsticks(self, run: Run) -> list[Row]:
         evaluation = self._evaluation(run)
         schedules = evaluation.schedules(self._train[run.condition.trained_on])
         rows = []
@@ -258,7 +286,7 @@ class _Runs:
             rows += _rows(name, evaluation.scores(players, population))
         return rows
 
-    def _scored(self, run: _Run) -> list[Row]:
+    def _scored(self, run: Run) -> list[Row]:
         module, evaluation = self._trained(run), self._evaluation(run)
         if module.inner_loop.num_shots == 0 and any(self._given.shots):
             self._fine_tune(module, run)
@@ -269,7 +297,7 @@ class _Runs:
             for row in _rows(name, evaluation.scores(players, population))
         ]
 
-    def _fine_tune(self, module: MermaideModule, run: _Run) -> None:
+    def _fine_tune(self, module: MermaideModule, run: Run) -> None:
         """Set the inner loop with the highest validation return, and record all candidates."""
         tasks, game = range(self._given.num_val_tasks), module.game
         population = self._val[run.condition.trained_on].in_game(game)
