@@ -6,6 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def check_named(given: str | Path | None, option: str = "--out") -> None:
+    """Refuse an empty name of a folder; the arguments are those of `make_folder`."""
+    if given == "":
+        raise ValueError(f"{option} is empty, it must be a folder")
+
+
 def make_folder(out: Path, given: str | Path | None = None, option: str = "--out") -> None:
     """Make a folder for results.
 
@@ -17,8 +23,7 @@ def make_folder(out: Path, given: str | Path | None = None, option: str = "--out
     Raises:
         ValueError: if there can be no such folder.
     """
-    if given == "":
-        raise ValueError(f"{option} is empty, it must be a folder")
+    check_named(given, option)
     if out.exists() and not out.is_dir():
         raise ValueError(f"{option} {out} is a file, it must be a folder")
     try:

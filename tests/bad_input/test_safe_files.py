@@ -53,9 +53,13 @@ def dangers(source: str) -> list[str]:
     return found
 
 
+# What processes of one run say to each other with Ray; it is never a file.
+SAID = {"experiments/comparison/on_ray.py": ["cloudpickle"]}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_no_source_runs_code_from_files(path):
-    assert dangers(path.read_text()) == []
+    assert dangers(path.read_text()) == SAID.get(path.relative_to(PACKAGE).as_posix(), [])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from mermaide_pl.agents import PythonAgent
+from mermaide_pl.config import trusted_imports
 from mermaide_pl.config.serialization import rebuild
 from mermaide_pl.config.trusted_imports import import_on_purpose
 
@@ -18,6 +19,7 @@ class Learner:
 def test_checkpoints_may_name_what_is_defined_in_an_imported_module(tmp_path, monkeypatch):
     (tmp_path / "imported_on_purpose.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(trusted_imports, "_imported", {})
 
     def spec(name: str) -> dict:
         factory = {"callable": f"imported_on_purpose.{name}"}

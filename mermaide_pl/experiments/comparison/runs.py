@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 
-from mermaide_pl.config.output_paths import make_folder
+from mermaide_pl.config.output_paths import check_named, make_folder
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.evaluation.loading import check_arms
 from mermaide_pl.evaluation.methods import ORACLE
@@ -86,6 +86,7 @@ def compare(
         ValueError: one line that names the wrong input.
     """
     check_number("--minutes", min(minutes, 1e9), low=0.0)
+    check_named(out)
     given = load_comparison(config)
     given = replace(given, game=game_of(given.game))
     runs = Runs(given, Path(out))
