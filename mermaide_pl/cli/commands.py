@@ -16,6 +16,12 @@ COMMANDS = (
 """Names of the commands."""
 
 
+def module_of(name: str) -> Any:
+    """The module of a command."""
+    module = "fit" if name in LIGHTNINGS else name.replace("-", "_")
+    return import_module(f"mermaide_pl.cli.{module}")
+
+
 def command(name: str) -> Callable[[Sequence[str]], Any]:
     """The function that runs a command.
 
@@ -24,6 +30,5 @@ def command(name: str) -> Callable[[Sequence[str]], Any]:
     """
     if name not in COMMANDS:
         raise ValueError(f"unknown command '{name}', allowed: {', '.join(COMMANDS)}")
-    if name in LIGHTNINGS:
-        return partial(import_module("mermaide_pl.cli.fit").run, name)
-    return import_module(f"mermaide_pl.cli.{name.replace('-', '_')}").run
+    run = module_of(name).run
+    return partial(run, name) if name in LIGHTNINGS else run

@@ -43,8 +43,8 @@ def run(arguments: Sequence[str]) -> None:
     given = parser().parse_args(list(arguments))
     check_comparison(given.config)
     with needs_extra("experiments", "a comparison", "pandas"):
-        from mermaide_pl.experiments.comparison.runs import Finish, compare, finish_in_turn
-    finish: Finish = finish_in_turn
+        from mermaide_pl.experiments.comparison.runs import Finish, compare
+    finish: Finish | None = None
     if given.ray is not None:
         # of its messages only those about runs that are tried again
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")

@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable
-from importlib import import_module
 from typing import Any
 
 import argcomplete
 from argcomplete.completers import FilesCompleter
 
-from mermaide_pl.cli.commands import COMMANDS, LIGHTNINGS
+from mermaide_pl.cli.commands import COMMANDS, LIGHTNINGS, module_of
 from mermaide_pl.cli.early_checks import SECTIONS
 from mermaide_pl.config.input_paths import COMPARISONS, CONFIGURATIONS, POPULATIONS, PRINCIPALS
 from mermaide_pl.config.signatures import arguments
@@ -47,8 +46,7 @@ def parser(line: str) -> argparse.ArgumentParser:
 def _options(command: str) -> Iterable[tuple[list[str], dict[str, Any]]]:
     """Names and settings of the options of a command."""
     if command not in LIGHTNINGS:
-        parser = import_module(f"mermaide_pl.cli.{command.replace('-', '_')}").parser()
-        for action in parser._actions:
+        for action in module_of(command).parser()._actions:
             if isinstance(action, argparse._HelpAction):
                 continue
             if action.nargs == 0:

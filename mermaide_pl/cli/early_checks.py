@@ -35,7 +35,8 @@ _OPTIONS = (*_BESIDE, "config", "print_config", "help")
 _POPULATION = re.compile(r"data\.\w+_population")
 _FILE = re.compile(r".*\.ya?ml|(?!null$)[\w-]+")  # or a name, not the import path of a class
 _HERE = Path()
-_OF_LIGHTNING = ("best", "last", "hpc", "registry")  # checkpoints by their role
+ROLES = ("best", "last", "hpc", "registry")
+"""Checkpoints that Lightning knows by their role."""
 
 
 def check_population(path: str, folder: Path = _HERE) -> None:
@@ -123,7 +124,7 @@ def _check_named_files(content: Any, folder: Path = _HERE) -> None:
         folder: where it is, to which the paths of its populations refer.
     """
     for key, value in _texts(content):
-        if key in ("ckpt_path", "model.init_from") and value not in _OF_LIGHTNING:
+        if key in ("ckpt_path", "model.init_from") and value not in ROLES:
             existing_checkpoint(value)
         if _POPULATION.fullmatch(key) and _FILE.fullmatch(value):
             try:

@@ -16,7 +16,7 @@ import yaml
 from jsonargparse import Namespace, set_loader
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from mermaide_pl.cli.early_checks import given_options
+from mermaide_pl.cli.early_checks import ROLES, given_options
 from mermaide_pl.config.input_paths import POPULATIONS, checkpoint_path
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
 from mermaide_pl.config.validation import check_precision
@@ -117,7 +117,7 @@ class _CLI(LightningCLI):
             if given.get(name) is not None and not isinstance(given[name], Namespace):
                 raise ValueError(f"{name} must map names to values, got {given[name]!r:.60}")
         check_precision(given.trainer.precision)
-        if given.get("ckpt_path") not in (None, "best", "last", "hpc", "registry"):
+        if given.get("ckpt_path") not in (None, *ROLES):
             read_checkpoint(given.ckpt_path)
             given.ckpt_path = str(checkpoint_path(given.ckpt_path))
         if given.get("ckpt_path") == "last":  # `Resumption` logs where the training begins
