@@ -1,0 +1,109 @@
+"""`mermaide serve`: the service on a port, with one process or several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from ipaddress import ip_address
+from threading import Thread
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from mermaide_pl.config.validation import check_count
+from mermaide_pl.meta_learning.module import MermaideModule
+from mermaide_pl.runtime.checkpoints import read_checkpoint
+from mermaide_pl.runtime.console import say
+from mermaide_pl.service.api import application
+from mermaide_pl.service.metrics import SHARED_FOLDER
+from mermaide_pl.service.store import Store
+
+TOKEN = "MERMAIDE_TOKEN"
+"""The variable that holds the bearer token."""
+
+
+def check_address(host: str, token: str | None) -> None:
+    """Refuse to be reached from other machines without a token.
+
+    Raises:
+        ValueError: one line that says what to set.
+    """
+    try:
+        is_here = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        is_here = False
+    if not (is_here or token):
+        raise ValueError(
+            f"--host {host}: other machines could steer your learners; set a bearer token in"
+            f" {TOKEN}, or bind to 127.0.0.1"
+        )
+
+
+def serve(
+    principal: str, store: str, *, host: str, port: int, workers: int = 1, token: str | None = None
+) -> None:
+    """Answer requests until a signal ends it.
+
+    Args:
+        principal: a checkpoint, ``pretrained:NAME`` or NAME alone.
+        store: URL of the database.
+        host: address to bind to.
+        port: 0 for any that is free.
+        workers: processes.
+        token: that requests must bear.
+
+    Raises:
+        ValueError: one line, for a wrong argument.
+        OSError: if the port cannot be bound.
+    """
+    check_address(host, token)
+    check_count("--workers", workers, low=1, high=256)
+    with ExitStack() as stack:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        bound = stack.enter_context(socket.create_server((host, port), family=family, backlog=2048))
+        Store(store).close()  # refused here if it cannot be used
+        module = load_principal(principal)
+        load: Callable[[], MermaideModule] = lambda: module
+        if workers > 1:
+            load = partial(_load_in_worker, principal)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mermaide_serve"))
+            os.environ[SHARED_FOLDER] = folder
+        config = uvicorn.Config(
+            partial(application, load, store, token),
+            factory=True,
+            workers=workers,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=10,
+            timeout_worker_healthcheck=120,  # importing torch may take long
+        )
+        shown = f"[{host}]" if ":" in host else host
+        say(f"mermaide serves {principal} on http://{shown}:{bound.getsockname()[1]}")
+        if workers > 1:
+            Multiprocess(config, sockets=[bound]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[bound])
+
+
+def load_principal(path: str) -> MermaideModule:
+    """The principal in a checkpoint."""
+    return MermaideModule.from_checkpoint(read_checkpoint(path), path)
+
+
+def _load_in_worker(path: str) -> MermaideModule:
+    """The principal of a worker, which ends when the first process does."""
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=follow, daemon=True).start()
+    return load_principal(path)
