@@ -37,7 +37,7 @@ _PAGE = Path(__file__).parent / "page.html"
 _MISTAKES: dict[int | str, dict[str, Any]] = {
     status: {"model": models.Mistake} for status in (401, 404, 409, 422, 503)
 }
-_HERE = ("localhost", "127.0.0.1", "[::1]", "::1", "testserver")
+_HERE = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 @dataclass
@@ -204,8 +204,8 @@ async def forecast(name: str, service: _Service) -> models.Chances:
 def history(
     name: str,
     service: _Service,
-    episode: models.Number = 0,
-    step: models.Number = 0,
+    episode: models.Place = 0,
+    step: models.Place = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> models.History:
     """What was decided and observed, from a step of an episode on."""
@@ -226,7 +226,7 @@ def history(
         for row in rows[:limit]
     ]
     further = rows[limit] if len(rows) > limit else None
-    place = further and models.Place(episode=further.episode, step=further.step)
+    place = further and models.Step(episode=further.episode, step=further.step)
     return models.History(events=events, next=place)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 Label = Annotated[StrictInt | StrictStr, Field(description="label of an arm")]
-Number = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+Place = Annotated[int, Field(ge=0, lt=2**31)]
+Number = Annotated[Place, Field(strict=True)]
 Name = Annotated[str, Field(pattern=r"^\w[\w.:@+-]{0,199}$", examples=["ann"])]
 Reward = Annotated[
     float | None,
@@ -126,7 +127,7 @@ class Paused(_Given):
     paused: bool = Field(strict=True)
 
 
-class Place(BaseModel):
+class Step(BaseModel):
     """A step of the log."""
 
     episode: int
@@ -143,7 +144,7 @@ class History(BaseModel):
     """Steps of a learner in their order."""
 
     events: list[Event]
-    next: Place | None = Field(description="where to read on; null at the end")
+    next: Step | None = Field(description="where to read on; null at the end")
 
 
 class Point(BaseModel):
@@ -160,4 +161,4 @@ class Mistake(BaseModel):
     """Why a request was refused."""
 
     detail: str
-    expected: Place | None = None
+    expected: Step | None = None

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_address
@@ -69,13 +68,16 @@ def serve(
         bound = stack.enter_context(socket.create_server((host, port), family=family, backlog=2048))
         Store(store).close()  # refused here if it cannot be used
         module = load_principal(principal)
-        load: Callable[[], MermaideModule] = lambda: module
         if workers > 1:
-            load = partial(_load_in_worker, principal)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mermaide_serve"))
             os.environ[SHARED_FOLDER] = folder
         config = uvicorn.Config(
-            partial(application, load, store, token),
+            partial(
+                application,
+                partial(_load_in_worker, principal) if workers > 1 else lambda: module,
+                store,
+                token,
+            ),
             factory=True,
             workers=workers,
             log_level="warning",

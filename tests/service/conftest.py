@@ -1,0 +1,58 @@
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from mermaide_pl import LivePrincipal, MermaideModule
+from mermaide_pl.game import Game
+from mermaide_pl.meta_learning import GradientAdaptation
+from mermaide_pl.principals import UniversalArchitecture
+from mermaide_pl.service.api import application
+from mermaide_pl.service.server import load_principal
+
+
+@pytest.fixture(scope="session")
+def principal(tmp_path_factory) -> Path:
+    """A checkpoint of a small principal with strong preferences, which plays any game."""
+    torch.manual_seed(3)
+    adaptation = GradientAdaptation(inner_lr=0.5, carries_state=True)
+    module = MermaideModule(
+        Game(4, 6), UniversalArchitecture(6, 5, 5, 4), adaptation, engine="torch"
+    )
+    for weight in module.principal.parameters():
+        weight.data += 0.7 * torch.randn_like(weight)
+    path = tmp_path_factory.mktemp("principal") / "universal.ckpt"
+    LivePrincipal(module).save(path)
+    return path
+
+
+Serving = Callable[..., AbstractContextManager[TestClient]]
+
+
+@pytest.fixture
+def serving(principal, tmp_path) -> Serving:
+    """Context in which the service answers, in this process."""
+
+    @contextmanager
+    def serve(store: str | None = None, **options: Any) -> Iterator[TestClient]:
+        url = store or f"sqlite:///{tmp_path / 'fleet.db'}"
+        app = application(lambda: load_principal(str(principal)), url, **options)
+        with TestClient(app, base_url="http://localhost") as client:
+            yield client
+
+    return serve
+
+
+def log_of(client: TestClient, name: str) -> list[dict[str, Any]]:
+    """All events of a learner, without their times."""
+    found, place = [], {"episode": 0, "step": 0}
+    while place:
+        page = client.get(f"/learners/{name}/history", params={**place, "limit": 7}).json()
+        found += [{key: event[key] for key in event if key != "at"} for event in page["events"]]
+        place = page["next"]
+    return json.loads(json.dumps(found))
