@@ -15,7 +15,7 @@ from threading import Thread
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from mermaide_pl.config.validation import check_count
+from mermaide_pl.config.validation import check_count, whole_number
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.console import say
@@ -62,6 +62,7 @@ def serve(
         OSError: if the port cannot be bound.
     """
     check_address(host, token)
+    whole_number("--port", port, low=0, high=65535)
     check_count("--workers", workers, low=1, high=256)
     with ExitStack() as stack:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,4 +1,6 @@
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -6,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import uvicorn
 from fastapi.testclient import TestClient
 
 from mermaide_pl import LivePrincipal, MermaideModule
@@ -56,3 +59,21 @@ def log_of(client: TestClient, name: str) -> list[dict[str, Any]]:
         found += [{key: event[key] for key in event if key != "at"} for event in page["events"]]
         place = page["next"]
     return json.loads(json.dumps(found))
+
+
+@pytest.fixture
+def on_a_port(serving) -> Callable[..., AbstractContextManager[str]]:
+    """Context in which the service answers on a port, in this process; its address."""
+
+    @contextmanager
+    def serve(**options: Any) -> Iterator[str]:
+        with serving(**options) as client, socket.create_server(("127.0.0.1", 0)) as bound:
+            config = uvicorn.Config(client.app, lifespan="off", log_level="warning")
+            server = uvicorn.Server(config)
+            thread = threading.Thread(target=server.run, args=([bound],))
+            thread.start()
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+            server.should_exit = True
+            thread.join()
+
+    return serve

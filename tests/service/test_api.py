@@ -261,9 +261,8 @@ def test_another_principal_reads_but_does_not_steer(serving, principal, monkeypa
         create(client, "plain")
     monkeypatch.setattr(held_fleet, "checksum", lambda weights: "another")
     with serving() as client:
-        refused(
-            client.post("/learners/plain/intervene", json={"step": 0}), 409, "another principal"
-        )
+        asked = client.post("/learners/plain/intervene", json={"step": 0})
+        refused(asked, 409, "another principal")
         assert client.get("/learners/plain").json()["steps"] == 0
 
 
