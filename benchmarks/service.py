@@ -74,11 +74,8 @@ class Client:
 
     async def play(self, name: str, until: float) -> None:
         """Steer a learner, from episode to episode, until a time."""
-        draw, episode, route = (
-            np.random.default_rng(int(name.removeprefix("learner"))),
-            0,
-            f"/learners/{name}",
-        )
+        draw, episode = np.random.default_rng(int(name.removeprefix("learner"))), 0
+        route = f"/learners/{name}"
         while True:
             for step in range(200):
                 if time.perf_counter() > until:
