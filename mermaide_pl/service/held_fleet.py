@@ -59,7 +59,7 @@ class HeldFleet:
         self.fleet.add(name, **settings.plain())
         self._held[name] = Held(settings, game, 0, 0, 0)
 
-    def follow(self, log: Log, standings: Iterable[Standing]) -> None:
+    def follow(self, log: Log, standings: Sequence[Standing]) -> None:
         """Hold these learners, as the log has them."""
         behind = []
         for each in standings:
@@ -72,7 +72,7 @@ class HeldFleet:
             if self._held[each.name].step < each.step:
                 behind.append(each)
         self._replay(log, behind)
-        excess = max(0, len(self._held) - self._most_held)
+        excess = max(0, len(self._held) - max(self._most_held, len(standings)))
         self.forget([*itertools.islice(self._held, excess)])
 
     def forget(self, names: Iterable[str]) -> None:

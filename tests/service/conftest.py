@@ -1,4 +1,3 @@
-import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -49,16 +48,6 @@ def serving(principal, tmp_path) -> Serving:
             yield client
 
     return serve
-
-
-def log_of(client: TestClient, name: str) -> list[dict[str, Any]]:
-    """All events of a learner, without their times."""
-    found, place = [], {"episode": 0, "step": 0}
-    while place:
-        page = client.get(f"/learners/{name}/history", params={**place, "limit": 7}).json()
-        found += [{key: event[key] for key in event if key != "at"} for event in page["events"]]
-        place = page["next"]
-    return json.loads(json.dumps(found))
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 import re
 
 import pytest
-from conftest import log_of
-from learners import GAMES, outcome, play_episode
+from http_learners import GAMES, log_of, outcome, play_episode
 
 from mermaide_pl import LivePrincipal
 from mermaide_pl.service import held_fleet, steering
@@ -186,25 +185,26 @@ def test_a_paused_learner_is_left_alone_and_its_log_says_so(serving):
 
 @pytest.mark.slow
 def test_a_service_that_begins_anew_goes_on_exactly(serving, tmp_path, monkeypatch):
+    monkeypatch.setattr(held_fleet, "MAX_EPISODES", 2)
+    monkeypatch.setattr(held_fleet, "MAX_STEPS", 7)
     with serving() as client:
         create(client)
         expected = {
-            name: [play_episode(asking(client), name, episode) for episode in range(3)]
+            name: [play_episode(asking(client), name, episode) for episode in range(4)]
             for name in GAMES
         }
-    for each in (steering, held_fleet):
-        monkeypatch.setattr(each, "SNAPSHOT_STEPS", 4)
+    monkeypatch.setattr(steering, "SNAPSHOT_STEPS", 4)
     store, places = f"sqlite:///{tmp_path / 'other.db'}", dict.fromkeys(GAMES, (0, 0))
     number = 0
     with serving(store) as client:
         create(client)
-    while any(episode < 3 for episode, _ in places.values()):
+    while any(episode < 4 for episode, _ in places.values()):
         number += 1
         with serving(store) as client:
             ask = asking(client)
             for name, (episode, step) in places.items():
                 for _ in range(5):
-                    if episode == 3:
+                    if episode == 4:
                         break
                     level = ask(name, "intervene", {"step": step})["level"]
                     assert level == expected[name][episode][step]

@@ -5,7 +5,7 @@ import subprocess
 import httpx
 import numpy as np
 import pytest
-from learners import GAMES, play_episode
+from http_learners import GAMES, play_episode
 from matplotlib.image import imread
 
 from mermaide_pl.service import api

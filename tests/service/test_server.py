@@ -13,8 +13,7 @@ from functools import partial
 
 import httpx
 import pytest
-from conftest import log_of
-from learners import GAMES, NUM_STEPS, play_episode
+from http_learners import GAMES, NUM_STEPS, log_of, play_episode
 
 from mermaide_pl.cli.main import main
 from mermaide_pl.service import server

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import httpx
+
 GAMES: dict[str, dict[str, Any]] = {
     "plain": {"num_steps": 12},
     "labels": {"arms": ["a", "b", 3], "target": "b", "cost": 0.2, "num_steps": 12},
@@ -34,3 +36,13 @@ def play_episode(ask, name: str, episode: int, num_steps: int = NUM_STEPS) -> li
     ask(name, "end_episode", {"episode": episode})
     ask(name, "adapt", {"episode": episode + 1})
     return levels
+
+
+def log_of(client: httpx.Client, name: str) -> list[dict[str, Any]]:
+    """All events of a learner, without their times."""
+    found, place = [], {"episode": 0, "step": 0}
+    while place:
+        page = client.get(f"/learners/{name}/history", params={**place, "limit": 7}).json()
+        found += [{key: event[key] for key in event if key != "at"} for event in page["events"]]
+        place = page["next"]
+    return found
