@@ -83,7 +83,7 @@ def application(
         lifespan=lifespan,
     )
 
-    def authorised(
+    async def authorised(
         given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
     ) -> None:
         if token and not (given and compare_digest(given.credentials.encode(), token.encode())):
@@ -102,7 +102,7 @@ def application(
     return app
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 

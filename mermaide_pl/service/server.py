@@ -83,6 +83,7 @@ def serve(
             workers=workers,
             log_level="warning",
             access_log=False,
+            timeout_keep_alive=75,  # seconds, since learners may take their time
             timeout_graceful_shutdown=10,
             timeout_worker_healthcheck=120,  # importing torch may take long
         )
