@@ -167,19 +167,19 @@ async def pause(name: str, given: models.Paused, service: _Service) -> models.Pa
     return models.Paused(paused=found["paused"])
 
 
-@_learners.post("/learners/{name}/intervene")
-async def intervene(name: str, given: models.Asked, service: _Service) -> models.Decision:
+# these two are asked most: their answers are not read again by FastAPI
+@_learners.post("/learners/{name}/intervene", response_model=models.Decision)
+async def intervene(name: str, given: models.Asked, service: _Service) -> JSONResponse:
     """The level of a step."""
     asked = requests.Intervene(name, given.step, given.episode)
-    return models.Decision(**await service.batches.submit(asked))
+    return JSONResponse(await service.batches.submit(asked))
 
 
-@_learners.post("/learners/{name}/observe")
-async def observe(name: str, given: models.Outcome, service: _Service) -> models.Observed:
+@_learners.post("/learners/{name}/observe", response_model=models.Observed)
+async def observe(name: str, given: models.Outcome, service: _Service) -> JSONResponse:
     """Record the outcome of a step."""
     outcome = requests.Observe(name, given.step, given.arm, given.agent_reward, given.episode)
-    found = models.Observed(**await service.batches.submit(outcome))
-    return found
+    return JSONResponse(await service.batches.submit(outcome))
 
 
 @_learners.post("/learners/{name}/end_episode")
