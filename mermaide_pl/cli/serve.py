@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.extras import needs_extra
 from mermaide_pl.cli.parser import PlainParser
+from mermaide_pl.service.address import TOKEN, check_address
 
 
 def parser() -> PlainParser:
@@ -37,10 +38,11 @@ def parser() -> PlainParser:
 def run(arguments: Sequence[str]) -> None:
     """Steer learners over HTTP."""
     given = parser().parse_args(list(arguments))
-    check_inputs(ckpt_path=given.principal)
+    token = os.environ.get(TOKEN) or None
+    check_inputs(lambda: check_address(given.host, given.port, token), ckpt_path=given.principal)
     libraries = ("fastapi", "fastapi_offline", "prometheus_client", "sqlalchemy", "uvicorn")
     with needs_extra("serve", "the service", *libraries):
-        from mermaide_pl.service.server import TOKEN, serve
+        from mermaide_pl.service.server import serve
 
     serve(
         given.principal,
@@ -48,5 +50,5 @@ def run(arguments: Sequence[str]) -> None:
         host=given.host,
         port=given.port,
         workers=given.workers,
-        token=os.environ.get(TOKEN) or None,
+        token=token,
     )

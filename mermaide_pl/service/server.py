@@ -9,39 +9,19 @@ import socket
 import tempfile
 from contextlib import ExitStack
 from functools import partial
-from ipaddress import ip_address
 from threading import Thread
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from mermaide_pl.config.validation import check_count, whole_number
+from mermaide_pl.config.validation import check_count
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.console import say
+from mermaide_pl.service.address import check_address
 from mermaide_pl.service.api import application
 from mermaide_pl.service.metrics import SHARED_FOLDER
 from mermaide_pl.service.store import Store
-
-TOKEN = "MERMAIDE_TOKEN"
-"""The variable that holds the bearer token."""
-
-
-def check_address(host: str, token: str | None) -> None:
-    """Refuse to be reached from other machines without a token.
-
-    Raises:
-        ValueError: one line that says what to set.
-    """
-    try:
-        is_here = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        is_here = False
-    if not (is_here or token):
-        raise ValueError(
-            f"--host {host}: other machines could steer your learners; set a bearer token in"
-            f" {TOKEN}, or bind to 127.0.0.1"
-        )
 
 
 def serve(
@@ -61,8 +41,7 @@ def serve(
         ValueError: one line, for a wrong argument.
         OSError: if the port cannot be bound.
     """
-    check_address(host, token)
-    whole_number("--port", port, low=0, high=65535)
+    check_address(host, port, token)
     check_count("--workers", workers, low=1, high=256)
     with ExitStack() as stack:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

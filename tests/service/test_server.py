@@ -16,7 +16,7 @@ import pytest
 from http_learners import GAMES, NUM_STEPS, log_of, play_episode
 
 from mermaide_pl.cli.main import main
-from mermaide_pl.service import server
+from mermaide_pl.service import address, server
 
 NUM_KILLS = 20
 
@@ -31,15 +31,15 @@ def refused(command: list[str], capsys) -> str:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org"])
 def test_without_a_token_it_is_not_reached_from_elsewhere(host, capsys, monkeypatch):
-    monkeypatch.delenv(server.TOKEN, raising=False)
+    monkeypatch.delenv(address.TOKEN, raising=False)
     command = ["serve", "--principal", "broad-partial", "--host", host]
     assert re.search("set a bearer token in MERMAIDE_TOKEN", refused(command, capsys))
-    server.check_address(host, "secret")
+    address.check_address(host, 8000, "secret")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_on_this_machine_no_token_is_needed(host):
-    server.check_address(host, None)
+    address.check_address(host, 8000, None)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,13 @@ def test_a_mistake_is_one_line(options, words, capsys, tmp_path, monkeypatch):
         options += " --port 0"
     line = refused(["serve", *options.split()], capsys)
     assert re.search(words, line) and "secret" not in line, line
+
+
+def test_without_its_libraries_it_says_how_to_install_them(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "mermaide_pl.service.server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    line = refused(["serve", "--principal", "broad-partial"], capsys)
+    assert line.endswith("needs uvicorn, which is not installed: pip install 'mermaide-pl[serve]'")
 
 
 def test_a_port_that_is_taken_is_named(capsys, tmp_path, monkeypatch):
@@ -229,7 +236,7 @@ def test_workers_over_one_postgresql_decide_as_one(principal, postgresql, servin
 
 @pytest.mark.slow
 def test_the_command_serves_and_ends_by_a_signal(tmp_path):
-    environment = os.environ | {server.TOKEN: "secret", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {address.TOKEN: "secret", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "mermaide_pl", "serve", "--principal", "broad-partial"]
     command += ["--store", f"sqlite:///{tmp_path / 'fleet.db'}", "--port", "0"]
     with subprocess.Popen(
@@ -237,8 +244,8 @@ def test_the_command_serves_and_ends_by_a_signal(tmp_path):
     ) as process:
         try:
             said = process.stdout.readline()
-            address = re.search("serves broad-partial on (http://.*:[0-9]+)", said)[1]
-            with httpx.Client(base_url=address, timeout=60) as client:
+            place = re.search("serves broad-partial on (http://.*:[0-9]+)", said)[1]
+            with httpx.Client(base_url=place, timeout=60) as client:
                 wait_until_it_answers(client)
                 assert client.get("/learners").status_code == 401
                 client.headers["Authorization"] = "Bearer secret"
