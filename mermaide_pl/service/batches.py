@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from mermaide_pl.config.validation import one_line
 from mermaide_pl.service.metrics import Metrics
 from mermaide_pl.service.requests import Adapt, RefusedError, Request
-from mermaide_pl.service.steering import Answer, Steering
+from mermaide_pl.service.steering import Steering
+from mermaide_pl.service.turn import Answer
 
 _GATHER = 0.001  # seconds in which a batch is gathered
 _MOST = 512  # requests of a batch

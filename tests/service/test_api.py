@@ -4,7 +4,7 @@ import pytest
 from http_learners import GAMES, log_of, outcome, play_episode
 
 from mermaide_pl import LivePrincipal
-from mermaide_pl.service import held_fleet, steering
+from mermaide_pl.service import held_fleet, turn
 from mermaide_pl.service.server import load_principal
 
 
@@ -193,7 +193,7 @@ def test_a_service_that_begins_anew_goes_on_exactly(serving, tmp_path, monkeypat
             name: [play_episode(asking(client), name, episode) for episode in range(4)]
             for name in GAMES
         }
-    monkeypatch.setattr(steering, "SNAPSHOT_STEPS", 4)
+    monkeypatch.setattr(turn, "SNAPSHOT_STEPS", 4)
     store, places = f"sqlite:///{tmp_path / 'other.db'}", dict.fromkeys(GAMES, (0, 0))
     number = 0
     with serving(store) as client:
@@ -230,12 +230,14 @@ def test_several_services_over_one_database_answer_as_one(serving, tmp_path):
     store = f"sqlite:///{tmp_path / 'shared.db'}"
     with serving(store) as first, serving(store) as second:
         create(first)
-        turn = 0
+        number = 0
 
         def ask(name, route, body):
-            nonlocal turn
-            turn += 1
-            answers = [asking(each)(name, route, body) for each in (first, second)[:: (-1) ** turn]]
+            nonlocal number
+            number += 1
+            answers = [
+                asking(each)(name, route, body) for each in (first, second)[:: (-1) ** number]
+            ]
             assert answers[0] == answers[1]
             return answers[0]
 
