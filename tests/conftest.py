@@ -1,4 +1,8 @@
 import multiprocessing
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
@@ -60,3 +64,44 @@ def without_slot() -> Callable[[dict[str, Any]], dict[str, Any]]:
         return old
 
     return earlier
+
+
+@pytest.fixture(scope="session")
+def _postgresql_server() -> Iterator[Path]:
+    """The folder of the socket of a PostgreSQL server, which runs as an ordinary user."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parts[-2:])
+    if not programs:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs PostgreSQL: apt-get install postgresql")
+        pytest.skip("PostgreSQL is not installed")
+    is_root = os.geteuid() == 0
+    user = {"user": "postgres"} if is_root else {}  # it refuses to be started by root
+    folder = Path(tempfile.mkdtemp(prefix="postgresql"))
+    if is_root:
+        shutil.chown(folder, "postgres")
+
+    def run(program: str, *arguments: str) -> None:
+        command = [programs[-1] / program, "-D", folder / "data", *arguments]
+        with (folder / "output.txt").open("a") as output:
+            subprocess.run(command, check=True, stdout=output, stderr=output, cwd=folder, **user)
+
+    (folder / "output.txt").touch()
+    try:
+        run("initdb", "--auth=trust", "--username=tests")
+        run("pg_ctl", "start", "-w", "-t", "120", "-o", f"-k {folder} -h '' -c fsync=off")
+        yield folder
+        run("pg_ctl", "stop", "-m", "immediate")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgresql(_postgresql_server) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    import psycopg
+
+    server = f"host={_postgresql_server} user=tests"
+    with psycopg.connect(f"{server} dbname=postgres", autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS tests WITH (FORCE)")
+        connection.execute("CREATE DATABASE tests")
+    yield f"postgresql+psycopg://tests@/tests?host={_postgresql_server}"

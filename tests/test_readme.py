@@ -22,6 +22,7 @@ from mermaide_pl.principals import Architecture
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+SERVICE = README[README.index("## Learners over HTTP") : README.index("## Several devices")]
 DEVICES = README[README.index("## Several devices") : README.index("## Sweeps")]
 
 
@@ -175,7 +176,7 @@ def test_commands_for_your_own_agents_run(monkeypatch, tmp_path, capsys):
         "adapt": ["--num_episodes", "4"],
         "sweep": ["--minutes", "0"],
     }
-    others = README.replace(DEVICES, "")
+    others = README.replace(DEVICES, "").replace(SERVICE, "")  # tests/service runs the service
     shown = [command[1:] for command in commands(others) if command[0] == "mermaide"]
     assert {command[0] for command in shown} == set(shrunk)
     for command in shown:

@@ -42,6 +42,7 @@ finally:
         "report --help",
         "replay --help",
         "check-agent --help",
+        "serve --help",
         "evaluate --speed 3",
         "evaluate --ckpt_path none.ckpt --population softmax",
         "evaluate --ckpt_path broad-partial --population softmx",
@@ -64,6 +65,8 @@ finally:
         "figure games --ckpt_path none.ckpt",
         "report --logdir none",
         "replay none.pt",
+        "serve --principal none.ckpt",
+        "serve --principal broad-partial --host 0.0.0.0",
     ],
 )
 def test_help_and_mistakes_import_nothing_slow(words, tmp_path):

@@ -438,9 +438,9 @@ def test_without_optuna_it_says_how_to_install_it(place, monkeypatch, capsys):
     assert "pip install 'mermaide-pl[sweep]'" in refused(RUN_IT, capsys)
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path, *options: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "mermaide_pl", *RUN_IT.split()],
+        [sys.executable, "-m", "mermaide_pl", *RUN_IT.split(), *options],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -461,6 +461,19 @@ def test_two_workers_share_the_trials(place):
     ran = [sorted(re.findall(r"mermaide: trial (\d+): ", text)) for text in said]
     assert sorted(ran[0] + ran[1]) == [str(number) for number in range(7)]
     assert not Path("logs/search/trial7").exists()
+
+
+@pytest.mark.slow
+def test_on_postgresql_it_tries_the_same_points_and_workers_share_them(finished, place, postgresql):
+    prepare(place, heartbeat=30)
+    storage = ["--storage", postgresql]
+    main([*RUN_IT.split(), *storage, "--trials", "2"])  # then another process goes on
+    assert start(place, *storage).wait(300) == 0
+    assert rows(place, "seconds") == rows(finished, "seconds")
+    workers = [start(place, *storage, "--trials", "9") for _ in range(2)]
+    said = "".join(worker.communicate()[0] for worker in workers)
+    assert sorted(re.findall(r"mermaide: trial (\d+): ", said)) == ["5", "6", "7", "8"]
+    assert [row["trial"] for row in rows(place)] == list(range(9))
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""A fleet of learners behind HTTP, with their log in a database."""
