@@ -43,7 +43,7 @@ class Client:
         self.times: list[float] = []  # s
         self.errors = 0
 
-    async def open(self) -> None:
+    async def connect(self) -> None:
         """Connect."""
         self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
 
@@ -60,7 +60,7 @@ class Client:
                 status = await self._exchange(head.encode() + data)
             except OSError:
                 status = 0
-                await self.open()
+                await self.connect()
             if status in (200, 201):
                 self.times.append(time.perf_counter() - began)
                 return
@@ -107,7 +107,7 @@ async def load(port: int, number: int, warm_up: float, seconds: float) -> dict[s
     clients = [Client("127.0.0.1", port) for _ in range(number)]
     names = [f"learner{place}" for place in range(number)]
     for client in clients:
-        await client.open()
+        await client.connect()
     new = [{"name": name, "target_arm": place % 10} for place, name in enumerate(names)]
     await asyncio.gather(*map(Client.post, clients, ["/learners"] * number, new))
     begin = time.perf_counter() + warm_up
@@ -137,7 +137,9 @@ def served(given: argparse.Namespace, folder: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "mermaide_pl", "serve", "--principal", given.principal]
     command += ["--store", store, "--port", "0", "--workers", str(given.workers)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+    ) as process:
         try:
             assert process.stdout is not None
             port = int(process.stdout.readline().rsplit(":", 1)[1])
