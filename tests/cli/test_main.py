@@ -323,7 +323,7 @@ MISTAKES = {
         f"{FIT_IT} --data.train_population '{{families: [{{rule: UCX}}]}}'",
         rf"families.*'UCX'.*{RULES}",
     ),
-    "nothing to evaluate": ("evaluate", r"required.*ckpt_path.*population"),
+    "nothing to evaluate": ("evaluate", r"required.*population"),
     "missing config": ("fit --config none.yaml", r"none\.yaml does not exist \(.*quickstart"),
     "typo in the game": (
         "fit --config fit_typo_in_game.yaml",
@@ -373,7 +373,7 @@ MISTAKES = {
         f"{FIT_IT} --model.init_from none.ckpt",
         r"none\.ckpt does not",
     ),
-    "nothing to adapt": ("adapt", r"required.*ckpt_path.*out"),
+    "nothing to adapt": ("adapt", r"required.*out"),
     "nowhere to adapt": (ADAPT_IT, r"give either --population.* or --logs"),
     "two ways to adapt": (
         f"{ADAPT_IT} --population population.yaml --logs history.csv",

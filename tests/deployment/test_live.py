@@ -143,7 +143,8 @@ def test_pretrained_principals_play_as_in_a_rollout(name):
     module, played = forecast_only(in_pytorch(name)), set()
     for index in range(2):
         task = sample(index, num_arms=10)
-        live = LivePrincipal(in_pytorch(name), target_arm=int(task.target_arm))
+        # a universal principal would play without a fixed end
+        live = live_for(in_pytorch(name), task, num_steps=module.game.num_steps)
         weights = module.principal.weights()
         for stream in (Stream.SUPPORT, Stream.SCORE):
             player = GreedyPlayer(module.principal, weights)
