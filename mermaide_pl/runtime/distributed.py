@@ -15,17 +15,6 @@ from torch import Tensor
 from mermaide_pl.config.validation import check_number, one_line
 
 
-def is_alive(process: int) -> bool:
-    """True if a process with this number runs on this machine."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
 @dataclass(frozen=True)
 class Shard:
     """The part of a set of jobs that one process does; jobs are dealt out in turn.

@@ -20,6 +20,32 @@ _PATIENCE = 60  # seconds to wait for another writer of SQLite
 _ATTEMPTS = 5  # to make the tables, which several processes may do at once
 
 
+def make_engine(url: str) -> Engine:
+    """What connects to a database, without a connection yet.
+
+    Args:
+        url: see `Store`.
+
+    Raises:
+        ValueError: one line, if it is not the URL of a database that the service can use.
+    """
+    try:
+        address = make_url(url)
+        shown = address.render_as_string(hide_password=True)
+        kind = address.get_backend_name()
+        if kind not in ("sqlite", "postgresql"):
+            raise ValueError(f"--store {shown}: must be sqlite or postgresql+psycopg")
+        if kind == "sqlite" and address.database in (None, "", ":memory:"):
+            raise ValueError(f"--store {shown}: name a file, sqlite:///fleet.db")
+        timeout = {"timeout": _PATIENCE} if kind == "sqlite" else {}
+        engine = create_engine(address, connect_args=timeout, pool_pre_ping=True)
+    except (ArgumentError, ImportError) as error:
+        raise ValueError(f"--store must be the URL of a database: {one_line(error)}") from None
+    if kind == "sqlite":
+        _durable(engine)
+    return engine
+
+
 class Store:
     """The tables in a database.
 
@@ -32,20 +58,7 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            address = make_url(url)
-            shown = address.render_as_string(hide_password=True)
-            kind = address.get_backend_name()
-            if kind not in ("sqlite", "postgresql"):
-                raise ValueError(f"--store {shown}: must be sqlite or postgresql+psycopg")
-            if kind == "sqlite" and address.database in (None, "", ":memory:"):
-                raise ValueError(f"--store {shown}: name a file, sqlite:///fleet.db")
-            timeout = {"timeout": _PATIENCE} if kind == "sqlite" else {}
-            self._engine = create_engine(address, connect_args=timeout, pool_pre_ping=True)
-        except (ArgumentError, ImportError) as error:
-            raise ValueError(f"--store must be the URL of a database: {one_line(error)}") from None
-        if kind == "sqlite":
-            _durable(self._engine)
+        self._engine = make_engine(url)
         for attempt in range(_ATTEMPTS):
             try:
                 METADATA.create_all(self._engine)
@@ -53,7 +66,7 @@ class Store:
             except SQLAlchemyError as error:
                 if not isinstance(error, DBAPIError) or attempt + 1 == _ATTEMPTS:
                     reason = one_line(error.__cause__ or error)
-                    raise ValueError(f"--store {shown} cannot be used: {reason}") from None
+                    raise ValueError(f"--store {self._engine.url} cannot be used: {reason}") from None
                 time.sleep(0.2)
 
     def close(self) -> None:
