@@ -126,7 +126,7 @@ def existing_history(path: str) -> Path:
         ValueError: one line if there is no such file.
     """
     if not os.path.exists(path):
-        raise ValueError(one_line(f"history {path} does not exist"))
+        raise ValueError(one_line(f"history {path} cannot be read: No such file or directory"))
     return Path(path)
 
 
