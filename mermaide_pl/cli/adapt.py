@@ -10,6 +10,7 @@ from typing import Any
 from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
+from mermaide_pl.config.input_paths import existing_history
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.runtime.console import say
@@ -60,6 +61,8 @@ def run(arguments: Sequence[str]) -> None:
             raise ValueError(f"--{name} does not go with {mode}, allowed: {allowed}")
     settings = {name: given[name] for name in options if given[name] is not None}
     populations = [] if given.population is None else [given.population]
+    logs = [] if given.logs is None else [partial(existing_history, given.logs)]
+    of_history, *_ = try_all(partial(_of_history, given), *logs)
     check_inputs(
         lambda: make_place(Path(given.out), populations),
         ckpt_path=given.ckpt_path,
@@ -80,7 +83,7 @@ def run(arguments: Sequence[str]) -> None:
         )
         return
     held_out = adapt_from_histories(
-        given.ckpt_path, given.logs, given.out, game_for=game_for, **_of_history(given)
+        given.ckpt_path, given.logs, given.out, game_for=game_for, **of_history
     )
     say(f"{given.logs}: {held_out.history}")
     say(

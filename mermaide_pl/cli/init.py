@@ -8,6 +8,7 @@ from shlex import quote
 
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.output_paths import make_folder
+from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.console import say
 
 PROJECT = Path(__file__).parent / "project"
@@ -32,8 +33,6 @@ def run(arguments: Sequence[str]) -> None:
     names = sorted(path.name for path in PROJECT.iterdir() if path.is_file())
     if existing := [name for name in names if (folder / name).exists()]:
         raise ValueError(f"{folder} has {', '.join(existing)} already; choose another folder")
-    from mermaide_pl.runtime.atomic_files import write_whole
-
     make_folder(folder, given.folder, option="the folder")
     for name in names:
         write_whole(folder / name, (PROJECT / name).read_bytes())

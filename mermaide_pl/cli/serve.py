@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.extras import needs_extra
 from mermaide_pl.cli.parser import PlainParser
-from mermaide_pl.service.address import TOKEN, check_address
+from mermaide_pl.service.address import TOKEN, check_address, check_workers
 
 
 def parser() -> PlainParser:
@@ -39,9 +39,16 @@ def run(arguments: Sequence[str]) -> None:
     """Steer learners over HTTP."""
     given = parser().parse_args(list(arguments))
     token = os.environ.get(TOKEN) or None
-    check_inputs(lambda: check_address(given.host, given.port, token), ckpt_path=given.principal)
     libraries = ("fastapi", "fastapi_offline", "prometheus_client", "sqlalchemy", "uvicorn")
     with needs_extra("serve", "the service", *libraries):
+        from mermaide_pl.service.store import make_engine
+
+        check_inputs(
+            lambda: check_address(given.host, given.port, token),
+            lambda: check_workers(given.workers),
+            lambda: make_engine(given.store),
+            ckpt_path=given.principal,
+        )
         from mermaide_pl.service.server import serve
 
     serve(

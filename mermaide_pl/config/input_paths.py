@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from mermaide_pl.config.validation import one_line
 
 _PACKAGE = Path(__file__).parents[1]
 _PREFIX = "pretrained:"
@@ -113,6 +116,17 @@ def existing_skipped_step(path: str | Path) -> Path:
     """
     if not Path(path).is_file():
         raise ValueError(f"{path} does not exist; skipped steps are kept as skipped/stepN.pt")
+    return Path(path)
+
+
+def existing_history(path: str) -> Path:
+    """The file of a recorded history.
+
+    Raises:
+        ValueError: one line if there is no such file.
+    """
+    if not os.path.exists(path):
+        raise ValueError(one_line(f"history {path} cannot be read: No such file or directory"))
     return Path(path)
 
 

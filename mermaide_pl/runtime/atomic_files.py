@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from mermaide_pl.config.validation import one_line
-from mermaide_pl.runtime.distributed import is_alive
+from mermaide_pl.runtime.processes import is_alive
 
 
 def write_whole(path: str | Path, content: str | bytes | memoryview) -> None:

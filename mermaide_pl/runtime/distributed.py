@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,17 +12,6 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from mermaide_pl.config.validation import check_number, one_line
-
-
-def is_alive(process: int) -> bool:
-    """True if a process with this number runs on this machine."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 @dataclass(frozen=True)

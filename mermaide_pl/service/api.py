@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,6 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mermaide_pl import __version__
 from mermaide_pl.config.validation import one_line
@@ -27,7 +24,8 @@ from mermaide_pl.service.batches import Batches
 from mermaide_pl.service.held_fleet import HeldFleet
 from mermaide_pl.service.log import Log, Standing
 from mermaide_pl.service.metrics import Metrics
-from mermaide_pl.service.requests import RefusedError, no_learner
+from mermaide_pl.service.middleware import Counted, LimitedBodies, OnlyHere
+from mermaide_pl.service.requests import RefusedError, no_database, no_learner
 from mermaide_pl.service.steering import Steering
 from mermaide_pl.service.store import Store
 from mermaide_pl.service.summary import summary
@@ -35,9 +33,8 @@ from mermaide_pl.service.summary import summary
 _BEARER = HTTPBearer(auto_error=False)
 _PAGE = Path(__file__).parent / "page.html"
 _MISTAKES: dict[int | str, dict[str, Any]] = {
-    status: {"model": models.Mistake} for status in (401, 404, 409, 422, 503)
+    status: {"model": models.Mistake} for status in (401, 404, 409, 413, 422, 503)
 }
-_HERE = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 @dataclass
@@ -92,8 +89,9 @@ def application(
             )
 
     if not token:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*_HERE])
-    app.add_middleware(_Counted)
+        app.add_middleware(OnlyHere)
+    app.add_middleware(LimitedBodies)
+    app.add_middleware(Counted)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(SQLAlchemyError, _unavailable)
@@ -252,36 +250,6 @@ def _existing(log: Log, name: str) -> Standing:
         raise no_learner(name) from None
 
 
-class _Counted:
-    """Counts requests and their times, by route.
-
-    Args:
-        app: what answers them.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began, status = time.perf_counter(), 500
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        finally:
-            counts: Metrics = scope["app"].state.service.metrics
-            route = getattr(scope.get("route"), "path", "other")
-            counts.requests.labels(route, status).inc()
-            counts.seconds.labels(route).observe(time.perf_counter() - began)
-
-
 def _refused(_: Request, refused: Any) -> JSONResponse:
     body = {"detail": refused.detail}
     if refused.expected:
@@ -290,13 +258,19 @@ def _refused(_: Request, refused: Any) -> JSONResponse:
 
 
 def _invalid(_: Request, error: Any) -> JSONResponse:
-    wrong = [
-        f"{'.'.join(str(part) for part in each['loc'][1:]) or 'body'}: {each['msg']}"
-        for each in error.errors()
-    ]
-    return JSONResponse({"detail": one_line("; ".join(dict.fromkeys(wrong)))}, 422)
+    wrong = dict.fromkeys(map(_mistake, error.errors()))
+    return JSONResponse({"detail": one_line("; ".join(wrong))}, 422)
 
 
-def _unavailable(_: Request, error: Any) -> JSONResponse:
-    reason = one_line(error.__cause__ or error)
-    return JSONResponse({"detail": f"the database cannot be reached: {reason}"}, 503)
+def _mistake(found: Mapping[str, Any]) -> str:
+    """What FastAPI found wrong, and where."""
+    place = ".".join(str(part) for part in found["loc"][1:])
+    if found["type"] == "json_invalid":
+        return f"body: is not JSON at character {place}: {found['ctx']['error']}"
+    if found["type"] == "model_attributes_type":
+        return "body: must be an object of JSON, with the header Content-Type: application/json"
+    return f"{place or 'body'}: {found['msg']}"
+
+
+def _unavailable(request: Request, error: Any) -> JSONResponse:
+    return _refused(request, no_database(error))

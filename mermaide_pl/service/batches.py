@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from mermaide_pl.config.validation import one_line
 from mermaide_pl.service.metrics import Metrics
-from mermaide_pl.service.requests import Adapt, RefusedError, Request
+from mermaide_pl.service.requests import Adapt, RefusedError, Request, no_database
 from mermaide_pl.service.steering import Steering
 from mermaide_pl.service.turn import Answer
 
@@ -102,19 +101,20 @@ class Batches:
         return found is not None
 
     def _answers(self, requests: Sequence[Request]) -> list[Answer]:
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._steering.answer(requests)
             except SQLAlchemyError as error:  # a lost connection, or another was first
-                reason = one_line(error.__cause__ or error)
-                _LOG.warning("the database refused a batch, attempt %d: %s", attempt + 1, reason)
-                time.sleep(0.02 * 4**attempt)
+                refused = no_database(error)
+                _LOG.warning("attempt %d to answer a batch: %s", attempt, refused)
+                if attempt < _ATTEMPTS:
+                    time.sleep(0.005 * 4**attempt)
             except Exception:
                 if len(requests) > 1:  # let one that fails not fail the others
                     return [answer for each in requests for answer in self._answers([each])]
                 _LOG.exception("a request failed: %s", requests[0])
                 return [RefusedError(500, "an error of the service, see its output")]
-        return [RefusedError(503, "the database cannot be reached, try again")] * len(requests)
+        return [refused] * len(requests)
 
 
 def _next_batch(waiting: Sequence[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:

@@ -60,12 +60,14 @@ class Log:
 
         They are locked in one order, so that two transactions never wait for each other.
         """
+        names = [name for name in names if "\0" not in name]  # refused by PostgreSQL
         query = select(LEARNERS).where(LEARNERS.c.name.in_(names)).order_by(LEARNERS.c.key)
         rows = self._connection.execute(query.with_for_update() if lock else query)
         return {row.name: Standing(**row._mapping) for row in rows}
 
     def page(self, after: str, limit: int) -> list[Standing]:
         """Learners in order of their names, from the first after a text on."""
+        after = after.partition("\0")[0]  # refused by PostgreSQL
         query = select(LEARNERS).where(LEARNERS.c.name > after).order_by(LEARNERS.c.name)
         return [Standing(**row._mapping) for row in self._connection.execute(query.limit(limit))]
 

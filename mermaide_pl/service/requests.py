@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mermaide_pl.config.validation import one_line
+
 
 @dataclass(frozen=True)
 class Request:
@@ -109,6 +111,13 @@ class RefusedError(Exception):
     def __init__(self, status: int, detail: str, expected: Mapping[str, int] | None = None) -> None:
         super().__init__(detail)
         self.status, self.detail, self.expected = status, detail, expected
+
+
+def no_database(error: BaseException) -> RefusedError:
+    """That the database failed, and why."""
+    return RefusedError(
+        503, f"the database failed, try again: {one_line(error.__cause__ or error)}"
+    )
 
 
 def no_learner(name: str) -> RefusedError:

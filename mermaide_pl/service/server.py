@@ -14,11 +14,10 @@ from threading import Thread
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from mermaide_pl.config.validation import check_count
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.runtime.checkpoints import read_checkpoint
 from mermaide_pl.runtime.console import say
-from mermaide_pl.service.address import check_address
+from mermaide_pl.service.address import check_address, check_workers
 from mermaide_pl.service.api import application
 from mermaide_pl.service.metrics import SHARED_FOLDER
 from mermaide_pl.service.store import Store
@@ -42,7 +41,7 @@ def serve(
         OSError: if the port cannot be bound.
     """
     check_address(host, port, token)
-    check_count("--workers", workers, low=1, high=256)
+    check_workers(workers)
     with ExitStack() as stack:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         bound = stack.enter_context(socket.create_server((host, port), family=family, backlog=2048))

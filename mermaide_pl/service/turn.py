@@ -64,9 +64,7 @@ class Turn:
                 self._changed[standing.name] = standing
                 self._answers[place] = {"name": standing.name, "paused": standing.paused}
             elif standing.principal != self._held.checksum:
-                self._answers[place] = RefusedError(
-                    409, f"learner {request.name!r:.60} is steered by another principal"
-                )
+                self._answers[place] = _other_principal(request.name)
             else:
                 asked[type(request)].append(_Asked(place, request, standing))
         self._held.follow(self._log, [each.standing for group in asked.values() for each in group])
@@ -128,8 +126,16 @@ class Turn:
             )
             standing = self._log.standings([request.name])[request.name]
             return {"new": True, **summary(standing)}
-        if plain != standing.settings or standing.principal != held.checksum:
-            raise RefusedError(409, f"there is another learner {request.name!r:.60}")
+        if standing.principal != held.checksum:
+            raise _other_principal(request.name)
+        if plain != standing.settings:
+            known = standing.settings
+            differ = ", ".join(
+                f"{name} {known.get(name)!r:.60}, not {plain.get(name)!r:.60}"
+                for name in {**known, **plain}
+                if known.get(name) != plain.get(name)
+            )
+            raise RefusedError(409, f"there is a learner {request.name!r:.60} with {differ}")
         return {"new": False, **summary(standing)}
 
     def _intervene(self, asked: list[_Asked]) -> None:
@@ -286,6 +292,10 @@ def _is_next(request: Any, at: Standing) -> bool:
 def _refuse_played(at: Standing) -> None:
     if at.step == at.game["num_steps"]:
         raise _unexpected(at, f"all {at.step} steps of episode {at.episode} were played, end it")
+
+
+def _other_principal(name: str) -> RefusedError:
+    return RefusedError(409, f"learner {name!r:.60} is steered by another principal")
 
 
 def _unexpected(at: Standing, reason: str) -> RefusedError:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from mermaide_pl.config.serialization import current_paths
 from mermaide_pl.config.validation import one_line
 from mermaide_pl.game.randomness import mix
-from mermaide_pl.runtime.distributed import is_alive
+from mermaide_pl.runtime.processes import is_alive
 from mermaide_pl.sweeps.settings import Sweep
 
 WORKER, SETTINGS, ERROR = "worker", "settings", "error"

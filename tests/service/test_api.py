@@ -138,6 +138,7 @@ def test_a_wrong_number_is_refused_with_the_one_that_is_expected(serving):
         ("", {"name": "new", "cost": -1}, "cost must be"),
         ("", {"name": "new", "bonuses": [1.0]}, "bonus"),
         ("", {"name": "new", "costs": 1}, "costs: Extra inputs"),
+        ("", [], "object of JSON, .*Content-Type"),
     ],
 )
 def test_a_mistake_is_one_line_and_changes_nothing(serving, route, body, words):
@@ -153,7 +154,8 @@ def test_a_mistake_is_one_line_and_changes_nothing(serving, route, body, words):
 def test_unknown_learners_and_names_that_are_taken_are_refused(serving):
     with serving() as client:
         create(client, "plain")
-        refused(client.post("/learners", json={"name": "plain"}), 409, "another learner 'plain'")
+        words = "learner 'plain' with num_steps 12, not None"
+        refused(client.post("/learners", json={"name": "plain"}), 409, words)
         for answer in (
             client.post("/learners/bob/intervene", json={"step": 0}),
             client.get("/learners/bob"),
@@ -265,6 +267,8 @@ def test_another_principal_reads_but_does_not_steer(serving, principal, monkeypa
     with serving() as client:
         asked = client.post("/learners/plain/intervene", json={"step": 0})
         refused(asked, 409, "another principal")
+        again = client.post("/learners", json={"name": "plain", **GAMES["plain"]})
+        refused(again, 409, "another principal")
         assert client.get("/learners/plain").json()["steps"] == 0
 
 
@@ -310,7 +314,49 @@ def test_a_token_is_required_where_there_is_one(serving):
 
 def test_names_of_other_hosts_are_refused_without_a_token(serving):
     with serving() as client:
-        assert client.get("/health", headers={"Host": "evil.example"}).status_code == 400
+        for host in ("127.0.0.1:80", "127.1.2.3", "[::1]:8000", "localhost"):
+            assert client.get("/health", headers={"Host": host}).status_code == 200
+        for host in ("evil.example", "localhost.evil.example:80"):
+            answer = client.get("/health", headers={"Host": host})
+            refused(answer, 400, "without a token .*only names of this machine")
+
+
+@pytest.mark.parametrize(
+    ("content", "type_", "words"),
+    [
+        (b"{bad", "application/json", "body: is not JSON at character 1: Expecting property name"),
+        (b'{"step": 0}', "application/x-www-form-urlencoded", "Content-Type: application/json"),
+    ],
+)
+def test_a_body_that_is_not_json_is_named(serving, content, type_, words):
+    with serving() as client:
+        create(client, "plain")
+        headers = {"Content-Type": type_}
+        asked = client.post("/learners/plain/intervene", content=content, headers=headers)
+        refused(asked, 422, words)
+
+
+def test_a_body_that_is_too_long_is_refused(serving):
+    with serving() as client:
+        answer = client.post("/learners", content=b" " * 2**20 + b'{"name": "ann"}')
+        refused(answer, 413, "at most 1048576 bytes")
+        assert client.get("/learners").json() == []
+
+
+def test_a_database_that_was_moved_is_not_written_to(serving, tmp_path, monkeypatch):
+    monkeypatch.setattr("mermaide_pl.service.batches._ATTEMPTS", 1)
+    file = tmp_path / "fleet.db"
+    with serving() as client:
+        create(client, "plain")
+        for other in (False, True):
+            file.rename(tmp_path / "elsewhere")
+            if other:
+                file.touch()
+            asked = client.post("/learners/plain/intervene", json={"step": 0})
+            refused(asked, 503, "the database failed, try again: .*fleet.db was moved or deleted")
+            refused(client.get("/health"), 503, "moved or deleted")
+            (tmp_path / "elsewhere").rename(file)
+        assert client.get("/learners/plain").json()["level"] is None
 
 
 def test_metrics_count_what_was_answered(serving):

@@ -235,6 +235,17 @@ def test_workers_over_one_postgresql_decide_as_one(principal, postgresql, servin
 
 
 @pytest.mark.slow
+def test_a_name_that_no_learner_can_have_stops_no_other(serving, postgresql):
+    with serving(postgresql) as client:
+        client.post("/learners", json={"name": "plain"})
+        for method, route in (("GET", ""), ("GET", "/history"), ("POST", "/intervene")):
+            body = {"step": 0} if method == "POST" else None
+            answer = client.request(method, f"/learners/a%00b{route}", json=body)
+            assert answer.status_code == 404 and "no learner" in answer.json()["detail"]
+        assert client.get("/learners?after=%00").json()[0]["name"] == "plain"
+
+
+@pytest.mark.slow
 def test_the_command_serves_and_ends_by_a_signal(tmp_path):
     environment = os.environ | {address.TOKEN: "secret", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "mermaide_pl", "serve", "--principal", "broad-partial"]

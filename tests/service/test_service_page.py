@@ -52,6 +52,8 @@ def test_a_browser_shows_the_learners(on_a_port, tmp_path):
         fill(address)
         shot = tmp_path / "page.png"
         seen = browse("--window-size=1200,900", f"--screenshot={shot}", address)
+        narrow = tmp_path / "narrow.png"
+        browse("--window-size=500,2000", f"--screenshot={narrow}", address)
         dom = browse("--dump-dom", f"{address}/#budget").stdout
     assert "CONSOLE" not in seen.stderr
     assert [*re.findall(r"<tr[^>]*><td>(\w+)<", dom)] == sorted(GAMES)
@@ -63,6 +65,8 @@ def test_a_browser_shows_the_learners(on_a_port, tmp_path):
         assert len(points.split()) == 48
     assert len(re.findall("<rect ", dom)) == 8  # four arms at two levels
     picture = imread(shot)[..., :3]
+    edge = imread(narrow)[90:300, -4:, :3]  # below the header, beside the list
+    assert (edge == edge[0, 0]).all() and edge[0, 0].max() < 1  # nothing reaches beyond it
     inked = (np.abs(picture - picture[-5, 5]) > 0.05).any(-1)
     assert inked[:, :480].mean() > 0.01 and inked[:, 500:].mean() > 0.01
 

@@ -30,7 +30,7 @@ from mermaide_pl.experiments.comparison import on_ray
 from mermaide_pl.experiments.comparison.on_ray import Place, finish_on_ray, finish_one
 from mermaide_pl.experiments.comparison.runs import Run, compare
 from mermaide_pl.experiments.comparison.settings import Condition
-from mermaide_pl.runtime.distributed import is_alive
+from mermaide_pl.runtime.processes import is_alive
 from mermaide_pl.runtime.run_folders import LOCK
 
 ROOT = Path(__file__).parents[3]
