@@ -10,7 +10,7 @@ from typing import Any
 from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
-from mermaide_pl.config.input_paths import existing_history
+from mermaide_pl.config.input_paths import DEFAULT_PRINCIPAL, existing_history
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
 from mermaide_pl.runtime.console import say
@@ -27,7 +27,10 @@ def parser() -> PlainParser:
         " recorded history (--logs), and save it as a checkpoint.",
     )
     parser.add_argument(
-        "--ckpt_path", type=str, required=True, help="checkpoint of a principal, or pretrained:NAME"
+        "--ckpt_path",
+        type=str,
+        default=DEFAULT_PRINCIPAL,
+        help="checkpoint of a principal, or pretrained:NAME",
     )
     parser.add_argument("--out", type=str, required=True, help="where the adapted principal goes")
     parser.add_argument("--population", type=str, help="population of the agent, a file or a name")

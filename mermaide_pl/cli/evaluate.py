@@ -11,6 +11,7 @@ from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.config.engine_name import EngineName
+from mermaide_pl.config.input_paths import DEFAULT_PRINCIPAL
 from mermaide_pl.config.output_paths import make_place
 from mermaide_pl.config.validation import try_all
 
@@ -22,7 +23,10 @@ def parser() -> PlainParser:
         description="Compare principals with fixed schedules and the oracle on unseen agents.",
     )
     parser.add_argument(
-        "--ckpt_path", type=str, required=True, help="checkpoint of a principal, or pretrained:NAME"
+        "--ckpt_path",
+        type=str,
+        default=DEFAULT_PRINCIPAL,
+        help="checkpoint of a principal, or pretrained:NAME",
     )
     parser.add_argument(
         "--population",

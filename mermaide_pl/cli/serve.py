@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mermaide_pl.cli.early_checks import check_inputs
 from mermaide_pl.cli.extras import needs_extra
 from mermaide_pl.cli.parser import PlainParser
+from mermaide_pl.config.input_paths import DEFAULT_PRINCIPAL
 from mermaide_pl.service.address import TOKEN, check_address, check_workers
 
 
@@ -19,7 +20,10 @@ def parser() -> PlainParser:
         " token in the variable MERMAIDE_TOKEN, if there is one.",
     )
     parser.add_argument(
-        "--principal", type=str, required=True, help="checkpoint of a principal, or its NAME"
+        "--principal",
+        type=str,
+        default=DEFAULT_PRINCIPAL,
+        help="checkpoint of a principal, or its NAME",
     )
     parser.add_argument(
         "--store",

@@ -77,6 +77,8 @@ COMPARISONS = PackagedFiles(
 PRINCIPALS = PackagedFiles(
     "checkpoint", _PACKAGE / "principals" / "pretrained", ".ckpt", "pretrained principals"
 )
+DEFAULT_PRINCIPAL = f"{_PREFIX}universal"
+"""The principal of commands and live objects that name none; it plays every game."""
 
 
 def checkpoint_path(path: str | Path) -> Path:

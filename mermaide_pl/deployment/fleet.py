@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mermaide_pl.config.input_paths import DEFAULT_PRINCIPAL
 from mermaide_pl.config.validation import check_count, one_line
 from mermaide_pl.deployment.fleet_adaptation import Played, adapted_to
 from mermaide_pl.deployment.fleet_arguments import Arguments
@@ -88,7 +89,13 @@ class LiveFleet:
         self._lock = RLock()
 
     @classmethod
-    def load(cls, path: str | Path, *, max_episodes: int = 8, max_steps: int = 1000) -> Self:
+    def load(
+        cls,
+        path: str | Path = DEFAULT_PRINCIPAL,
+        *,
+        max_episodes: int = 8,
+        max_steps: int = 1000,
+    ) -> Self:
         """A fleet of a trained principal.
 
         Args:

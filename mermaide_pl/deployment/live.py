@@ -18,6 +18,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from mermaide_pl.config.input_paths import DEFAULT_PRINCIPAL
 from mermaide_pl.config.validation import one_line
 from mermaide_pl.deployment.live_settings import LiveSettings, observed_reward
 from mermaide_pl.deployment.live_state import LiveState
@@ -70,7 +71,7 @@ class LivePrincipal:
         return f"LivePrincipal({self.settings}), for games of {self.game}"
 
     @classmethod
-    def load(cls, path: str | Path, **settings: Any) -> Self:
+    def load(cls, path: str | Path = DEFAULT_PRINCIPAL, **settings: Any) -> Self:
         """Load a trained principal, or resume a live one exactly where it was saved.
 
         Args:

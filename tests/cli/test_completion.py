@@ -26,7 +26,7 @@ def test_every_command_has_its_options(command):
     ("command", "option", "names"),
     [
         ("evaluate", "--population", POPULATIONS.names()),
-        ("evaluate", "--ckpt_path", ["pretrained:broad-partial"]),
+        ("evaluate", "--ckpt_path", ["pretrained:broad-partial", "pretrained:universal"]),
         ("fit", "--config", CONFIGURATIONS.names()),
         ("fit", "--data.train_population", POPULATIONS.names()),
         ("compare", "--config", COMPARISONS.names()),
