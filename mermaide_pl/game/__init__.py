@@ -1,5 +1,6 @@
 """The game: its rules, what happened in it, its equilibrium, and its random numbers."""
 
+from mermaide_pl.game.budget import Budget, allowed_levels, nearest_allowed
 from mermaide_pl.game.game import TIE_TOLERANCE, AnyGame, Game, GameBatch
 from mermaide_pl.game.observation import FullInformation, Observation, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
@@ -7,11 +8,14 @@ from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 __all__ = [
     "TIE_TOLERANCE",
     "AnyGame",
+    "Budget",
     "FullInformation",
     "Game",
     "GameBatch",
     "Observation",
     "PartialInformation",
     "Trajectory",
+    "allowed_levels",
+    "nearest_allowed",
     "relabel_target_first",
 ]

@@ -22,7 +22,12 @@ from mermaide_pl.principals.players import (
     sample_levels,
 )
 from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
-from mermaide_pl.principals.protocol import LearnedPrincipal, PrincipalOutput, within_budget
+from mermaide_pl.principals.protocol import (
+    LearnedPrincipal,
+    PrincipalOutput,
+    allowed_logits,
+    within_budget,
+)
 from mermaide_pl.principals.recurrence import GRU, Recurrence
 from mermaide_pl.principals.schedules import (
     AlwaysIntervene,
@@ -77,6 +82,7 @@ __all__ = [
     "UniversalPrincipal",
     "Weights",
     "WorldModel",
+    "allowed_logits",
     "call_module",
     "network_in",
     "sample_levels",

@@ -14,7 +14,11 @@ from mermaide_pl.principals.players import Player, RolloutContext
 
 
 class Schedule(Player):
-    """A principal that plays its highest level at fixed times and level 0 otherwise."""
+    """A principal that plays one level at fixed times and level 0 otherwise.
+
+    That is the game's `steering_level`. Budgets bind it as they bind everyone: one that must be
+    spent is spent in the last steps, if it was not before.
+    """
 
     @abstractmethod
     def intervenes(self, step: int, uniforms: Tensor) -> Tensor | bool:
@@ -26,7 +30,7 @@ class Schedule(Player):
             torch.as_tensor(self.intervenes(step, now), device=now.device).expand(now.shape)
             for step, now in enumerate(uniforms)
         ]
-        return (game.num_levels - 1) * torch.stack(intervenes, dim=2).long()
+        return game.steering_level * torch.stack(intervenes, dim=2).long()
 
     def start(self, context: RolloutContext) -> None:
         """Look up the schedule."""
