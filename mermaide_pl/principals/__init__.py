@@ -36,6 +36,7 @@ from mermaide_pl.principals.schedules import (
     Periodic,
     RandomlyIntervene,
     Schedule,
+    StaticSchedule,
 )
 from mermaide_pl.principals.universal import UniversalArchitecture, UniversalPrincipal, network_in
 from mermaide_pl.principals.world_model import (
@@ -78,6 +79,7 @@ __all__ = [
     "Schedule",
     "SharedForecast",
     "StateValue",
+    "StaticSchedule",
     "UniversalArchitecture",
     "UniversalPrincipal",
     "Weights",
