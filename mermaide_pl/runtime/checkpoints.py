@@ -209,7 +209,9 @@ def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
         given = spec.get("init_args", {})
         budget = (given.get("target_budget") or {}).get("init_args", {})
         pays_others = given.get("other_bonuses") is not None
-        found["number of budgets told"] = 2 if pays_others else int(budget.get("at_least", 0) > 0)
+        found["game.number of budgets told"] = (
+            2 if pays_others else int(budget.get("at_least", 0) > 0)
+        )
     for key, value in spec.get("init_args", {}).items():
         if key == "observation":
             value = value["class_path"]
