@@ -142,7 +142,8 @@ class Objective:
         critic_error = (output.values - to_go).square().mean((1, 2))
         squared_logits = output.level_logits.square()
         if (allowed := trajectory.allowed_levels) is not None:
-            squared_logits = squared_logits * allowed
+            has_choice = allowed.sum(-1, keepdim=True) > 1
+            squared_logits = squared_logits * (allowed & has_choice)
         beta = self.entropy_start + progress * (self.entropy_end - self.entropy_start)
         return (
             self.surrogate(output.log_levels, behaviour, advantages)
