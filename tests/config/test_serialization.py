@@ -54,6 +54,7 @@ from mermaide_pl.objectives.advantages import (
 from mermaide_pl.populations import (
     AgentFamily,
     BaseRewards,
+    ConstantRewards,
     FixedRewards,
     FixedTarget,
     GapTarget,
@@ -124,6 +125,7 @@ OBJECTS = [
     GaussianReward(scale=0.2),
     UniformRewards(0.1, 0.8),
     NormalRewards(0.4, 0.3, 0.1, 0.9),
+    ConstantRewards(0.3),
     FixedRewards((0.1, 0.9, 0.5)),
     UniformTarget(),
     SecondBestTarget(),
