@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -147,7 +147,9 @@ def _table(path: str | os.PathLike[str]) -> ChoiceData:
     rows = reader.numbers()
     trials = _Trials(len(labels))
     trials.add(rows, rows["participant"], rows["schedule"], reader.refuse, [*labels])
-    trials.check_schedules(rows, rows["participant"], reader.refuse)
+    person_of = rows["participant"]
+    schedule = np.where(person_of < 0, -1, trials.schedule[person_of])
+    _check_schedules(trials.sequences(), rows, schedule, reader.refuse)
     lines, number = reader.mistakes()
     raise_mistakes(source_of(path), [*lines, *trials.mistakes], number + len(trials.mistakes))
     return trials.data()
@@ -173,10 +175,12 @@ def _folder(path: Path) -> ChoiceData:
             number += 1
             continue
         of = np.full(len(rows["trial"]), person)
-        trials.add(rows, of, np.full_like(of, int(schedule[1])), reader.refuse, {person: name})
-        read.append((reader, rows, of, name))
-    for reader, rows, of, name in read:
-        trials.check_schedules(rows, of, reader.refuse)
+        schedules = np.full_like(of, int(schedule[1]))
+        trials.add(rows, of, schedules, reader.refuse, {person: name})
+        read.append((reader, rows, schedules, name))
+    sequences = trials.sequences()
+    for reader, rows, schedules, name in read:
+        _check_schedules(sequences, rows, schedules, reader.refuse)
         found, more = reader.mistakes()
         lines += [f"{name}, {line}" for line in found]
         number += more
@@ -223,7 +227,7 @@ class _Trials:
     def __init__(self, num_people: int) -> None:
         # choice, reward of the target and of the other, -1 where there is none
         self._cells = np.full((num_people, _NUM_TRIALS, 3), -1, dtype=np.int8)
-        self._schedule = np.full(num_people, -1, dtype=np.int64)
+        self.schedule = np.full(num_people, -1, dtype=np.int64)
         self.mistakes: list[str] = []
 
     def add(
@@ -258,7 +262,7 @@ class _Trials:
         self._cells[person[known], rows["trial"][known]] = cells[known]
         people, starts, inverse = np.unique(person[known], return_index=True, return_inverse=True)
         own = schedule[known][starts]
-        self._schedule[people] = own
+        self.schedule[people] = own
         if "schedule" in rows:
             other = (schedule[known] != own[inverse]) & (schedule[known] >= 0)
             at, expected = known[other], own[inverse][other]
@@ -278,35 +282,14 @@ class _Trials:
                     f" {', '.join(map(str, lacking[:5]))}{', ...' if len(lacking) > 5 else ''}"
                 )
 
-    def check_schedules(
-        self, rows: Mapping[str, np.ndarray], person: np.ndarray, refuse: _Refuse
-    ) -> None:
-        """Refuse rewards of a table that are not those of most people under the schedule.
-
-        Args:
-            rows: its columns, -1 for a wrong cell, [n].
-            person: number of the person of each row, int [n].
-            refuse: collects wrong cells of the table.
-        """
-        known = np.flatnonzero((person >= 0) & (rows["trial"] >= 0))
-        numbers, trials = self._schedule[person[known]], rows["trial"][known]
-        for column, name in enumerate(COLUMNS[4:]):
-            expected = np.full(len(known), -1)
-            for number, sequence in self._sequences():
-                mine = numbers == number
-                expected[mine] = sequence[trials[mine], column]
-            given = rows[name][known]
-            wrong = (given >= 0) & (given != expected)
-            at = known[wrong]
-            said = [f"must be {each}, as for others of this schedule" for each in expected[wrong]]
-            refuse(name, at, rows[name][at], said.__getitem__)
-
-    def _sequences(self) -> Iterator[tuple[int, np.ndarray]]:
+    def sequences(self) -> dict[int, np.ndarray]:
         """Rewards of target and other that most people have under each schedule, [T, 2]."""
-        for number in np.unique(self._schedule[self._schedule >= 0]).tolist():
-            rewards = self._cells[self._schedule == number, :, 1:]
+        found = {}
+        for number in np.unique(self.schedule[self.schedule >= 0]).tolist():
+            rewards = self._cells[self.schedule == number, :, 1:]
             ones, zeros = (rewards == 1).sum(0), (rewards == 0).sum(0)
-            yield number, (ones > zeros).astype(np.int64)
+            found[number] = (ones > zeros).astype(np.int64)
+        return found
 
     def data(self) -> ChoiceData:
         """The choices.
@@ -314,7 +297,7 @@ class _Trials:
         Raises:
             ValueError: if a schedule does not reward each alternative as often as the game asks.
         """
-        sequences, wrong = dict(self._sequences()), []
+        sequences, wrong = self.sequences(), []
         for number, sequence in sequences.items():
             for column, (name, budget) in enumerate(
                 zip(COLUMNS[4:], CHOICE_ENGINEERING.budgets, strict=True)
@@ -326,7 +309,7 @@ class _Trials:
         raise_mistakes("choices", wrong, len(wrong))
         return ChoiceData(
             torch.from_numpy(self._cells[:, :, 0] == 1),
-            torch.from_numpy(self._schedule),
+            torch.from_numpy(self.schedule),
             {
                 number: StaticSchedule(tuple((sequence @ [1, 2]).tolist()))
                 for number, sequence in sequences.items()
@@ -337,7 +320,7 @@ class _Trials:
     def _checksum(self) -> str:
         digest = hashlib.sha256(f"{','.join(COLUMNS)}\n".encode())
         for person, (schedule, cells) in enumerate(
-            zip(self._schedule.tolist(), self._cells.tolist(), strict=True)
+            zip(self.schedule.tolist(), self._cells.tolist(), strict=True)
         ):
             lines = [
                 f"{person},{schedule},{trial},{','.join(map(str, cell))}\n"
@@ -345,3 +328,26 @@ class _Trials:
             ]
             digest.update("".join(lines).encode())
         return digest.hexdigest()
+
+
+def _check_schedules(
+    sequences: Mapping[int, np.ndarray],
+    rows: Mapping[str, np.ndarray],
+    schedule: np.ndarray,
+    refuse: _Refuse,
+) -> None:
+    """Refuse rewards of a table that are not those of most people under the schedule.
+
+    Args:
+        sequences: rewards of target and other under each schedule, [T, 2].
+        rows: columns of the table, -1 for a wrong cell, [n].
+        schedule: of each row, int [n].
+        refuse: collects wrong cells of the table.
+    """
+    for number, sequence in sequences.items():
+        at = np.flatnonzero((schedule == number) & (rows["trial"] >= 0))
+        for name, expected in zip(COLUMNS[4:], sequence[rows["trial"][at]].T, strict=True):
+            given = rows[name][at]
+            wrong = (given >= 0) & (given != expected)
+            said = [f"must be {each}, as for others of this schedule" for each in expected[wrong]]
+            refuse(name, at[wrong], given[wrong], said.__getitem__)

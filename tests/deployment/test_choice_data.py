@@ -94,7 +94,8 @@ def test_rows_in_any_order_zipped_or_as_the_authors_have_them_are_the_same(tmp_p
 
 def test_schedules_play_what_people_were_paid(tmp_path):
     data = read_choice_data(written(tmp_path, rows()))
-    tasks = packaged("train_choice_engineering").sample(range(4), split="test")
+    learners = packaged("train_choice_engineering")
+    tasks = learners.sample(range(4), split="test", game=CHOICE_ENGINEERING)
     for number, schedule in data.schedules.items():
         played = rollout(tasks, schedule, CHOICE_ENGINEERING, stream=Stream.SCORE, num_episodes=1)
         levels = [target + 2 * other for target, other in REWARDS[number]]

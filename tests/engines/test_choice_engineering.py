@@ -27,7 +27,7 @@ from mermaide_pl.principals import (
 )
 
 M = 12
-TASKS = packaged("train_choice_engineering").sample(range(M), split="test")
+TASKS = packaged("train_choice_engineering").sample(range(M), split="test", game=CHOICE_ENGINEERING)
 TASKS = TASKS.to("cpu", torch.float64)
 
 
