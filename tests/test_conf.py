@@ -21,6 +21,7 @@ RUNS = {
     "large": ["quickstart.yaml", "large.yaml"],
     "universal": ["quickstart.yaml", "universal.yaml"],
     "finetune": ["quickstart.yaml", "finetune.yaml"],
+    "choice_engineering": ["quickstart.yaml", "choice_engineering.yaml"],
     "w1": ["w1.yaml"],
 }
 
@@ -46,8 +47,9 @@ def test_every_configuration_runs(name, tmp_path, monkeypatch, capsys):
         "data.meta_batch_size": "2",
         "data.num_val_tasks": "2",
     }
-    if name == "finetune":
-        del small["model.game.num_steps"]  # the game is that of the principal it begins with
+    if name in ("finetune", "choice_engineering"):
+        # the game is that of the principal it begins with; its budgets need all their steps
+        del small["model.game.num_steps"]
     options = [f"--{option}={value}" for option, value in small.items()]
     main(["fit", *given_as(RUNS[name]), *options])
     assert capsys.readouterr().err == ""

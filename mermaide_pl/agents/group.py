@@ -86,7 +86,8 @@ class AgentGroup:
     def act(self, step: int, bonus: Tensor) -> Tensor:
         """Arms the agents pull in `step` if `bonus` [M, B] is on the target; int64 [M, B].
 
-        Changes nothing, so it also answers "what would it do if".
+        It is that beyond the bonus on the others, where these are paid too. Changes nothing, so it
+        also answers "what would it do if".
         """
         arms = [
             rule.act(
@@ -100,13 +101,16 @@ class AgentGroup:
         ]
         return arms[0] if self._order is None else torch.cat(arms)[self._order]
 
-    def learn(self, step: int, arms: Tensor, bonus: Tensor) -> Tensor:
+    def learn(
+        self, step: int, arms: Tensor, bonus: Tensor, other_bonus: Tensor | None = None
+    ) -> Tensor:
         """Pay the agents and let them learn.
 
         Args:
             step: index of the step.
             arms: arms pulled, int64 [M, B].
             bonus: bonus that was on the target arm, float [M, B].
+            other_bonus: bonus that was on each other arm, float [M, B]; None for none.
 
         Returns:
             The rewards paid, bonus included, float [M, B].
@@ -114,7 +118,10 @@ class AgentGroup:
         rewards = self._reward_model.sample(
             self._base_rewards.gather(1, arms), self._reward_uniforms[step]
         )
-        rewards = rewards + bonus * (arms == self._target_arm)
+        is_target = arms == self._target_arm
+        rewards = rewards + bonus * is_target
+        if other_bonus is not None:
+            rewards = rewards + other_bonus * ~is_target
         for index, family in enumerate(self._families):
             self._states[index] = self.rules[index].update(
                 self._states[index],

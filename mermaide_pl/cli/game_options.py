@@ -17,6 +17,16 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "cost": {"type": float | None, "help": "price of one unit of bonus"},
     "max_interventions": {"type": int | None, "help": "most interventions of an episode"},
     "endless": {"type": bool | None, "help": "true: the principal is not told when it ends"},
+    "other_bonuses": {"type": float, "nargs": "+", "help": "bonus of each level on the others"},
+    **{
+        f"{name}_budget": {
+            "type": int,
+            "nargs": 2,
+            "metavar": ("AT_LEAST", "AT_MOST"),
+            "help": f"steps of an episode with a bonus on the {arms}",
+        }
+        for name, arms in (("target", "target"), ("other", "others"))
+    },
     "observation": {"choices": ("partial", "full"), "help": "what the principal sees"},
 }
 
@@ -37,12 +47,14 @@ def chosen_game(given: Any, otherwise: Game) -> Game:
     Raises:
         ValueError: one line that says what is wrong with a number.
     """
-    from mermaide_pl.game import FullInformation, PartialInformation
+    from mermaide_pl.game import Budget, FullInformation, PartialInformation
 
     chosen = {name: value for name, value in vars(given.game).items() if value is not None}
     if "observation" in chosen:
         sees_all = chosen["observation"] == "full"
         chosen["observation"] = FullInformation() if sees_all else PartialInformation()
-    if "bonuses" in chosen:
-        chosen["bonuses"] = tuple(chosen["bonuses"])
+    for name in {"bonuses", "other_bonuses"} & chosen.keys():
+        chosen[name] = tuple(chosen[name])
+    for name in {"target_budget", "other_budget"} & chosen.keys():
+        chosen[name] = Budget(*chosen[name])
     return replace(otherwise, **chosen)

@@ -45,7 +45,16 @@ class State(NamedTuple):
 
 
 def sizes_of(game: Game) -> Game:
-    """A game that is the same for all games of one size: A, T, L, observation, and endlessness."""
+    """A game that is the same for all games of one size: A, T, L, observation, and endlessness.
+
+    Raises:
+        ValueError: if the others are paid too, or a budget must be spent.
+    """
+    if game.is_allocation:
+        raise ValueError(
+            "a fleet plays games that pay the target alone and have no budget with at_least; this"
+            f" is one of {game}, which a LivePrincipal plays"
+        )
     bonuses = (0.0, *[1.0] * (game.num_levels - 1))
     return replace(game, bonuses=bonuses, cost=0.0, max_interventions=None)
 

@@ -25,12 +25,19 @@ from mermaide_pl.deployment.live_state import LiveState
 from mermaide_pl.deployment.logged_episode import Episode, support_of
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.noise import Part, uniforms
+from mermaide_pl.game import nearest_allowed
 from mermaide_pl.game.trajectory import relabel_target_first
 from mermaide_pl.meta_learning.adaptation import adapt_to_groups
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.meta_learning.support import carry_state
 from mermaide_pl.meta_learning.within_episode import InnerLoops
-from mermaide_pl.principals import HistoryState, Weights, network_in, sample_levels
+from mermaide_pl.principals import (
+    HistoryState,
+    Weights,
+    allowed_logits,
+    network_in,
+    sample_levels,
+)
 from mermaide_pl.runtime.checkpoints import read_checkpoint, upgraded_weights, write_checkpoint
 
 _FIRST_DRAWS = 1024
@@ -145,14 +152,18 @@ class LivePrincipal:
         return self._state.level
 
     def _choose(self, level_logits: Tensor) -> int:
-        steps, budget = self._state.steps, self.game.max_interventions
-        if budget is not None and self._state.past.interventions.item() >= budget:
-            return 0
+        steps, allowed = self._state.steps, self._state.past.allowed_levels
+        if allowed is not None:
+            level_logits = allowed_logits(level_logits, allowed)
         if self._uniforms is None:
-            return int(level_logits.argmax(-1))
-        if len(steps) == len(self._uniforms):
-            self._uniforms = self._draw(2 * len(steps))
-        return int(sample_levels(level_logits, self._uniforms[len(steps)]))
+            levels = level_logits.argmax(-1)
+        else:
+            if len(steps) == len(self._uniforms):
+                self._uniforms = self._draw(2 * len(steps))
+            levels = sample_levels(level_logits, self._uniforms[len(steps)])
+        if allowed is not None:  # rounding may draw another one
+            levels = nearest_allowed(levels, allowed, self.game.signs)
+        return int(levels)
 
     @torch.inference_mode()
     def observe(self, arm: str | int, agent_reward: float | None = None) -> None:

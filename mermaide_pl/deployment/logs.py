@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import os
-from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mermaide_pl.config.validation import MAX_COUNT, MistakesError, one_line
+from mermaide_pl.config.validation import MAX_COUNT, one_line
 from mermaide_pl.deployment.log_cells import (
     INTEGER,
-    Cells,
     finite_number,
     is_no_text,
     label_of,
     one_of,
     probability,
-    text_of,
     whole_number_to,
 )
-from mermaide_pl.deployment.log_tables import Table, WrongRow, open_table, source_of
+from mermaide_pl.deployment.log_columns import Column, ColumnReader, raise_mistakes
+from mermaide_pl.deployment.log_tables import Table, open_table, source_of
 from mermaide_pl.deployment.logged_episode import Episode
 from mermaide_pl.game import Game
 
 COLUMNS = ("episode", "step", "arm", "intervention", "agent_reward", "propensity")
-_NUM_SHOWN = 20  # mistakes of a history
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def _places(
     return {name: header.index(given) for name, given in found.items() if given in header}
 
 
-class _Reader:
+class _Reader(ColumnReader):
     """Collects steps, some rows at a time, and the mistakes in them.
 
     Args:
@@ -166,9 +163,9 @@ class _Reader:
         game: Game,
         arms: Sequence[str | int] | None,
     ) -> None:
-        self._source, self._game, self._columns = source, game, columns
+        self._game = game
         self._labels: dict[str, int] = {}  # of episodes, in the order of the table
-        self._read: dict[str, Callable[[str], float]] = {
+        read: dict[str, Callable[[str], float]] = {
             "episode": lambda text: self._labels.setdefault(label_of(text), len(self._labels)),
             "step": whole_number_to(MAX_COUNT),
             "arm": whole_number_to(game.num_arms - 1, " (labels need --arms)"),
@@ -177,39 +174,11 @@ class _Reader:
             "propensity": probability,
         }
         if arms is not None:
-            self._read["arm"] = one_of([str(label) for label in arms])
-        self._numbers: dict[str, Any] = {
-            name: array("d" if name in ("agent_reward", "propensity") else "i")
-            for name, _ in columns
-        }
-        self._mistakes: list[tuple[int, int, str]] = []  # row, column, what is wrong: the first
-        self._num_rows = self._num_mistakes = 0
-
-    def add(self, blocks: Iterable[Sequence[Sequence[Any]]]) -> None:
-        """Add all rows.
-
-        Args:
-            blocks: some rows each, the values of each column, as texts or as a file types them.
-        """
-        for block in blocks:
-            for at, ((name, _), column) in enumerate(zip(self._columns, block, strict=True)):
-                cells = Cells(self._read[name])
-                self._numbers[name].fromlist([cells[value] for value in column])
-                for row, value in enumerate(column) if cells.wrong else ():
-                    if value in cells.wrong and not (at and isinstance(value, WrongRow)):
-                        self._refuse(self._num_rows + row, at, value, cells.wrong[value])
-            self._mistakes = sorted(self._mistakes)[:_NUM_SHOWN]
-            self._num_rows += len(block[0])
-
-    def _refuse(self, row: int, at: int, value: Any, allowed: str) -> None:
-        self._num_mistakes += 1
-        if isinstance(value, WrongRow):
-            self._mistakes.append((row, at, f"row {row + 1}: {allowed}"))
-            return
-        shown = text_of(value)
-        shown = shown if len(shown) <= 40 else f"{shown[:40]}..."
-        place = f"row {row + 1}, column {self._columns[at][1]}"
-        self._mistakes.append((row, at, f"{place}: {allowed}, got {shown!r}"))
+            read["arm"] = one_of([str(label) for label in arms])
+        real = ("agent_reward", "propensity")
+        super().__init__(
+            source, [Column(name, given, read[name], name in real) for name, given in columns]
+        )
 
     def episodes(self) -> tuple[list[Episode], int]:
         """All episodes, and the number of their first step.
@@ -217,15 +186,16 @@ class _Reader:
         Raises:
             ValueError: if anything was wrong.
         """
-        if not self._num_rows:
-            raise ValueError(f"{self._source} has no rows below its header")
-        numbers = {name: np.asarray(column) for name, column in self._numbers.items()}
+        numbers = self.numbers()
         steps = numbers["step"]
         episode = numbers["episode"] if "episode" in numbers else np.zeros_like(steps)
         order = self._order(episode, steps)
         first_step = int(len(order) > 0 and steps[order].min() == 1)
         self._check_steps(episode, steps, order, first_step)
-        self._raise()
+        source = self.source
+        if "episode" not in numbers:
+            source += " (without a column episode all rows are one episode)"
+        raise_mistakes(source, *self.mistakes())
         starts = np.flatnonzero(np.diff(episode[order])) + 1
         rows = np.split(order, starts)
         episodes = [
@@ -264,18 +234,14 @@ class _Reader:
             order: the other rows by episode and step, int [n].
             first_step: 0 or 1.
         """
-        at = [name for name, _ in self._columns].index("step")
         episode_of, step_of = episode[order], steps[order]
         begins = np.diff(episode_of, prepend=-1) != 0
         before = np.where(begins, first_step - 1, np.roll(step_of, 1))
         last = first_step + self._game.num_steps - 1
 
         def refuse(places: np.ndarray, allowed: Callable[[int], str]) -> None:
-            found = np.flatnonzero(places)
-            found = found[np.argsort(order[found])]
-            self._num_mistakes += max(0, len(found) - _NUM_SHOWN)
-            for place in found[:_NUM_SHOWN].tolist():
-                self._refuse(int(order[place]), at, step_of[place], allowed(place))
+            at = np.flatnonzero(places)
+            self.refuse("step", order[at], step_of[at], lambda place: allowed(int(at[place])))
 
         too_many = step_of > last
         refuse(too_many, lambda _: f"must be at most {last}")
@@ -290,16 +256,3 @@ class _Reader:
             gaps,
             lambda place: f"must be {before[place] + 1}, no step of an episode may be missing",
         )
-
-    def _raise(self) -> None:
-        if not self._num_mistakes:
-            return
-        source = self._source
-        if "episode" not in self._numbers:
-            source += " (without a column episode all rows are one episode)"
-        first = [line for _, _, line in sorted(self._mistakes)[:_NUM_SHOWN]]
-        if self._num_mistakes == 1:
-            raise ValueError(one_line(f"{source}, {first[0]}"))
-        more = self._num_mistakes - len(first)
-        rest = [f"... and {more} more"] if more else []
-        raise MistakesError(f"{source} has {self._num_mistakes} mistakes:", [*first, *rest])

@@ -120,7 +120,7 @@ class Encounter:
         self._past.add(played.observed_arms, played.levels, played.observed_agent_rewards)
         aligned = played.arms == self._tasks.target_arm.unsqueeze(1)
         rewards = game.principal_rewards(
-            aligned, game.bonus_of(played.levels, self._tasks.base_rewards)
+            aligned, game.outlay_of(played.levels, self._tasks.base_rewards)
         )
         seen = {"arm": played.arms[:, 0].numpy(), "aligned": aligned[:, 0].numpy()}
         return rewards[:, 0].double().numpy(), self.infos() | seen

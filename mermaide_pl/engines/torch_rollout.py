@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.engines.noise import Noise, by_step
-from mermaide_pl.game import AnyGame
+from mermaide_pl.game import AnyGame, allowed_levels, nearest_allowed
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import LearnedPlayer, Player, RolloutContext
@@ -50,26 +50,26 @@ class VectorGame:
         all_arms = torch.arange(self.game.num_arms, device=target_arm.device)
         all_arms = all_arms.expand(len(self.tasks), -1)
         self._principal_label = relabel_target_first(all_arms, target_arm)
-        self._budget = None  # interventions left, float [M, B]
-        if self.game.has_budget:
-            like = self.tasks.base_rewards
-            budget = self.game.batch(len(self.tasks), like).max_interventions
-            self._budget = budget.unsqueeze(1).expand(-1, self.observation_uniforms.shape[2])
+        axes = self.observation_uniforms.shape[1:3]
+        # steps with a bonus on the target, and on the others
+        self._interventions = self.tasks.base_rewards.new_zeros(*axes, len(self.game.signs[0]))
 
     def play_step(self, step: int, levels: Tensor) -> Step:
         """Play one step.
 
         Args:
             step: its number.
-            levels: chosen by the principal, int64 [M, B]; level 0 is played where the budget of
-                interventions is used up.
+            levels: chosen by the principal, int64 [M, B]; where the budgets do not leave one, the
+                nearest that they leave is played (`nearest_allowed`).
         """
-        if self._budget is not None:
-            levels = torch.where(self._budget > 0, levels, 0)
-            self._budget = self._budget - (levels > 0).to(self._budget)
-        bonus = self.game.bonus_of(levels, self.tasks.base_rewards)
-        arms = self.agents.act(step, bonus)
-        agent_rewards = self.agents.learn(step, arms, bonus)
+        game, like = self.game, self.tasks.base_rewards
+        allowed = allowed_levels(game, self._interventions, step)
+        if allowed is not None:
+            levels = nearest_allowed(levels, allowed, game.signs)
+            self._interventions = self._interventions + game.interventions_of(levels, like)
+        bonus, other_bonus = game.bonus_of(levels, like), game.other_bonus_of(levels, like)
+        arms = self.agents.act(step, bonus if other_bonus is None else bonus - other_bonus)
+        agent_rewards = self.agents.learn(step, arms, bonus, other_bonus)
         observation, uniforms = self.game.observation, self.observation_uniforms[step]
         seen = observation.arms(arms, uniforms, self.game.num_arms)
         return Step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mermaide_pl.game import TIE_TOLERANCE, AnyGame, Game
@@ -22,7 +23,8 @@ def equilibrium_level(delta: Tensor, game: AnyGame) -> Tensor:
     """
     payoff = _payoffs(delta, game)
     # best payoff first, and among equals the cheapest level
-    cheapest_first = game.batch(len(delta), delta).bonuses.argsort(dim=1, stable=True)
+    levels = torch.arange(game.num_levels, device=delta.device).expand(len(delta), -1)
+    cheapest_first = game.outlay_of(levels, delta).argsort(dim=1, stable=True)
     best = payoff.gather(1, cheapest_first).argmax(1, keepdim=True)
     return cheapest_first.gather(1, best).squeeze(1)
 
@@ -49,6 +51,7 @@ def population_equilibrium(delta: Tensor, game: Game) -> tuple[int, float]:
 
 def _payoffs(delta: Tensor, game: AnyGame) -> Tensor:
     """Payoff per step of each level against each agent, float [M, L]; ties to the principal."""
-    bonuses = game.batch(len(delta), delta).bonuses
-    wins = bonuses >= delta.unsqueeze(1) - TIE_TOLERANCE
-    return game.principal_rewards(wins, bonuses)
+    levels = torch.arange(game.num_levels, device=delta.device).expand(len(delta), -1)
+    gain, others = game.bonus_of(levels, delta), game.other_bonus_of(levels, delta)
+    wins = (gain if others is None else gain - others) >= delta.unsqueeze(1) - TIE_TOLERANCE
+    return game.principal_rewards(wins, game.outlay_of(levels, delta))

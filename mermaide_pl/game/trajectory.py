@@ -8,6 +8,7 @@ Axis legend, used in every shape comment of the package:
 ``T``  steps of an episode
 ``A``  arms of the agent
 ``L``  intervention levels of the principal; level 0 is "do not intervene"
+``C``  columns of the pay-off table: the target and, if they are paid too, the others
 ``H``  hidden units of the recurrent state
 ``F``  features of one step's input
 ====== =====================================================================
@@ -26,6 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mermaide_pl.game.budget import allowed_levels
 from mermaide_pl.game.game import AnyGame
 
 
@@ -102,7 +104,7 @@ class Trajectory:
             arms=arms,
             levels=levels,
             aligned=aligned,
-            rewards=game.principal_rewards(aligned, game.bonus_of(levels, agent_rewards)),
+            rewards=game.principal_rewards(aligned, game.outlay_of(levels, agent_rewards)),
             agent_rewards=agent_rewards,
             observed_arms=observed_arms,
             observed_agent_rewards=observed_agent_rewards,
@@ -140,17 +142,13 @@ class Trajectory:
         return cls(**joined, game=parts[0].game)
 
     @property
-    def may_intervene(self) -> Tensor | None:
-        """Steps at which the budget of interventions was not used up, bool [M, B, T].
-
-        None if there is no budget.
-        """
+    def allowed_levels(self) -> Tensor | None:
+        """Levels that the budgets left at every step, bool [M, B, T, L]; None without budgets."""
         if not self.game.has_budget:
             return None
-        intervenes = (self.levels > 0).to(self.rewards.dtype)
-        spent = intervenes.cumsum(-1) - intervenes
-        budget = self.game.batch(len(self.levels), self.rewards).max_interventions
-        return spent < budget[:, None, None]
+        pays = self.game.interventions_of(self.levels, self.rewards)
+        step = torch.arange(self.levels.shape[2], device=pays.device).to(pays).unsqueeze(-1)
+        return allowed_levels(self.game, pays.cumsum(2) - pays, step)
 
     @property
     def returns(self) -> Tensor:

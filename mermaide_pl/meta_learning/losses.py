@@ -141,8 +141,9 @@ class Objective:
         to_go = rewards_to_go(trajectory.rewards / outcome.reward_unit) / trajectory.game.num_steps
         critic_error = (output.values - to_go).square().mean((1, 2))
         squared_logits = output.level_logits.square()
-        if (may_intervene := trajectory.may_intervene) is not None:
-            squared_logits = squared_logits * may_intervene.unsqueeze(-1)
+        if (allowed := trajectory.allowed_levels) is not None:
+            has_choice = allowed.sum(-1, keepdim=True) > 1
+            squared_logits = squared_logits * (allowed & has_choice)
         beta = self.entropy_start + progress * (self.entropy_end - self.entropy_start)
         return (
             self.surrogate(output.log_levels, behaviour, advantages)
@@ -193,7 +194,15 @@ def outcome_of(
     mean_costs = (policy * level_costs).sum(-1)
     values = output.values.detach()
     unit = trajectory.game.largest_reward(costs)
-    return Outcome(pulls.to(costs.dtype), costs, mean_costs, values, may_see_bonus, unit)
+    return Outcome(
+        pulls.to(costs.dtype),
+        costs,
+        mean_costs,
+        values,
+        may_see_bonus,
+        unit,
+        counts_unpulled=trajectory.game.is_allocation,
+    )
 
 
 def check_reached(inner_loop: InnerLoop, objective: Objective, has_forecast: bool) -> None:

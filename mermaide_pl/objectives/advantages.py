@@ -29,6 +29,7 @@ class Outcome:
         Tensor  # [M] bool, False only where the arm cannot depend on the step's own level
     )
     reward_unit: float | Tensor = 1.0  # [M, 1, 1] float, the largest absolute reward of a step
+    counts_unpulled: bool = False  # True if the level matters too where the target was not pulled
 
     @property
     def rewards(self) -> Tensor:
@@ -77,7 +78,8 @@ class HindsightAdvantages(Advantages):
     learned nothing from it: the advantage is taken to be the cost alone, without noise, though the
     principal remembers the level and may choose later ones by it. Where it was pulled, the
     generalised advantage is compared with those of the task's other episodes that pulled it at the
-    same step.
+    same step. Where the level counts though the target was not pulled, since the others are paid
+    too or a budget must be spent, the other episodes that did not pull it are the baseline there.
 
     An agent that may see the bonus pulls the target *because of* the level, so its arm says nothing
     about what the level was worth. There the generalised advantage is compared with those of all
@@ -86,7 +88,7 @@ class HindsightAdvantages(Advantages):
 
     Equation:
         A_t = mean_costs_t - costs_t                          if blind and not pulled,
-        A_t = GAE_t - mean of the other episodes' GAE_t       else,
+        A_t = GAE_t - mean of the other episodes' GAE_t       else, or if that counts,
 
     the other episodes being those that pulled the target, if the agent is blind. Both are divided
     by the noise ``s_t`` of `advantage_noise_scale` and by `unit`. The division by ``s_t`` weighs
@@ -113,12 +115,14 @@ class HindsightAdvantages(Advantages):
 
     def __call__(self, outcome: Outcome) -> Tensor:
         """See the base class."""
-        raw, pulls = _generalised(outcome, self.gae_lambda), outcome.pulls
+        given, pulls = _generalised(outcome, self.gae_lambda), outcome.pulls
         compared = torch.where(outcome.may_see_bonus[:, None, None], 1.0, pulls)
-        if raw.shape[1] > 1:
-            others = (compared.sum(1, keepdim=True) - compared).clamp(min=1.0)
-            raw = raw - ((raw * compared).sum(1, keepdim=True) - raw * compared) / others
-        known = (outcome.mean_costs - outcome.costs) / outcome.reward_unit
+        raw = _less_the_others(given, compared)
+        if outcome.counts_unpulled:
+            known = _less_the_others(given, 1.0 - compared)
+            raw = torch.where(compared > 0, raw, known)
+        else:
+            known = (outcome.mean_costs - outcome.costs) / outcome.reward_unit
         scale = self.unit * advantage_noise_scale(raw, self.gae_lambda)
         return torch.where(compared > 0, raw, known) / scale
 
@@ -135,6 +139,14 @@ class CentredRewardsToGo(Advantages):
 def _generalised(outcome: Outcome, gae_lambda: float) -> Tensor:
     values = outcome.values * outcome.values.shape[-1]
     return generalised_advantages(outcome.rewards, values, gae_lambda)
+
+
+def _less_the_others(raw: Tensor, compared: Tensor) -> Tensor:
+    """Minus the mean over the task's other episodes with 1 in `compared`; both [M, B, T]."""
+    if raw.shape[1] == 1:
+        return raw
+    others = (compared.sum(1, keepdim=True) - compared).clamp(min=1.0)
+    return raw - ((raw * compared).sum(1, keepdim=True) - raw * compared) / others
 
 
 def _less_the_mean(raw: Tensor) -> Tensor:

@@ -64,6 +64,20 @@ class NormalRewards(BaseRewards):
 
 
 @dataclass(frozen=True)
+class ConstantRewards(BaseRewards):
+    """The same for every arm, of any number of arms: only bonuses tell them apart."""
+
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("ConstantRewards.value", self.value)
+
+    def draw(self, uniforms: Tensor) -> Tensor:
+        """Return the value for every arm."""
+        return torch.full_like(uniforms, self.value)
+
+
+@dataclass(frozen=True)
 class FixedRewards(BaseRewards):
     """The same base rewards for every agent."""
 

@@ -78,7 +78,18 @@ class GameRanges:
         Args:
             seed: 64-bit seed of the meta-batch.
             game: gives what is not drawn.
+
+        Raises:
+            ValueError: if it is to draw bonuses, budgets or an unknown end for a game that pays the
+                others too, or must spend a budget.
         """
+        drawn = {"num_levels", "bonus", "interventions"}
+        drawn = {name for name in drawn if getattr(self, name) is not None}
+        if game.is_allocation and (drawn or self.endless):
+            raise ValueError(
+                "GameRanges draws no num_levels, bonus, interventions or endless for games that pay"
+                f" the others too or must spend a budget: {game}"
+            )
         arms, steps, levels, observation, endless = task_uniforms([seed], "game sizes", (5,))[0]
 
         def whole(values: Range | None, uniform: Tensor, otherwise: int) -> int:

@@ -22,7 +22,12 @@ from mermaide_pl.principals.players import (
     sample_levels,
 )
 from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
-from mermaide_pl.principals.protocol import LearnedPrincipal, PrincipalOutput, within_budget
+from mermaide_pl.principals.protocol import (
+    LearnedPrincipal,
+    PrincipalOutput,
+    allowed_logits,
+    within_budget,
+)
 from mermaide_pl.principals.recurrence import GRU, Recurrence
 from mermaide_pl.principals.schedules import (
     AlwaysIntervene,
@@ -31,6 +36,7 @@ from mermaide_pl.principals.schedules import (
     Periodic,
     RandomlyIntervene,
     Schedule,
+    StaticSchedule,
 )
 from mermaide_pl.principals.universal import UniversalArchitecture, UniversalPrincipal, network_in
 from mermaide_pl.principals.world_model import (
@@ -73,10 +79,12 @@ __all__ = [
     "Schedule",
     "SharedForecast",
     "StateValue",
+    "StaticSchedule",
     "UniversalArchitecture",
     "UniversalPrincipal",
     "Weights",
     "WorldModel",
+    "allowed_logits",
     "call_module",
     "network_in",
     "sample_levels",

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mermaide_pl.config.validation import check_number
-from mermaide_pl.game import AnyGame, Game
+from mermaide_pl.game import AnyGame, Game, allowed_levels
 
 _STEPS_LOG_UNIT = 8.0  # of the logarithms of numbers of steps: 2980 steps count as one
 _ARMS_LOG_UNIT = 4.0  # of the logarithm of the number of arms
@@ -38,8 +38,8 @@ class HistoryState:
     reward_sums: Tensor  # [..., A] float, agent's rewards of each arm, zero if hidden
     latest: Tensor  # [..., A] float, 1 + step of the latest pull of each arm, 0 if never
     paid: Tensor  # [..., 1] float, bonuses paid on pulls of the target
-    offered: Tensor  # [..., 1] float, bonuses offered
-    interventions: Tensor  # [..., 1] float, steps with a level above 0
+    offered: Tensor  # [..., 1] float, bonuses offered on the target
+    interventions: Tensor  # [..., C] float, steps with a bonus on the target, and on the others
 
     @classmethod
     def empty(cls, like: Tensor, game: AnyGame, *lead: int) -> HistoryState:
@@ -60,7 +60,7 @@ class HistoryState:
             latest=zeros(arms),
             paid=zeros(1),
             offered=zeros(1),
-            interventions=zeros(1),
+            interventions=zeros(len(game.signs[0])),
         )
 
     def add(self, arms: Tensor, levels: Tensor, agent_rewards: Tensor) -> None:
@@ -71,28 +71,32 @@ class HistoryState:
             levels: int64 [...].
             agent_rewards: observed agent rewards, float [...].
         """
-        arm, level, reward, offered = _encode(arms, levels, agent_rewards, self.game)
+        arm, level, reward, offered, intervened = _encode(arms, levels, agent_rewards, self.game)
         self.step = self.step + 1.0
         self.last_arm, self.last_level, self.last_reward = arm, level, reward
         self.pulls += arm
         self.latest.scatter_(-1, arms.unsqueeze(-1), self.step)
         self.paid += offered * arm[..., :1]
         self.offered += offered
-        self.interventions += 1.0 - level[..., :1]
+        self.interventions += intervened
         if self.game.observation.sees_agent_rewards:
             self.reward_sums += arm * reward
+
+    @property
+    def allowed_levels(self) -> Tensor | None:
+        """Levels that the budgets leave in this step, bool [..., L]; None without budgets."""
+        return allowed_levels(self.game, self.interventions, self.step)
 
     @classmethod
     def of_sequence(
         cls, arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: AnyGame
     ) -> HistoryState:
         """The history before every recorded step; inputs [M, B, T], fields [M, B, T, ...]."""
-        arm, level, reward, offered = (
+        arm, level, reward, offered, intervened = (
             F.pad(part, (0, 0, 1, 0))[:, :, :-1]
             for part in _encode(arms, levels, agent_rewards, game)
         )
         step = torch.arange(arms.shape[2], device=arms.device).to(arm).unsqueeze(-1)
-        intervened = (1.0 - level[..., :1]) * (step > 0)
         return cls(
             game=game,
             step=step.expand(*arms.shape, 1),
@@ -110,13 +114,19 @@ class HistoryState:
 
 def _encode(
     arms: Tensor, levels: Tensor, agent_rewards: Tensor, game: AnyGame
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One-hot arm [..., A], one-hot level [..., L], reward [..., 1] and bonus offered [..., 1]."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The step as features.
+
+    Returns:
+        One-hot arm [..., A], one-hot level [..., L], reward [..., 1], bonus offered on the target
+        [..., 1], and whether there was one on it, and on the others [..., C].
+    """
     # gathering rows of the identity is several times cheaper than torch's checked one_hot
     arm = _identity(game.num_arms, agent_rewards.dtype, arms.device)[arms]
     level = _identity(game.num_levels, agent_rewards.dtype, arms.device)[levels]
     offered = game.bonus_of(levels, agent_rewards)
-    return arm, level, agent_rewards.unsqueeze(-1), offered.unsqueeze(-1)
+    intervened = game.interventions_of(levels, agent_rewards)
+    return arm, level, agent_rewards.unsqueeze(-1), offered.unsqueeze(-1), intervened
 
 
 @cache
@@ -173,18 +183,22 @@ class History(ABC):
 class LastStep(History):
     """The last step and the elapsed share of the episode; memory is left to the recurrence.
 
-    Global: one-hot last level, t/T, and with full information the last agent reward.
+    Global: one-hot last level, t/T, what is left of the budgets (`budget_shares`), and with full
+    information the last agent reward.
     Per arm: whether it was the last.
     """
 
     def sizes(self, game: AnyGame) -> tuple[int, int]:
         """See the base class."""
-        return game.num_levels + 1 + game.observation.sees_agent_rewards, 1
+        sees = int(game.observation.sees_agent_rewards)
+        return game.num_levels + 1 + _num_budget_shares(game) + sees, 1
 
     def features(self, past: HistoryState) -> Tensor:
         """See the base class."""
         game = past.game
         parts = [past.last_level, past.step / game.num_steps + torch.zeros_like(past.paid)]
+        if game.is_allocation:
+            parts += budget_shares(past)
         if game.observation.sees_agent_rewards:
             parts.append(past.last_reward / self.unit(game, past.paid))
         return torch.cat([*parts, past.last_arm], dim=-1)
@@ -194,8 +208,8 @@ class LastStep(History):
 class CountFeatures(History):
     """`LastStep` plus running tallies: counting to T is not left to the recurrence.
 
-    Global, in addition: log steps left, bonus paid and offered so far per T, mean bonus of a
-    target pull.
+    Global, in addition: log steps left, bonus paid and offered on the target so far per T, mean
+    bonus of a target pull.
     Per arm, in addition: whether it is the target, log pulls, their share ``pulls / (t + 1)``,
     uncertainty ``pulls^-1/2``, log steps since its latest pull, a quarter of those steps relative
     to its mean interval between pulls, at most 1, and with full information its mean reward.
@@ -204,7 +218,7 @@ class CountFeatures(History):
     def sizes(self, game: AnyGame) -> tuple[int, int]:
         """See the base class."""
         sees = int(game.observation.sees_agent_rewards)
-        return game.num_levels + 5 + sees, 7 + sees
+        return game.num_levels + 5 + _num_budget_shares(game) + sees, 7 + sees
 
     def features(self, past: HistoryState) -> Tensor:
         """See the base class."""
@@ -224,6 +238,8 @@ class CountFeatures(History):
             offered / horizon,
             paid / at_least_one[..., :1],
         ]
+        if game.is_allocation:
+            parts += budget_shares(past)
         is_target = _identity(game.num_arms, pulls.dtype, pulls.device)[0]
         per_arm = [
             past.last_arm,
@@ -245,8 +261,9 @@ class CountFeatures(History):
         Rewards of the agent have no bounds.
         """
         highest = [1.0] * (game.num_levels + 2) + [
-            max(game.bonuses) / (self.reward_unit or max(game.bonuses))
+            max(game.bonuses) / (self.reward_unit or max(map(max, game.payoffs)))
         ] * 3
+        highest += [1.0] * _num_budget_shares(game)
         per_arm = [1.0] * 7
         if game.observation.sees_agent_rewards:
             highest.append(math.inf)
@@ -255,6 +272,28 @@ class CountFeatures(History):
         low = torch.where(high.isinf(), -high, 0.0)
         # a sum of T bonuses is rounded T times, a ratio of logarithms a few times
         return low, high * (1.0 + (game.num_steps + 8) * torch.finfo(high.dtype).eps)
+
+
+def budget_shares(past: HistoryState) -> list[Tensor]:
+    """What is left of each budget, as shares of the steps left.
+
+    Equation:
+        min(1, (at_most - n) / (T - t)),  (at_least - n) / (T - t),  neither below 0
+
+    with ``n`` the steps so far with a bonus of that column.
+
+    Returns:
+        Two tensors [..., C]: what may, and what must still be spent.
+    """
+    spent = past.interventions
+    least, most = past.game.budget_bounds(spent)
+    left = past.game.num_steps - past.step
+    return [((most - spent) / left).clamp(0.0, 1.0), ((least - spent) / left).clamp(min=0.0)]
+
+
+def _num_budget_shares(game: AnyGame) -> int:
+    """2 C in games that tell what is left of their budgets, else 0."""
+    return 2 * len(game.signs[0]) if game.is_allocation else 0
 
 
 @dataclass(frozen=True)
@@ -283,7 +322,16 @@ class PooledFeatures(History):
     is_pooled = True
 
     def sizes(self, game: AnyGame) -> tuple[int, int]:
-        """See the base class."""
+        """See the base class.
+
+        Raises:
+            ValueError: if the others are paid too, or a budget must be spent: no feature tells it.
+        """
+        if game.is_allocation:
+            raise ValueError(
+                "a UniversalArchitecture, or PooledFeatures, plays games that pay the target alone"
+                " and have no budget with at_least; an Architecture with CountFeatures plays any"
+            )
         return 16 + 3 * 7, 8
 
     def features(self, past: HistoryState) -> Tensor:

@@ -24,7 +24,8 @@ class Oracle(Player):
     Against best-response agents it plays the Stackelberg equilibrium. Against all others it plays
     its highest level iff the agent will then pull the target and the bonuses granted so far are
     below ``kappa * delta * T + n0``: an agent that tracks means and was paid B bonuses in n
-    pulls keeps preferring the target while ``B / n > delta``.
+    pulls keeps preferring the target while ``B / n > delta``. Where the others are paid too, the
+    highest level may pay both: what is on the others then goes unseen.
 
     Args:
         kappa: share of ``delta * T`` to grant.
@@ -62,6 +63,8 @@ class Oracle(Player):
         self._fixed_level = fixed_level.unsqueeze(1)
         highest = torch.full_like(self._remaining, context.game.num_levels - 1, dtype=torch.int64)
         self._offer = context.game.bonus_of(highest, self._remaining)
+        if (on_others := context.game.other_bonus_of(highest, self._remaining)) is not None:
+            self._offer = self._offer - on_others
 
     def act(self, step: int) -> Tensor:
         """Pay for the coming pull of the target while the budget lasts."""

@@ -18,7 +18,7 @@ from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals.features import CountFeatures, HistoryState
 from mermaide_pl.principals.layers import Weights
-from mermaide_pl.principals.protocol import LearnedPrincipal
+from mermaide_pl.principals.protocol import LearnedPrincipal, allowed_logits
 from mermaide_pl.principals.universal import network_in
 
 
@@ -99,6 +99,8 @@ class LearnedPlayer(Player):
         """Levels for this step."""
         network, weights = self._playing
         self._hidden, logits, _ = network.step(weights, self._hidden, self._past)
+        if (allowed := self._past.allowed_levels) is not None:
+            logits = allowed_logits(logits, allowed)
         return self._choose(logits.reshape(*self._shape, -1), self._uniforms[step])
 
     def _choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from mermaide_pl.objectives import forecast_log_likelihood, log_probabilities
 from mermaide_pl.principals.features import HistoryState
 from mermaide_pl.principals.layers import Weights
 
-_NEVER = -100.0  # logit of a level that cannot be played
+_NEVER = -100.0  # logit of a level that cannot be played, below the likeliest
 
 
 @dataclass(frozen=True)
@@ -65,27 +65,44 @@ class PrincipalOutput:
 def within_budget(
     trajectory: Trajectory, level_logits: Tensor, log_levels: Tensor, first: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """The policy where level 0 is all that the budget of interventions leaves.
+    """The policy among the levels that the budgets left.
 
     Args:
         trajectory: the episodes, axes [M, B, T].
-        level_logits: of the policy without a budget, float [M, B, T, L].
+        level_logits: of the policy without budgets, float [M, B, T, L].
         log_levels: its log-probabilities of the levels played, float [M, B, T].
         first: the step at which these begin.
 
     Returns:
-        Both, with level 0 certain and without gradient at steps where the budget was used up.
+        Both, without gradient where one level is left, which is certain.
     """
-    may_intervene = trajectory.may_intervene
-    if may_intervene is None:
+    allowed = trajectory.allowed_levels
+    if allowed is None:
         return level_logits, log_levels
-    may_intervene = may_intervene[:, :, first:]
-    certain = level_logits.new_full(level_logits.shape[-1:], _NEVER)
-    certain[0] = 0.0
-    return (
-        torch.where(may_intervene.unsqueeze(-1), level_logits, certain),
-        torch.where(may_intervene, log_levels, 0.0),
-    )
+    allowed, levels = allowed[:, :, first:], trajectory.levels[:, :, first:]
+    level_logits = allowed_logits(level_logits, allowed)
+    if trajectory.game.is_allocation:  # else all levels are left, or one
+        log_levels = log_probabilities(level_logits, levels)
+    had_choice = allowed.sum(-1) > 1
+    return level_logits, torch.where(had_choice, log_levels, 0.0)
+
+
+def allowed_logits(level_logits: Tensor, allowed: Tensor) -> Tensor:
+    """Logits of the policy among the levels that the budgets leave.
+
+    Args:
+        level_logits: float [..., L].
+        allowed: bool [..., L].
+
+    Returns:
+        float [..., L]; others are less likely than the likeliest by a factor of e^100, and the only
+        one that is left has the logit 0.
+    """
+    has_choice = allowed.sum(-1, keepdim=True) > 1
+    logits = torch.where(has_choice, level_logits, 0.0)
+    likeliest = torch.where(allowed, logits, -torch.inf).amax(-1, keepdim=True)
+    never = likeliest.detach().nan_to_num(neginf=0.0) + _NEVER
+    return torch.where(allowed, logits, never)
 
 
 class LearnedPrincipal(Protocol):

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mermaide_pl.config.validation import check_number, check_probability
+from mermaide_pl.config.validation import check_count, check_number, check_probability
 from mermaide_pl.game import AnyGame
 from mermaide_pl.principals.players import Player, RolloutContext
 
 
 class Schedule(Player):
-    """A principal that plays its highest level at fixed times and level 0 otherwise."""
+    """A principal that plays one level at fixed times and level 0 otherwise.
+
+    That is the game's `steering_level`. Budgets bind it as they bind everyone: one that must be
+    spent is spent in the last steps, if it was not before.
+    """
 
     @abstractmethod
     def intervenes(self, step: int, uniforms: Tensor) -> Tensor | bool:
@@ -26,7 +30,7 @@ class Schedule(Player):
             torch.as_tensor(self.intervenes(step, now), device=now.device).expand(now.shape)
             for step, now in enumerate(uniforms)
         ]
-        return (game.num_levels - 1) * torch.stack(intervenes, dim=2).long()
+        return game.steering_level * torch.stack(intervenes, dim=2).long()
 
     def start(self, context: RolloutContext) -> None:
         """Look up the schedule."""
@@ -41,8 +45,45 @@ class Schedule(Player):
 
 
 @dataclass
+class StaticSchedule(Schedule):
+    """Plays a given sequence of levels, as far as the budgets allow.
+
+    Args:
+        sequence: level of each step; as many as the game has steps.
+    """
+
+    is_random = False
+
+    sequence: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for level in self.sequence:
+            check_count("StaticSchedule.sequence", level, low=0)
+        self.sequence = tuple(self.sequence)
+
+    def intervenes(self, step: int, uniforms: Tensor) -> bool:
+        """Where its level is above 0."""
+        return self.sequence[step] > 0
+
+    def levels(self, game: AnyGame, uniforms: Tensor) -> Tensor:
+        """The sequence, int64 [M, B, T].
+
+        Raises:
+            ValueError: if the game has another number of steps, or fewer levels.
+        """
+        if len(self.sequence) != game.num_steps or max(self.sequence) >= game.num_levels:
+            raise ValueError(
+                f"this StaticSchedule has {len(self.sequence)} steps and levels up to"
+                f" {max(self.sequence)}, the game {game.num_steps} steps and levels up to"
+                f" {game.num_levels - 1}"
+            )
+        sequence = torch.tensor(self.sequence, device=uniforms.device)
+        return sequence.expand(*uniforms.shape[1:], -1)
+
+
+@dataclass
 class NoIntervention(Schedule):
-    """Leaves the agent alone."""
+    """Leaves the agent alone, but for budgets that must be spent."""
 
     is_random = False
 

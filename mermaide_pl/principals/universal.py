@@ -121,6 +121,7 @@ class UniversalPrincipal(PrincipalModule):
             The network, and its weights, differentiable; those that depend on the numbers of the
             game have an axis of tasks if the games differ.
         """
+        PooledFeatures().sizes(game)  # refuses games that it cannot tell
         like = weights["policy.policy_in_weight"]
         bonuses, cost = _numbers(game, like)
         shares = bonuses / bonuses.amax(-1, keepdim=True)

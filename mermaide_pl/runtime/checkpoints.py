@@ -25,6 +25,8 @@ _POPULATION = "mermaide_pl.populations.Population"
 _HISTORIES = ("mermaide_pl.principals.CountFeatures", "mermaide_pl.principals.LastStep")
 _IS_FOLDER = 0x10  # attribute in a ZIP archive; torch.load leaves such a part uninitialised
 _OF_TORCH = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
+_FREE = ("cost", "max_interventions", "endless", "other_bonuses", "target_budget", "other_budget")
+"""Numbers of a game, on which the shapes of the weights do not depend."""
 _RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "initial_state")
 _RENAMED = {
     f"{prefix}{name}": f"{prefix}recurrence.{name}"
@@ -89,10 +91,10 @@ def upgraded(settings: Any) -> Any:
     """Convert settings of an earlier version to the present ones, with the same meaning.
 
     Classes get their public names. The recurrence was always a `GRU`, the critic as large as the
-    policy; a game had neither a budget nor an unknown end, and a population left the game open, but
-    for its number of arms, which it repeated. Histories were measured in plain reward units, which
-    equals the present unit, the largest bonus, where that is 1; otherwise a principal continues to
-    play in the units that it was trained in.
+    policy; a game had neither a budget nor an unknown end and paid the target alone, and a
+    population left the game open, but for its number of arms, which it repeated. Histories were
+    measured in plain reward units, which equals the present unit, the largest bonus, where that is
+    1; otherwise a principal continues to play in the units that it was trained in.
 
     Args:
         settings: specs by name, including that of the game.
@@ -101,7 +103,10 @@ def upgraded(settings: Any) -> Any:
     gru = {"class_path": "mermaide_pl.principals.GRU", "init_args": {}}
     added: dict[Any, dict[str, Any]] = {
         _ARCHITECTURE: {"recurrence": gru, "critic_size": None},
-        "mermaide_pl.game.Game": {"max_interventions": None, "endless": False},
+        "mermaide_pl.game.Game": {
+            **{"max_interventions": None, "endless": False},
+            **{"other_bonuses": None, "target_budget": None, "other_budget": None},
+        },
         "mermaide_pl.populations.Interval": {"log": False},
         _POPULATION: {"games": None},
     }
@@ -196,16 +201,23 @@ def check_same_shape(saved: dict[str, Any], ours: dict[str, Any]) -> None:
 def _shaping(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """Settings that determine the shapes of the weights.
 
-    Only the number of the bonuses and the class of the observation count, and neither the cost, the
-    budget nor whether the end is known.
+    Only the number of the bonuses, that of the budgets whose rest is told, and the class of the
+    observation count, and neither the cost, the budgets themselves nor whether the end is known.
     """
     found = {name: spec.get("class_path")}
+    if name == "game":
+        given = spec.get("init_args", {})
+        budget = (given.get("target_budget") or {}).get("init_args", {})
+        pays_others = given.get("other_bonuses") is not None
+        found["game.number of budgets told"] = (
+            2 if pays_others else int(budget.get("at_least", 0) > 0)
+        )
     for key, value in spec.get("init_args", {}).items():
         if key == "observation":
             value = value["class_path"]
         if key == "bonuses":
             key, value = "number of bonuses", len(value)
-        if key not in ("cost", "max_interventions", "endless"):
+        if key not in _FREE:
             found[f"{name}.{key}"] = value
     return found
 
@@ -231,12 +243,17 @@ def prices_differ(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> str | No
         A clause for a message, or None if bonuses and cost are the same.
     """
     theirs, mine = (
-        {name: spec["game"]["init_args"].get(name) for name in ("bonuses", "cost")}
+        {name: spec["game"]["init_args"].get(name) for name in ("bonuses", "other_bonuses", "cost")}
         for spec in (saved, ours)
     )
     if theirs == mine or plays_any_game(saved):
         return None
-    then, now = (f"bonuses {each['bonuses']} at cost {each['cost']}" for each in (theirs, mine))
+    then, now = (
+        f"bonuses {each['bonuses']}"
+        + (f" and {each['other_bonuses']} on others" if each["other_bonuses"] else "")
+        + f" at cost {each['cost']}"
+        for each in (theirs, mine)
+    )
     said = f"was trained for {then}, the game has {now}"
     history = saved.get("architecture", {}).get("init_args", {}).get("history", {})
     if history.get("init_args", {}).get("reward_unit") is not None:

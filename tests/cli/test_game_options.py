@@ -2,7 +2,7 @@ import pytest
 
 from mermaide_pl.cli.game_options import add_game_options, chosen_game
 from mermaide_pl.cli.parser import PlainParser
-from mermaide_pl.game import FullInformation, Game
+from mermaide_pl.game import Budget, FullInformation, Game
 
 
 def parsed(*words: str) -> Game:
@@ -23,6 +23,15 @@ def test_every_number_may_be_given():
         *("--game.observation", "full"),
     )
     assert found == Game(4, 9, (0.0, 0.5, 2.0), 0.2, FullInformation(), 3, True)
+
+
+def test_what_is_put_on_the_others_and_budgets_may_be_given():
+    found = parsed(
+        *("--game.bonuses", "0", "1", "0", "--game.other_bonuses", "0", "0", "2"),
+        *("--game.target_budget", "3", "9", "--game.other_budget", "0", "8"),
+    )
+    assert (found.bonuses, found.other_bonuses) == ((0.0, 1.0, 0.0), (0.0, 0.0, 2.0))
+    assert found.budgets == (Budget(3, 9), Budget(0, 8))
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from mermaide_pl.config.serialization import (
     import_path,
     rebuild,
 )
-from mermaide_pl.game import FullInformation, Game, Observation, PartialInformation
+from mermaide_pl.game import Budget, FullInformation, Game, Observation, PartialInformation
 from mermaide_pl.meta_learning import (
     Adaptation,
     AdaptationWithinEpisodes,
@@ -54,6 +54,7 @@ from mermaide_pl.objectives.advantages import (
 from mermaide_pl.populations import (
     AgentFamily,
     BaseRewards,
+    ConstantRewards,
     FixedRewards,
     FixedTarget,
     GapTarget,
@@ -89,6 +90,14 @@ OBJECTS = [
     PooledFeatures(),
     UniversalArchitecture(5, 6, 7, 3),
     Game(3, 9, max_interventions=4, endless=True),
+    Game(
+        3,
+        9,
+        (0.0, 1.0, 0.0),
+        other_bonuses=(0.0, 0.0, 2.0),
+        target_budget=Budget(2, 4),
+        other_budget=Budget(3),
+    ),
     NoWorldModel(),
     LinearForecast(),
     SharedForecast(size=7),
@@ -116,6 +125,7 @@ OBJECTS = [
     GaussianReward(scale=0.2),
     UniformRewards(0.1, 0.8),
     NormalRewards(0.4, 0.3, 0.1, 0.9),
+    ConstantRewards(0.3),
     FixedRewards((0.1, 0.9, 0.5)),
     UniformTarget(),
     SecondBestTarget(),
@@ -214,7 +224,15 @@ def test_a_spec_by_hand():
             },
             "max_interventions": None,
             "endless": False,
+            "other_bonuses": None,
+            "target_budget": None,
+            "other_budget": None,
         },
+    }
+    budget = describe(Game(target_budget=Budget(3, 9)))["init_args"]["target_budget"]
+    assert budget == {
+        "class_path": "mermaide_pl.game.Budget",
+        "init_args": {"at_least": 3, "at_most": 9},
     }
     assert describe(AgentFamily(UCB, {"beta": [0.1, 0.2]})) == {
         "class_path": "mermaide_pl.populations.AgentFamily",

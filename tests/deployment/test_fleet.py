@@ -10,7 +10,7 @@ import torch
 
 from mermaide_pl import LiveFleet, LivePrincipal, MermaideModule
 from mermaide_pl.deployment import fleet_group, fleet_roster
-from mermaide_pl.game import FullInformation, Game
+from mermaide_pl.game import Budget, FullInformation, Game
 from mermaide_pl.meta_learning import (
     AdaptationWithinEpisodes,
     GradientAdaptation,
@@ -575,6 +575,15 @@ def test_it_loads_a_trained_principal():
     torch.testing.assert_close(fleet.forecast([1])[0], live.forecast())
     with pytest.raises(ValueError, match=r"learner 2: .*universal"):
         fleet.add(2, arms=["a", "b"])
+
+
+def test_games_that_pay_the_others_too_or_must_spend_a_budget_are_refused():
+    game = Game(num_steps=30, target_budget=Budget(10, 20))
+    fleet = LiveFleet(MermaideModule(game, Architecture(6, 5)))
+    with pytest.raises(ValueError, match="a fleet plays games that pay the target alone") as told:
+        fleet.add(1)
+    assert "\n" not in str(told.value)
+    assert len(fleet) == 0
 
 
 def test_random_numbers_of_a_long_episode_are_those_of_a_live_principal():

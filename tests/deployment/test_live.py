@@ -14,7 +14,7 @@ from mermaide_pl.agents import UCB
 from mermaide_pl.config.input_paths import PRINCIPALS
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.game import FullInformation, Game, PartialInformation
+from mermaide_pl.game import Budget, FullInformation, Game, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 from mermaide_pl.meta_learning import (
     AdaptationWithinEpisodes,
@@ -264,6 +264,38 @@ def test_a_budget_takes_the_place_of_that_of_the_game(given, budget):
     for step in range(T):
         assert live.intervene() == (1 if step < budget else 0)
         live.observe(1)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_it_keeps_to_budgets_as_in_a_rollout(seed, tmp_path):
+    game = Game(
+        A,
+        T,
+        (0.0, 1.0, 0.0, 1.0),
+        observation=FULL,
+        other_bonuses=(0.0, 0.0, 1.0, 1.0),
+        target_budget=Budget(2, 3),
+        other_budget=Budget(4, 4),
+    )
+    torch.manual_seed(8)
+    module = MermaideModule(game, Architecture(6, 5), engine="torch")
+    module.principal.policy.policy_out_weight.data.normal_()
+    live, task = LivePrincipal(module, target_arm=2, sampling_seed=seed), sample(0)
+    levels = []
+    for step in range(T):
+        levels.append(live.intervene())
+        live.observe(step % A, float(step))
+        live.save(tmp_path / "live.ckpt")
+        live = LivePrincipal.load(tmp_path / "live.ckpt")
+    spent = game.interventions_of(torch.tensor(levels), torch.zeros(())).sum(0).tolist()
+    assert 2 <= spent[0] <= 3
+    assert spent[1] == 4
+    if seed is None:
+        task.target_arm[:] = 2
+        player = GreedyPlayer(module.principal, module.principal.weights())
+        played = rollout(task, player, game, stream=Stream.SCORE, num_episodes=2)
+        live = LivePrincipal(module, target_arm=2)
+        assert drive(live, task, played) == played.levels[0, 0].tolist()
 
 
 def test_learners_may_share_a_module():

@@ -27,6 +27,14 @@ GAMES = [
 ]
 
 
+def test_what_is_put_on_the_others_counts_against_the_target():
+    game = Game(3, 1, (0.0, 1.0, 1.0), cost=0.2, other_bonuses=(0.0, 0.6, 0.0))
+    delta = torch.tensor([0.0, 0.3, 0.7, 1.5], dtype=torch.float64)
+    # level 1 gains 0.4 for 0.32, level 2 gains 1 for 0.2
+    assert equilibrium_level(delta, game).tolist() == [0, 2, 2, 0]
+    assert equilibrium_payoff(delta, game).tolist() == pytest.approx([1.0, 0.8, 0.8, 0.0])
+
+
 class FixedLevel(Player):
     def __init__(self, level: int) -> None:
         self.level = level

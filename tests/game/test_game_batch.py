@@ -50,7 +50,7 @@ def test_steps_within_the_budget_by_hand():
     played = Trajectory.of(together, target, levels=levels, agent_rewards=zeros, **options)
     # at most 2 interventions, any number, none
     expected = [[True, True, True, False], [True] * 4, [False] * 4]
-    assert played.may_intervene[:, 0].tolist() == expected
+    assert played.allowed_levels[:, 0, :, 1].tolist() == expected
     assert together.has_budget
     assert not ONE_BY_ONE[1].batch(3, zeros).has_budget
 

@@ -93,6 +93,30 @@ def test_hindsight_advantages_by_hand():
     torch.testing.assert_close(advantages, torch.tensor([expected]).double() / 2.0)
 
 
+def test_hindsight_compares_like_with_like_where_the_level_counts_though_nobody_pulled():
+    # the rewards to go of above: in each step two episodes that pulled, and one that did not
+    pulls = torch.tensor([[[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]], dtype=torch.float64)
+    costs = torch.tensor([[[0.5, 0.0], [0.0, 0.0], [0.5, 0.0], [0.0, 1.0]]], dtype=torch.float64)
+    advantages = HindsightAdvantages(1.0, unit=2.0)(
+        Outcome(
+            pulls,
+            costs,
+            torch.full_like(costs, 0.2),
+            torch.zeros_like(costs),
+            BLIND,
+            counts_unpulled=True,
+        )
+    )
+    root = math.sqrt(2.0)
+    expected = [
+        [(1.5 - 1.0) / root, 1.0 - 1.0],
+        [(1.0 - 1.5) / root, 0.0 - -1.0],
+        [(0.5 - -1.0) / root, 1.0 - 1.0],
+        [(-1.0 - 0.5) / root, -1.0 - 0.0],
+    ]
+    torch.testing.assert_close(advantages, torch.tensor([expected]).double() / 2.0)
+
+
 def test_hindsight_keeps_the_policy_gradient_unbiased():
     """All games of two steps, one by one: an agent that pulls the target more after a paid pull."""
     theta = torch.tensor([0.3, -0.4], dtype=torch.float64, requires_grad=True)

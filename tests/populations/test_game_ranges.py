@@ -4,7 +4,7 @@ import torch
 from mermaide_pl.agents import UCB, BernoulliReward, GaussianReward
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
-from mermaide_pl.game import FullInformation, Game, PartialInformation
+from mermaide_pl.game import Budget, FullInformation, Game, PartialInformation
 from mermaide_pl.populations import AgentFamily, GameRanges, Interval, Population, TaskBatch
 from mermaide_pl.principals import AlwaysIntervene, NoIntervention
 
@@ -125,6 +125,16 @@ def test_the_games_drawn_are_played(meta_batch):
 def test_settings_are_checked(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("drawn", [{"bonus": 1.0}, {"num_levels": 2}, {"endless": 0.5}])
+def test_bonuses_and_budgets_that_must_be_spent_are_not_drawn(drawn):
+    game = Game(3, 20, target_budget=Budget(5, 9))
+    with pytest.raises(ValueError, match=r"draws no num_levels, bonus, .* must spend a budget"):
+        GameRanges(**drawn).sizes(0, game)
+    games, _ = GameRanges(cost=[0.2, 0.7]).numbers([1, 2], GameRanges(cost=0.1).sizes(0, game))
+    like = torch.zeros(2, 1)
+    assert [bound.flatten().tolist() for bound in games.budget_bounds(like)] == [[5.0], [9.0] * 2]
 
 
 def test_the_scale_of_gaussian_rewards_may_differ_between_tasks():

@@ -17,6 +17,7 @@ from mermaide_pl.engines.torch_rollout import VectorGame
 from mermaide_pl.game import Game
 from mermaide_pl.populations import (
     AgentFamily,
+    ConstantRewards,
     FixedRewards,
     FixedTarget,
     GapTarget,
@@ -325,6 +326,7 @@ def test_fixed_rewards_are_the_same_for_every_agent():
         (lambda: UniformRewards(1.0, 1.0), r"UniformRewards\.high .*above 1"),
         (lambda: NormalRewards(scale=0.0), r"NormalRewards\.scale .*above 0"),
         (lambda: NormalRewards(low=1.0, high=0.0), r"NormalRewards\.high .*above 1"),
+        (lambda: ConstantRewards(math.inf), r"ConstantRewards\.value .*finite"),
         (lambda: FixedRewards((0.1, math.inf)), r"FixedRewards\.values .*finite"),
         (lambda: FixedTarget(-1), r"FixedTarget\.arm .*at least 0, got -1"),
         (

@@ -33,9 +33,10 @@ def test_steps_after_the_budget_are_certain_and_have_no_gradient():
     played = replace(one_episode([0, 2, 1, 0], [0] * 4), game=Game(2, 4, (0.0, 1.0, 2.0)))
     logits = torch.randn(1, 1, 4, 3, requires_grad=True)
     free = PrincipalOutput.of(played, logits)
-    assert played.may_intervene is None
+    assert played.allowed_levels is None
     limited = replace(played, game=replace(played.game, max_interventions=2))
-    assert limited.may_intervene.tolist() == [[[True, True, True, False]]]
+    left = limited.allowed_levels[0, 0]
+    assert left.tolist() == [[True] * 3] * 3 + [[True, False, False]]
     output = PrincipalOutput.of(limited, logits)
     assert torch.equal(output.level_logits[:, :, :3], free.level_logits[:, :, :3])
     assert torch.equal(output.log_levels[:, :, :3], free.log_levels[:, :, :3])

@@ -123,6 +123,10 @@ class HistoryCall(_Structure):
         ("bonuses", ctypes.c_void_p),
         ("cost", ctypes.c_void_p),
         ("budget", ctypes.c_void_p),
+        ("other_bonuses", ctypes.c_void_p),
+        ("least", ctypes.c_void_p),
+        ("others_most", ctypes.c_void_p),
+        ("tells_budgets", ctypes.c_int64),
         ("unit", ctypes.c_void_p),
     ]
 

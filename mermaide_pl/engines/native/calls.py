@@ -216,10 +216,13 @@ def history_call(history: History | None, games: GameBatch, keep: list[Tensor]) 
     like, unit = games.cost, games.cost.new_ones(len(games))
     if history is not None:
         unit = unit * history.unit(games, like)
-    numbers = [games.bonuses, games.cost, games.max_interventions, unit]
+    sizes = games.sizes
+    least, most = sizes.budget_bounds(like)
+    others = None if sizes.other_bonuses is None else like.new_tensor(sizes.other_bonuses)
+    numbers = [games.bonuses, games.cost, games.max_interventions, unit, least, most[1:]]
     numbers = [number.contiguous() for number in numbers]
-    keep += numbers
-    bonuses, cost, budget, units = map(pointer, numbers)
+    keep += numbers + ([] if others is None else [others])
+    bonuses, cost, budget, units, fewest, others_most = map(pointer, numbers)
     return HistoryCall(
         kind=HistoryKind.LAST_STEP if history is None else HISTORIES[type(history)],
         sees_rewards=games.observation.sees_agent_rewards,
@@ -228,5 +231,9 @@ def history_call(history: History | None, games: GameBatch, keep: list[Tensor]) 
         bonuses=bonuses,
         cost=cost,
         budget=budget,
+        other_bonuses=pointer(others),
+        least=fewest,
+        others_most=None if others is None else others_most,
+        tells_budgets=games.is_allocation,
         unit=units,
     )

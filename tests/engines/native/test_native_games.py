@@ -1,4 +1,4 @@
-"""Games with a budget, without an end, or of each task: both engines play and learn the same."""
+"""Games with budgets, without an end, or of each task: both engines play and learn the same."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from mermaide_pl.engines.native.coverage import covers_rollout, network_shape
 from mermaide_pl.engines.native.engine import features_of
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.engines.torch_rollout import Segment
-from mermaide_pl.game import FullInformation, Game, GameBatch
+from mermaide_pl.game import Budget, FullInformation, Game, GameBatch
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning import GradientAdaptation
 from mermaide_pl.meta_learning.module import MermaideModule
@@ -18,10 +18,13 @@ from mermaide_pl.principals import (
     AlwaysIntervene,
     Architecture,
     GreedyPlayer,
+    LastStep,
     LearnedPlayer,
+    LinearForecast,
     Oracle,
     RandomlyIntervene,
     UniversalArchitecture,
+    network_in,
 )
 
 M, A, T = 6, 4, 30
@@ -37,14 +40,63 @@ def games() -> GameBatch:
     return GameBatch(SIZES, bonuses=bonuses, cost=draws[1], max_interventions=budget)
 
 
+FOUR_LEVELS = {"bonuses": (0.0, 1.0, 0.0, 0.7), "other_bonuses": (0.0, 0.0, 0.5, 1.2)}
+ALLOCATIONS = {
+    "exactly": Game(
+        A,
+        T,
+        cost=0.0,
+        observation=FullInformation(0.1, 0.2),
+        target_budget=Budget(7, 7),
+        other_budget=Budget(9, 9),
+        **FOUR_LEVELS,
+    ),
+    "within bounds": Game(
+        A, T, cost=0.1, target_budget=Budget(20, 25), other_budget=Budget(0, 6), **FOUR_LEVELS
+    ),
+    "never both": Game(
+        A,
+        T,
+        bonuses=(0.0, 0.0, 1.0),
+        other_bonuses=(0.0, 0.6, 0.0),
+        target_budget=Budget(12, 12),
+        other_budget=Budget(15, None),
+    ),
+    "others with the target alone": Game(
+        A,
+        T,
+        bonuses=(0.0, 1.0, 2.0),
+        other_bonuses=(0.0, 0.0, 0.5),
+        other_budget=Budget(11, 20),
+    ),
+    "target alone": Game(A, T, (0.0, 0.5, 1.5), target_budget=Budget(21, 24)),
+}
 GAMES = {
     "one": SIZES,
     "budget": Game(A, T, (0.0, 0.5, 1.5), 0.3, FullInformation(0.1, 0.2), max_interventions=5),
     "endless": Game(A, T, (0.0, 1.0), endless=True),
     "of each task": games(),
+    **ALLOCATIONS,
+    "allocation of each task": ALLOCATIONS["exactly"].batch(M, torch.zeros((), dtype=torch.double)),
 }
 EVERY_GAME = pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)
 ARCHITECTURES = [Architecture(6, 5, critic_size=9), UniversalArchitecture(6, 5, 4, 3)]
+LAST_STEP = Architecture(6, 5, LastStep(), LinearForecast())
+
+
+def architecture_for(game):
+    return ARCHITECTURES[0] if game.is_allocation else ARCHITECTURES[1]
+
+
+EVERY_PAIR = pytest.mark.parametrize(
+    ("game", "architecture"),
+    [
+        pytest.param(game, architecture, id=f"{name}-{type(architecture).__name__}{number}")
+        for name, game in GAMES.items()
+        for number, architecture in enumerate([*ARCHITECTURES, LAST_STEP])
+        if not (game.is_allocation and architecture is ARCHITECTURES[1])
+    ],
+)
 
 
 def sample(game) -> TaskBatch:
@@ -76,8 +128,7 @@ def assert_same_episodes(played: Trajectory, expected: Trajectory) -> None:
         torch.testing.assert_close(actual, other, rtol=1e-12, atol=1e-12)
 
 
-@EVERY_GAME
-@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: type(one).__name__)
+@EVERY_PAIR
 def test_the_meta_step_is_that_of_pytorch(game, architecture):
     steps, gradients = [], []
     for engine in ("native", "torch"):
@@ -101,20 +152,23 @@ def test_the_meta_step_is_that_of_pytorch(game, architecture):
 
 @EVERY_GAME
 def test_features_are_those_of_the_history(game):
-    principal = module_for(game, ARCHITECTURES[1], "torch").principal
+    principal = module_for(game, architecture_for(game), "torch").principal
     player = LearnedPlayer(principal, principal.weights())
     played = rollout(sample(game), player, game, stream=Stream.SCORE, num_episodes=2)
-    network, _ = principal.in_game(principal.weights(), game)
+    network, _ = network_in(principal, principal.weights(), game)
     actual = features_of(network, network_shape(network), played)
     torch.testing.assert_close(actual, network.encode(played), rtol=0.0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["budget", "of each task"])
+@pytest.mark.parametrize(
+    "name", ["budget", "of each task", *ALLOCATIONS, "allocation of each task"]
+)
 @pytest.mark.parametrize("player", ["sampling", "greedy", "always", "random", "oracle"])
-def test_nobody_exceeds_the_budget(name, player):
+def test_everybody_keeps_to_the_budgets(name, player):
     game, tasks = GAMES[name], sample(GAMES[name])
-    principal = module_for(game, ARCHITECTURES[1], "torch").principal
-    principal.policy.policy_skip_weight.data.fill_(9.0)  # intervenes whenever it may
+    principal = module_for(game, architecture_for(game), "torch").principal
+    if not game.is_allocation:
+        principal.policy.policy_skip_weight.data.fill_(9.0)  # intervenes whenever it may
     weights = principal.weights()
     players = {
         "sampling": LearnedPlayer(principal, weights),
@@ -132,6 +186,12 @@ def test_nobody_exceeds_the_budget(name, player):
     assert_same_episodes(
         native, rollout(tasks, players[player], game, engine=TorchEngine(), **options)
     )
+    if game.is_allocation:
+        spent = game.interventions_of(native.levels, tasks.base_rewards).sum(2)
+        least, most = game.budget_bounds(spent)
+        assert (spent >= least).all()
+        assert (spent <= most).all()
+        return
     spent = (native.levels > 0).sum(-1)
     budget = game.batch(M, tasks.base_rewards).max_interventions.unsqueeze(1)
     assert (spent <= budget).all()
@@ -143,7 +203,7 @@ def test_nobody_exceeds_the_budget(name, player):
 @pytest.mark.parametrize("engine", [NATIVE, TorchEngine()], ids=["native", "torch"])
 @pytest.mark.parametrize("player", ["sampling", "greedy", "random", "oracle"])
 def test_episodes_in_segments_are_those_played_at_once(game, engine, player):
-    tasks, principal = sample(game), module_for(game, ARCHITECTURES[1], "torch").principal
+    tasks, principal = sample(game), module_for(game, architecture_for(game), "torch").principal
     torch.manual_seed(3)
     for parameter in principal.parameters():  # the best level changes
         parameter.data.normal_()
@@ -168,8 +228,7 @@ def test_episodes_in_segments_are_those_played_at_once(game, engine, player):
         assert_same_episodes(played, whole.steps(slice(end)))
 
 
-@EVERY_GAME
-@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: type(one).__name__)
+@EVERY_PAIR
 def test_outputs_from_a_step_on_are_those_of_the_whole(game, architecture):
     principal = module_for(game, architecture, "torch").principal
     weights = principal.weights()

@@ -183,9 +183,13 @@ RULES(INDEX_HYPER_PARAMETERS)
   FIELD(i64, sees_rewards)                                                                    \
   FIELD(i64, endless)                                                                         \
   FIELD(i64, horizon)       /* T of the game; the episodes recorded may be shorter */         \
-  FIELD(const T*, bonuses)  /* [M, L] */                                                      \
+  FIELD(const T*, bonuses)  /* [M, L], on the target */                                       \
   FIELD(const T*, cost)     /* [M] */                                                         \
-  FIELD(const T*, budget)   /* [M] most interventions of an episode */                        \
+  FIELD(const T*, budget)   /* [M] most steps of an episode with a bonus on the target */     \
+  FIELD(const T*, other_bonuses)  /* [L], on the others, or null if these are never paid */   \
+  FIELD(const T*, least)    /* [C] fewest steps with a bonus on the target, and the others */ \
+  FIELD(const T*, others_most)  /* [1] most steps with a bonus on the others, or null */      \
+  FIELD(i64, tells_budgets) /* whether features tell what is left */                          \
   FIELD(const T*, unit)     /* [M] reward units that count as one */
 template <class T>
 struct HistoryCall {

@@ -25,12 +25,79 @@ struct Tables {
   }
 };
 
+// What the budgets of an episode leave: game/budget.py. Columns are the target and the others.
+template <class T>
+class Spending {
+ public:
+  Spending(const Sizes& sizes, const HistoryCall<T>& how, i64 task)
+      : L_(sizes.L), C_(how.other_bonuses ? 2 : 1), horizon_(how.horizon),
+        target_(how.bonuses + task * sizes.L), others_(how.other_bonuses) {
+    if (how.budget) most_[0] = how.budget[task];
+    if (how.others_most) most_[1] = how.others_most[0];
+    for (i64 c = 0; c < C_ && how.least; ++c) least_[c] = how.least[c];
+    for (i64 c = 0; c < C_; ++c) limited_ |= most_[c] < horizon_ || least_[c] > 0;
+    for (i64 u = 0; u < L_ && C_ == 2; ++u) {
+      if (pays(u, 0) && pays(u, 1)) both_ = true;
+      else if (pays(u, 0)) alone_[0] = true;
+      else if (pays(u, 1)) alone_[1] = true;
+    }
+  }
+
+  void add(i64 level) {
+    for (i64 c = 0; c < C_; ++c) spent_[c] += pays(level, c);
+    ++step_;
+  }
+  bool allows(i64 level) const {
+    if (!limited_) return true;
+    T owed[2] = {0, 0};
+    for (i64 c = 0; c < C_; ++c) owed[c] = std::max(least_[c] - spent_[c] - pays(level, c), T(0));
+    if (C_ == 2 && !alone_[0]) owed[1] = std::max(owed[0], owed[1]);
+    if (C_ == 2 && !alone_[1]) owed[0] = std::max(owed[0], owed[1]);
+    for (i64 c = 0; c < C_; ++c) {
+      const T more = pays(level, c) + owed[c];
+      if (more > 0 && spent_[c] + more > most_[c]) return false;
+    }
+    return (both_ ? std::max(owed[0], owed[1]) : owed[0] + owed[1]) < horizon_ - step_;
+  }
+  // The level itself if it is allowed, else the first of those that pay most nearly the same arms.
+  i64 nearest(i64 level) const {
+    if (allows(level)) return level;
+    i64 found = level, fewest = C_ + 1;
+    for (i64 u = 0; u < L_; ++u) {
+      i64 differ = 0;
+      for (i64 c = 0; c < C_; ++c) differ += pays(u, c) != pays(level, c);
+      if (differ < fewest && allows(u)) found = u, fewest = differ;
+    }
+    return found;
+  }
+  void write(T*& x) const {
+    const T left = horizon_ - step_;
+    for (i64 c = 0; c < C_; ++c)
+      *x++ = std::clamp((most_[c] - spent_[c]) / left, T(0), T(1));
+    for (i64 c = 0; c < C_; ++c) *x++ = std::max((least_[c] - spent_[c]) / left, T(0));
+  }
+
+ private:
+  bool pays(i64 level, i64 column) const {
+    if (column) return others_[level] > 0;
+    return others_ ? target_[level] > 0 : level > 0;
+  }
+
+  const i64 L_, C_, horizon_;
+  const T *target_, *others_;
+  static constexpr T ANY = std::numeric_limits<T>::infinity();
+  T least_[2] = {0, 0}, most_[2] = {ANY, ANY}, spent_[2] = {0, 0};
+  bool limited_ = false, both_ = false, alone_[2] = {false, false};
+  i64 step_ = 0;
+};
+
 template <class T>
 class Past {
  public:
   Past(const Sizes& sizes, const HistoryCall<T>& how, const Tables<T>& tables, i64 task)
       : s_(sizes), how_(how), tables_(tables), bonuses_(how.bonuses + task * s_.L),
-        unit_(how.unit[task]), pulls_(s_.A), latest_(s_.A), sums_(s_.A) {
+        unit_(how.unit[task]), spending_(sizes, how, task), pulls_(s_.A), latest_(s_.A),
+        sums_(s_.A) {
     if (how.kind != POOLED) return;
     budget_ = how.budget[task];
     const T price = how.cost[task] * unit_;
@@ -45,6 +112,7 @@ class Past {
     sums_[arm] += reward;
     offered_ += offered;
     interventions_ += level > 0;
+    if (how_.tells_budgets) spending_.add(level);
     if (arm == 0) paid_ += offered;
   }
   void write(T* x) const {
@@ -57,6 +125,7 @@ class Past {
       *x++ = paid / horizon, *x++ = offered / horizon;
       *x++ = paid / std::max<T>(pulls_[0], 1);
     }
+    if (how_.tells_budgets) spending_.write(x);
     if (how_.sees_rewards) *x++ = last_reward_ / unit;
     for (i64 a = 0; a < s_.A; ++a) {
       *x++ = a == last_arm_;
@@ -114,6 +183,7 @@ class Past {
   const Tables<T>& tables_;
   const T* bonuses_;
   const T unit_;
+  Spending<T> spending_;
   T budget_ = 0, price_ = 0, arms_ = 0;
   i64 step_ = 0, last_arm_ = -1, last_level_ = -1, interventions_ = 0;
   T last_reward_ = 0, paid_ = 0, offered_ = 0;
@@ -363,15 +433,18 @@ class Agent {
   T reward_sum_ = 0;
 };
 
+// A level of those that are allowed; if none is, as after a history that broke a budget, the first.
 template <class T>
-i64 choose(const GameCall<T>& game, const T* logits, i64 L, T draw) {
-  if (game.principal == GREEDY) return std::max_element(logits, logits + L) - logits;
-  const T top = *std::max_element(logits, logits + L);
+i64 choose(const GameCall<T>& game, const T* logits, i64 L, T draw, const Spending<T>& spending) {
+  i64 best = -1;
+  for (i64 u = 0; u < L; ++u)
+    if ((best < 0 || logits[u] > logits[best]) && spending.allows(u)) best = u;
+  if (best < 0 || game.principal == GREEDY) return std::max<i64>(best, 0);
+  auto share = [&](i64 u) { return spending.allows(u) ? std::exp(logits[u] - logits[best]) : T(0); };
   T total = 0, cumulative = 0;
-  for (i64 u = 0; u < L; ++u) total += std::exp(logits[u] - top);
+  for (i64 u = 0; u < L; ++u) total += share(u);
   i64 level = 0;
-  for (i64 u = 0; u + 1 < L; ++u)
-    level += draw > (cumulative += std::exp(logits[u] - top) / total);
+  for (i64 u = 0; u + 1 < L; ++u) level += draw > (cumulative += share(u) / total);
   return level;
 }
 
@@ -395,8 +468,10 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
       std::vector<Past<T>> pasts(learned ? R : 0, Past<T>(s, game.history, tables, task));
       std::vector<Agent<T>> agents(R, Agent<T>(game, task, s.A));
       std::vector<T> budget(R, game.budget ? game.budget[task] : 0);
-      std::vector<T> left(R, game.history.budget[task]);  // interventions
+      std::vector<Spending<T>> spending(R, Spending<T>(s, game.history, task));
       const T* bonuses = game.history.bonuses + task * s.L;
+      const T* on_others = game.history.other_bonuses;
+      const T offer = bonuses[s.L - 1] - (on_others ? on_others[s.L - 1] : T(0));
       if (learned) network->begin(R);
       for (i64 t = 0; t < game.last_step; ++t) {
         const bool is_given = t < game.first_step;
@@ -415,21 +490,22 @@ void play(const NetworkCall<T>& call, const GameCall<T>& game, i64 num_threads) 
             level = game.given[at];
           } else if (learned) {
             const T uniform = game.principal == SAMPLING ? game.principal_draws[at] : T(0);
-            level = choose(game, network->level_logits(r), s.L, uniform);
+            level = choose(game, network->level_logits(r), s.L, uniform, spending[r]);
           } else if (game.principal == GIVEN) {
             level = game.given[at];
           } else {  // pays only for pulls of the target, while the budget lasts
-            const bool pays = budget[r] > 0 && agents[r].act(bonuses[s.L - 1], draws) == target;
+            const bool pays = budget[r] > 0 && agents[r].act(offer, draws) == target;
             level = game.fixed_level[task] >= 0 ? game.fixed_level[task] : pays ? s.L - 1 : 0;
           }
-          level = left[r] > 0 ? level : 0;
-          left[r] -= level > 0;
-          const T bonus = bonuses[level];
+          level = spending[r].nearest(level);
+          spending[r].add(level);
+          const T bonus = bonuses[level], other_bonus = on_others ? on_others[level] : T(0);
           budget[r] -= bonus;
-          const i64 arm = agents[r].act(bonus, draws);
+          const i64 arm = agents[r].act(bonus - other_bonus, draws);
           const T mean = game.base_rewards[task * s.A + arm], drawn = game.reward_draws[draw];
           T reward = game.bernoulli ? T(drawn < mean) : mean + drawn;
           if (arm == target) reward += bonus;
+          else if (on_others) reward += other_bonus;
           agents[r].learn(arm, reward, draws);
           i64 seen = arm;
           if (game.arm_flip > 0 && game.observation_draws[at * game.num_observation_draws] < T(game.arm_flip)) {
