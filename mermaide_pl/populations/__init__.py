@@ -3,6 +3,7 @@
 from mermaide_pl.config.input_paths import POPULATIONS
 from mermaide_pl.populations.base_rewards import (
     BaseRewards,
+    EqualRewards,
     FixedRewards,
     NormalRewards,
     UniformRewards,
@@ -23,6 +24,7 @@ from mermaide_pl.populations.targets import (
 __all__ = [
     "AgentFamily",
     "BaseRewards",
+    "EqualRewards",
     "FixedRewards",
     "FixedTarget",
     "GameRanges",

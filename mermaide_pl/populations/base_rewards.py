@@ -86,3 +86,17 @@ class FixedRewards(BaseRewards):
                 f"FixedRewards.values has {len(self.values)} values for {uniforms.shape[1]} arms"
             )
         return torch.tensor(self.values).to(uniforms).expand_as(uniforms).clone()
+
+
+@dataclass(frozen=True)
+class EqualRewards(BaseRewards):
+    """The same base reward for every arm of every agent, whatever their number."""
+
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("EqualRewards.value", self.value)
+
+    def draw(self, uniforms: Tensor) -> Tensor:
+        """Return the value for every arm."""
+        return torch.full_like(uniforms, self.value)
