@@ -105,8 +105,11 @@ class CATIE(LearningRule):
 
         contexts = (2 * A) ** _MAX_CONTEXT
         return CATIEState(
-            *(zeros(A) for _ in range(3)),
-            *(zeros(A, contexts) for _ in range(2)),
+            pulls=zeros(A),
+            means=zeros(A),
+            squares=zeros(A),
+            context_pulls=zeros(A, contexts),
+            context_sums=zeros(A, contexts),
             arms=zeros(2).long(),
             rewards=zeros(2),
             surprise=zeros(1),
@@ -115,9 +118,8 @@ class CATIE(LearningRule):
 
     def act(self, state: CATIEState, bonus: Tensor, uniforms: Tensor) -> Tensor:
         """The arm of the first branch that is taken."""
-        num_arms = state.pulls.shape[-1]
         follows, explores, is_inert = (uniforms[..., n : n + 1] for n in range(3))
-        ties, draws = uniforms[..., 3:].split(num_arms, dim=-1)
+        ties, draws = uniforms[..., 3:].chunk(2, dim=-1)
         comes_first, trend, novelty, latest = self._branches(state)
         choice = torch.where(is_inert < self.phi, latest, self._drawn_average(state, draws))
         choice = choice.masked_fill(explores < self.epsilon * novelty, 0.0)
@@ -181,7 +183,7 @@ class CATIE(LearningRule):
         """The first four of the `decision_variables`."""
         untried = (state.pulls == 0) & ((self.tries_first > 0) | (state.step == 1))
         latest = F.one_hot(state.arms[..., 0], state.pulls.shape[-1]).to(state.pulls)
-        arms, rewards = state.arms.split(1, dim=-1), state.rewards.split(1, dim=-1)
+        arms, rewards = state.arms.chunk(2, dim=-1), state.rewards.chunk(2, dim=-1)
         is_trend = (arms[0] == arms[1]) & (rewards[0] != rewards[1]) & (state.step > 2)
         chosen = torch.where(rewards[0] > rewards[1], latest, 1.0 - latest)
         mean_surprise = state.surprise_sum / max(state.step - 1, 1)
@@ -192,7 +194,7 @@ class CATIE(LearningRule):
         """Number of the context after the latest pairs, int64 [M, B, 1, 1]; 0 without any."""
         num_pairs = 2 * state.pulls.shape[-1]
         pairs = 2 * state.arms + (state.rewards > self.threshold)
-        latest, before = pairs.unsqueeze(-1).split(1, dim=-2)
+        latest, before = pairs.unsqueeze(-1).chunk(2, dim=-2)
         size = self.context.unsqueeze(-1)
         return latest * (size > 0) + num_pairs * before * (size > 1)
 
@@ -245,7 +247,8 @@ def chances_of_largest(values: Tensor, weights: Tensor) -> Tensor:
     chances = []
     for arm in range(num_arms):
         sought, wins = values[..., arm, :].contiguous(), torch.zeros_like(values[..., 0, :])
-        less, more = [], []
+        less: list[Tensor] = []
+        more: list[Tensor] = []
         for other in range(num_arms):
             if other != arm:
                 row = numbers[..., other, :].contiguous()

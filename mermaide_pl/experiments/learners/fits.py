@@ -137,7 +137,7 @@ def _fit_rule(
     advance(len(choices))
     if folds is not None:
         by_fold = torch.empty(len(choices), size, dtype=torch.float64)
-        for fold in folds.unique().tolist():
+        for fold in sorted(set(folds.tolist())):
             others = (folds != fold).view(-1, 1, 1)
             by_fold[folds == fold] = fit_pooled(likelihood, counted & others, place)[1]
             advance(len(choices))

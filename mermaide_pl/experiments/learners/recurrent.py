@@ -65,7 +65,9 @@ def train(choices: Choices, seed: int, training: Training = Training()) -> ArmFo
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, training.num_epochs)
     best, kept = float("inf"), model.state_dict()
     for _ in range(training.num_epochs):
-        for batch in torch.randperm(len(rest), generator=generator).split(training.batch_size):
+        for batch in torch.split(
+            torch.randperm(len(rest), generator=generator), training.batch_size
+        ):
             loss = -_mean_log(model, rest.chosen(batch))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -97,7 +99,7 @@ def _log_forecasts(model: ArmForecast, choices: Choices) -> Tensor:
 @torch.no_grad()
 def forecasts(model: ArmForecast, choices: Choices) -> Tensor:
     """Probabilities of all arms, float64 [M, N, A], each given the steps before it."""
-    parts = torch.arange(len(choices)).split(256)
+    parts = torch.split(torch.arange(len(choices)), 256)
     return torch.cat([_log_forecasts(model, choices.chosen(part)) for part in parts]).double().exp()
 
 
@@ -121,7 +123,7 @@ def cross_validated(
         Probabilities, float64 [M, N, A].
     """
     found = torch.zeros(*choices.arms.flatten(1).shape, choices.num_arms, dtype=torch.float64)
-    for fold in folds.unique().tolist():
+    for fold in sorted(set(folds.tolist())):
         model = train(choices.chosen(torch.nonzero(folds != fold).flatten()), seed, training)
         held_out = torch.nonzero(folds == fold).flatten()
         found[held_out] = forecasts(model, choices.chosen(held_out))
