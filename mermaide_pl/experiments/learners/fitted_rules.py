@@ -1,4 +1,4 @@
-"""The learning rules that are fitted to choices: what is free, within which bounds, and what not."""
+"""The learning rules that are fitted to choices: what is free, and within which bounds."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Likelihood:
     r"""Likelihood of recorded choices under a rule, for any values of its hyper-parameters.
 
     ``log p(choices) = sum_t log p(a_t | a_1, r_1, ..., a_{t-1}, r_{t-1})``. Of `unknown` values
-    each agent has one for all its choices: ``p(a_t | past) = sum_k w_k p_k(a_t | past)``, the weight
+    each agent has one for all its choices: ``p(a_t | past) = sum_k w_k p_k(a_t | past)``, weight
     ``w_k`` proportional to the likelihood of the choices before, so that the product over ``t`` is
     the mean likelihood over ``k``. Every episode begins with the memory of its first step.
 
@@ -120,7 +120,7 @@ class Likelihood:
     def _parts(self, values: Tensor, owners: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         rows = self._arms.shape[1] * self.choices.num_arms
         size = max(1, _MOST_NUMBERS // rows)
-        return zip(values.split(size), owners.split(size), strict=True)
+        return zip(torch.split(values, size), torch.split(owners, size), strict=True)
 
     def _mixed(self, values: Tensor, owners: Tensor) -> Tensor:
         each = [self._of_one(number, values, owners) for number in range(len(self._rules))]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from scipy.stats import qmc
 from torch import Tensor
 
 from mermaide_pl.experiments.learners.likelihood import Likelihood
@@ -62,7 +63,7 @@ def fit_each(
         Places between the bounds and values, float64 [M, P] each.
     """
     weights, found = counted.flatten(1).double(), []
-    for owners in torch.arange(len(counted)).split(_AT_ONCE):
+    for owners in torch.split(torch.arange(len(counted)), _AT_ONCE):
 
         def of_each(places: Tensor, owners: Tensor = owners) -> Tensor:
             values = likelihood.values(places).flatten(0, 1)
@@ -92,9 +93,9 @@ def _maximise(
     """
     if start is None:
         count = _NUM_STARTS.get(num_parameters, _MOST_STARTS)
-        points = torch.quasirandom.SobolEngine(num_parameters, scramble=True, seed=0).draw(count)
-        points = points.double()
-        reached = torch.cat([function(point.expand(1, groups, -1)) for point in points.split(1)])
+        sobol = qmc.Sobol(num_parameters, seed=0).random(count)
+        points = torch.from_numpy(sobol)
+        reached = torch.cat([function(point.expand(1, groups, -1)) for point in points])
         start = points[reached.argmax(0)]
     steps = _STEP * torch.eye(num_parameters, dtype=torch.float64)
 

@@ -30,7 +30,7 @@ _COLUMNS = [(kind, *quantity) for kind in ("pooled", "each") for quantity in _QU
 
 
 def write_fits(fits: Fits, choices: Choices, out: Path, arm: str) -> None:
-    """Write ``fits.csv``, ``summary.json``, ``forecasts.png``, and ``recovery.csv`` if there is one.
+    """Write ``fits.csv``, ``summary.json``, ``forecasts.png``, and any ``recovery.csv``.
 
     Args:
         fits: the results.
@@ -57,8 +57,8 @@ def print_summary(fits: Fits, num_arms: int, console: Console | None = None) -> 
     """Print a row for each model, the best forecast first, and one of chance."""
     first = fits.summary[0]
     table = Table(
-        title=f"{first['agents']} agents, {first['choices']} choices. log p (nats) and p per choice:"
-        " pooled, of other agents than were\nfitted to; each, of later choices of the agent that was",
+        title=f"{first['agents']} agents, {first['choices']} choices. log p (nats) and p are means"
+        " over choices\nnot fitted to: of other agents (pooled), or an agent's later ones (each)",
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
