@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mermaide_pl.agents import LearningRule
@@ -127,7 +128,7 @@ class Likelihood:
         if len(each) == 1:
             return each[0]
         logs = torch.stack([self._logs(chances, owners) for chances in each])
-        weights = (logs.cumsum(2) - logs).softmax(0).unsqueeze(-1)
+        weights = F.pad(logs, (1, -1)).cumsum(2).softmax(0).unsqueeze(-1)
         return (weights * torch.stack(each)).sum(0)
 
     def _logs(self, chances: Tensor, owners: Tensor) -> Tensor:
