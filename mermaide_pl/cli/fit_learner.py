@@ -65,6 +65,8 @@ def run(arguments: Sequence[str]) -> None:
     if not Path(given.logs).is_file():
         raise ValueError(f"--logs {given.logs} does not exist")
     arms, columns = labels_of(given), columns_of(given)
+    if arms is not None and given.num_arms not in (None, len(arms)):
+        raise ValueError(f"--num_arms is {given.num_arms}, but --arms has {len(arms)} labels")
     num_arms = given.num_arms if arms is None else len(arms)
     make_folder(Path(given.out), given.out)
     _fit(given, num_arms, arms, columns)

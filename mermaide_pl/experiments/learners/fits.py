@@ -132,18 +132,18 @@ def _fit_rule(
     likelihood = Likelihood(RULES[name], choices)
     counted, earlier = choices.recorded, choices.earlier(FITTED_SHARE)
     size, later = likelihood.num_parameters, (counted & ~earlier).flatten(1)
-    place, pooled = fit_pooled(likelihood, counted)
+    pooled = fit_pooled(likelihood, counted)
     pooled_sum = likelihood.logs(pooled.expand(len(choices), -1)).sum().item()
     advance(len(choices))
     if folds is not None:
         by_fold = torch.empty(len(choices), size, dtype=torch.float64)
         for fold in sorted(set(folds.tolist())):
             others = (folds != fold).view(-1, 1, 1)
-            by_fold[folds == fold] = fit_pooled(likelihood, counted & others, place)[1]
+            by_fold[folds == fold] = fit_pooled(likelihood, counted & others)
             advance(len(choices))
         fits.forecasts[name] = likelihood.probabilities(by_fold)
-    places, values = fit_each(likelihood, counted, advance=advance)
-    early = fit_each(likelihood, earlier, places, advance)[1]
+    places, early = fit_each(likelihood, earlier, advance=advance)
+    _, values = fit_each(likelihood, counted, places, advance)
     if folds is None:
         fits.forecasts[name] = likelihood.probabilities(early)
     sums, logs = likelihood.logs(values).sum(1), likelihood.logs(early)

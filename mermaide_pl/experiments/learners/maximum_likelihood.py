@@ -18,20 +18,17 @@ _MOST_STARTS = 64
 _AT_ONCE = 256  # agents
 
 
-def fit_pooled(
-    likelihood: Likelihood, counted: Tensor, start: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def fit_pooled(likelihood: Likelihood, counted: Tensor) -> Tensor:
     """One set of hyper-parameters for all agents.
 
     Args:
         likelihood: of M agents.
         counted: choices that count, bool [M, B, T].
-        start: a place to begin at, float64 [P], instead of a search.
 
     Returns:
-        Its place between the bounds and its values, float64 [P] each.
+        float64 [P].
     """
-    weights, num_agents = counted.flatten(1).double(), len(counted)
+    weights = counted.flatten(1).double()
     owners = torch.nonzero(weights.any(1)).flatten()
 
     def total(places: Tensor) -> Tensor:
@@ -40,9 +37,7 @@ def fit_pooled(
         sums = (logs.view(len(places), len(owners), -1) * weights[owners]).sum((1, 2))
         return sums.unsqueeze(1)
 
-    assert num_agents == len(likelihood.choices)
-    place = _maximise(total, 1, likelihood.num_parameters, None if start is None else start[None])
-    return place[0], likelihood.values(place[0])
+    return likelihood.values(_maximise(total, 1, likelihood.num_parameters)[0])
 
 
 def fit_each(
@@ -78,7 +73,10 @@ def fit_each(
 
 
 def _maximise(
-    function: Callable[[Tensor], Tensor], groups: int, num_parameters: int, start: Tensor | None
+    function: Callable[[Tensor], Tensor],
+    groups: int,
+    num_parameters: int,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Places in the unit cube of the largest values, float64 [G, P].
 

@@ -11,7 +11,9 @@ from mermaide_pl.principals import Architecture, NoWorldModel, Principal
 from mermaide_pl.principals.arm_forecast import ArmForecast
 
 GAME = Game(3, 7, (0.0, 0.5, 1.0), observation=FullInformation())
-TRAINING = Training(hidden_size=8, forecast_size=4, num_epochs=12, batch_size=16, learning_rate=0.02)
+TRAINING = Training(
+    hidden_size=8, forecast_size=4, num_epochs=12, batch_size=16, learning_rate=0.02
+)
 
 
 def stayers(choices_of, num_agents, stay=0.9, num_steps=40, seed=0):
@@ -32,10 +34,16 @@ def test_its_forecast_is_that_of_a_principal_with_its_weights():
     model = ArmForecast(architecture, GAME)
     for weight in principal.parameters():
         weight.data.normal_(std=0.5)
-    weights = {name: weight for name, weight in principal.weights().items() if name in model.weights()}
+    weights = {
+        name: weight for name, weight in principal.weights().items() if name in model.weights()
+    }
     assert set(weights) == set(model.weights())
     model.load_state_dict(weights)
-    arms, levels, rewards = torch.randint(3, (2, 4, 7)), torch.randint(3, (2, 4, 7)), torch.rand(2, 4, 7)
+    arms, levels, rewards = (
+        torch.randint(3, (2, 4, 7)),
+        torch.randint(3, (2, 4, 7)),
+        torch.rand(2, 4, 7),
+    )
     target = torch.zeros(2, dtype=torch.long)
     episodes = Trajectory.of(
         GAME,
