@@ -5,7 +5,7 @@ from mermaide_pl.reporting.figures.forecasts import draw_forecasts
 
 
 def test_shares_at_each_forecast_and_in_each_step():
-    # 40 agents, forecast 0.25 in the first step, 0.75 in the second, of which the last is not scored
+    # 40 agents, forecast 0.25 in the first step, 0.75 in the second; one choice is not scored
     chances = np.tile([0.25, 0.75], (40, 1))
     chosen = np.zeros((40, 2), dtype=bool)
     chosen[:12, 0] = chosen[:30, 1] = True
