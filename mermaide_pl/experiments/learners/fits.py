@@ -262,7 +262,7 @@ def rank_correlation(one: Tensor, other: Tensor) -> float | None:
     """Spearman's correlation of two samples, float [n]; None if one does not vary."""
     from scipy.stats import spearmanr
 
-    if min(len(one.unique()), len(other.unique())) < 2:
+    if min(len(set(one.tolist())), len(set(other.tolist()))) < 2:
         return None
     return float(spearmanr(one.numpy(), other.numpy()).statistic)
 
