@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from mermaide_pl.evaluation.records import Row
@@ -260,8 +261,6 @@ def _recovery(
 
 def rank_correlation(one: Tensor, other: Tensor) -> float | None:
     """Spearman's correlation of two samples, float [n]; None if one does not vary."""
-    from scipy.stats import spearmanr
-
     if min(len(set(one.tolist())), len(set(other.tolist()))) < 2:
         return None
     return float(spearmanr(one.numpy(), other.numpy()).statistic)
