@@ -91,7 +91,7 @@ def _maximise(
     """
     if start is None:
         count = _NUM_STARTS.get(num_parameters, _MOST_STARTS)
-        sobol = qmc.Sobol(num_parameters, seed=0).random(count)
+        sobol = qmc.Sobol(num_parameters, rng=0).random(count)
         points = torch.from_numpy(sobol)
         reached = torch.cat([function(point.expand(1, groups, -1)) for point in points])
         start = points[reached.argmax(0)]

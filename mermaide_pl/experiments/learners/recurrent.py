@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +23,8 @@ class Training:
         hidden_size: H, units of the recurrent state.
         forecast_size: hidden units per arm.
         num_epochs: passes over the agents; the best on the agents that validate is kept.
-        batch_size: episodes of a step.
+        num_steps: steps of the optimizer at least, with more passes if the agents are few.
+        batch_size: agents of a step.
         learning_rate: of the first step of Adam, falling linearly to 0.
         weight_decay: of Adam.
         validation: share of the agents that validate.
@@ -31,6 +33,7 @@ class Training:
     hidden_size: int = 48
     forecast_size: int = 16
     num_epochs: int = 25
+    num_steps: int = 300
     batch_size: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-5
@@ -62,9 +65,11 @@ def train(choices: Choices, seed: int, training: Training = Training()) -> ArmFo
     optimizer = torch.optim.Adam(
         model.parameters(), training.learning_rate, weight_decay=training.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, training.num_epochs)
+    num_batches = math.ceil(len(rest) / training.batch_size)
+    num_epochs = max(training.num_epochs, math.ceil(training.num_steps / num_batches))
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, num_epochs)
     best, kept = float("inf"), model.state_dict()
-    for _ in range(training.num_epochs):
+    for _ in range(num_epochs):
         for batch in torch.split(
             torch.randperm(len(rest), generator=generator), training.batch_size
         ):

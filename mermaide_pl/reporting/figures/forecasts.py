@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 from mermaide_pl.reporting.figures.style import (
     BLACK,
     GREY,
-    LINE_WIDTH,
-    SMALL_FONT_SIZE,
     label_axes,
     legend_above,
     literal,
@@ -54,19 +52,12 @@ def draw_forecasts(
         label = literal(name).replace("_", " ")
         above.plot(mean_chance, share, marker="o", markersize=2.0, label=label, **style)
         below.plot(steps, _means(chances, counted), **style)
-    below.plot(steps, observed, color=BLACK, linewidth=0, marker="o", markersize=2.0)
-    below.annotate(
-        "dots: observed",
-        (0.98, 0.04),
-        xycoords="axes fraction",
-        ha="right",
-        fontsize=SMALL_FONT_SIZE,
-    )
+    dots = {"color": BLACK, "linewidth": 0, "marker": "o", "markersize": 2.0}
+    below.plot(steps, observed, **dots)
+    above.plot([], [], label="observed", **dots)
     label_axes(above, x=f"forecast probability of {literal(arm)}", y="share of choices")
     label_axes(below, x="step", y=f"share of {literal(arm)}")
-    for axes in panels:
-        axes.lines[0].set_linewidth(LINE_WIDTH)
-    legend_above(figure, above, ncols=3)
+    legend_above(figure, above, ncols=2)
     return figure
 
 

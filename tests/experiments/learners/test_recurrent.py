@@ -12,7 +12,7 @@ from mermaide_pl.principals.arm_forecast import ArmForecast
 
 GAME = Game(3, 7, (0.0, 0.5, 1.0), observation=FullInformation())
 TRAINING = Training(
-    hidden_size=8, forecast_size=4, num_epochs=12, batch_size=16, learning_rate=0.02
+    hidden_size=8, forecast_size=4, num_epochs=12, num_steps=1, batch_size=16, learning_rate=0.02
 )
 
 
@@ -69,7 +69,7 @@ def test_it_learns_to_win_stay_and_lose_shift(choices_of):
 
 def test_an_agent_is_forecast_by_the_others_alone(choices_of):
     choices = stayers(choices_of, 12)
-    training = Training(hidden_size=3, forecast_size=2, num_epochs=1, batch_size=4)
+    training = Training(hidden_size=3, forecast_size=2, num_epochs=1, num_steps=1, batch_size=4)
     folds, told = torch.tensor([0, 1, 2] * 4), []
     found = cross_validated(choices, folds, 0, training, told.append)
     assert told == [1, 1, 1]
