@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -52,7 +53,7 @@ def draw_forecasts(
         label = literal(name).replace("_", " ")
         above.plot(mean_chance, share, marker="o", markersize=2.0, label=label, **style)
         below.plot(steps, _means(chances, counted), **style)
-    dots = {"color": BLACK, "linewidth": 0, "marker": "o", "markersize": 2.0}
+    dots: dict[str, Any] = {"color": BLACK, "linewidth": 0, "marker": "o", "markersize": 2.0}
     below.plot(steps, observed, **dots)
     above.plot([], [], label="observed", **dots)
     label_axes(above, x=f"forecast probability of {literal(arm)}", y="share of choices")
