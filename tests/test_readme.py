@@ -157,6 +157,9 @@ def test_commands_for_your_own_agents_run(monkeypatch, tmp_path, capsys):
         "episode,step,arm,intervention,propensity\n"
         + "".join(f"{e},{t},{(e + t) % 10},{t % 2},0.5\n" for e in range(3) for t in range(20))
     )
+    for name, header in (("choices.csv", "agent,step"), ("people.csv", "person,trial")):
+        rows = (f"{m},{t},{(m * t) % 5 % 2},{t % 3 % 2}\n" for m in range(6) for t in range(12))
+        Path(name).write_text(f"{header},arm,agent_reward\n" + "".join(rows))
     few = {"num_agents": 4, "num_tuning_agents": 2}
     for module in (fine_tuning, one_agent):
         monkeypatch.setattr(module, "evaluate", partial(module.evaluate, num_tuning_agents=2))
@@ -174,6 +177,7 @@ def test_commands_for_your_own_agents_run(monkeypatch, tmp_path, capsys):
         ],
         "report": ["--num_agents", "4"],
         "adapt": ["--num_episodes", "4"],
+        "fit-learner": [],
         "sweep": ["--minutes", "0"],
     }
     others = README.replace(DEVICES, "").replace(SERVICE, "")  # tests/service runs the service

@@ -3,8 +3,10 @@
 from mermaide_pl.agents.base import HyperParameter, LearningRule, hyper_parameter
 from mermaide_pl.agents.best_response import BestResponse
 from mermaide_pl.agents.beta_thompson import BetaThompson
+from mermaide_pl.agents.catie import CATIE
 from mermaide_pl.agents.discounted_ucb import DiscountedUCB
 from mermaide_pl.agents.epsilon_greedy import EpsilonGreedy
+from mermaide_pl.agents.epsilon_softmax_q import EpsilonSoftmaxQ
 from mermaide_pl.agents.exp3 import EXP3
 from mermaide_pl.agents.gaussian_thompson import GaussianThompson
 from mermaide_pl.agents.generated import AttentiveLearner, GeneratedLearner, Perception
@@ -24,6 +26,7 @@ from mermaide_pl.agents.softmax import Softmax
 from mermaide_pl.agents.ucb import UCB
 
 __all__ = [
+    "CATIE",
     "EXP3",
     "UCB",
     "AgentGroup",
@@ -33,6 +36,7 @@ __all__ = [
     "BetaThompson",
     "DiscountedUCB",
     "EpsilonGreedy",
+    "EpsilonSoftmaxQ",
     "Family",
     "GaussianReward",
     "GaussianRewardPerTask",

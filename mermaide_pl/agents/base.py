@@ -45,6 +45,9 @@ class LearningRule(ABC):
     is_tensors: ClassVar[bool] = True
     """True if the rule uses tensor operations alone, which can be captured and replayed."""
 
+    response_parameters: ClassVar[tuple[str, ...]] = ()
+    """Hyper-parameters that `choice_probabilities` alone reads."""
+
     def __post_init__(self) -> None:
         for item in fields(self):
             value = torch.as_tensor(getattr(self, item.name), dtype=torch.float64).reshape(-1, 1, 1)
@@ -97,6 +100,31 @@ class LearningRule(ABC):
             uniforms: the same numbers that `act` saw in this step.
         """
 
+    def decision_variables(self, state: Any) -> tuple[Tensor, ...]:
+        """All that `choice_probabilities` depends on, besides `response_parameters`.
+
+        Args:
+            state: from `init` or `update`; it stays the same.
+
+        Returns:
+            Tensors that no later `update` changes, float or bool [M, B, ...] each.
+
+        Raises:
+            ValueError: if the rule has no choice probabilities in closed form.
+        """
+        raise ValueError(f"{type(self).__name__} has no choice probabilities in closed form")
+
+    def choice_probabilities(self, *variables: Tensor) -> Tensor:
+        """Probabilities with which `act` picks each arm, float [M, B, A].
+
+        Args:
+            variables: `decision_variables` of any steps, which may lie along the axis B.
+
+        Raises:
+            ValueError: if the rule has none in closed form.
+        """
+        raise ValueError(f"{type(self).__name__} has no choice probabilities in closed form")
+
 
 @dataclass
 class PullTally:
@@ -147,3 +175,21 @@ def random_argmax(values: Tensor, uniforms: Tensor) -> Tensor:
     """
     is_best = values == values.amax(-1, keepdim=True)
     return torch.where(is_best, uniforms, -1.0).argmax(-1)
+
+
+def even_chances(chosen: Tensor) -> Tensor:
+    """Equal chances of all that is chosen, zeros if nothing is.
+
+    Args:
+        chosen: zeros and ones, float [..., A].
+
+    Returns:
+        float [..., A].
+    """
+    return chosen / chosen.sum(-1, keepdim=True).clamp(min=1.0)
+
+
+def chances_of_best(values: Tensor) -> Tensor:
+    """Chances of each arm by `random_argmax`, float [..., A]."""
+    is_best = values == values.amax(-1, keepdim=True)
+    return even_chances(is_best.to(values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from mermaide_pl.agents.base import (
     HyperParameter,
     MeanTrackingRule,
     PullTally,
+    chances_of_best,
     hyper_parameter,
     random_argmax,
 )
@@ -35,15 +37,27 @@ class DiscountedUCB(MeanTrackingRule):
         discount: weight of a pull one step later, above 0, at most 1.
     """
 
+    response_parameters: ClassVar[tuple[str, ...]] = ("beta",)
+
     beta: HyperParameter = hyper_parameter(0.5, low=0.0)
     discount: HyperParameter = hyper_parameter(0.98, above=0.0, high=1.0)
 
     def act(self, state: PullTally, bonus: Tensor, uniforms: Tensor) -> Tensor:
         """The arm with the highest upper bound."""
+        return random_argmax(self._bounds(*self.decision_variables(state)), uniforms)
+
+    def decision_variables(self, state: PullTally) -> tuple[Tensor, ...]:
+        """Means and widths per `beta`, float, and which arms were never pulled, bool; [M, B, A]."""
         pulls = state.counts.clamp(min=torch.finfo(state.counts.dtype).tiny)
         width = torch.sqrt(state.counts.sum(-1, keepdim=True).log1p() / pulls)
-        bound = state.sums / pulls + self.beta * width
-        return random_argmax(bound.masked_fill(state.counts == 0, torch.inf), uniforms)
+        return state.sums / pulls, width, state.counts == 0
+
+    def choice_probabilities(self, *variables: Tensor) -> Tensor:
+        """Equal ones of the arms with the highest upper bound."""
+        return chances_of_best(self._bounds(*variables))
+
+    def _bounds(self, means: Tensor, width: Tensor, untried: Tensor) -> Tensor:
+        return (means + self.beta * width).masked_fill(untried, torch.inf)
 
     def update(
         self, state: PullTally, arms: Tensor, rewards: Tensor, uniforms: Tensor

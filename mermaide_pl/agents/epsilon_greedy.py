@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from mermaide_pl.agents.base import (
     HyperParameter,
     MeanTrackingRule,
     PullTally,
+    chances_of_best,
     hyper_parameter,
     random_argmax,
 )
@@ -32,6 +34,8 @@ class EpsilonGreedy(MeanTrackingRule):
         decay: rate at which that probability falls, per step, at least 0; 0 keeps it constant.
     """
 
+    response_parameters: ClassVar[tuple[str, ...]] = ("epsilon", "decay")
+
     epsilon: HyperParameter = hyper_parameter(0.1, low=0.0, high=1.0)
     decay: HyperParameter = hyper_parameter(0.0, low=0.0)
 
@@ -41,7 +45,22 @@ class EpsilonGreedy(MeanTrackingRule):
 
     def act(self, state: PullTally, bonus: Tensor, uniforms: Tensor) -> Tensor:
         """A random arm or the best one."""
-        explore = uniforms[..., :1] < self.epsilon / (1.0 + self.decay * (state.step - 1))
-        means = state.means().masked_fill_(state.counts == 0, torch.inf)
+        means, steps = self.decision_variables(state)
+        explore = uniforms[..., :1] < self._share(steps)
         # All arms equal: the random tie-break is then the uniformly random arm.
         return random_argmax(means.masked_fill_(explore, 0.0), uniforms[..., 1:])
+
+    def decision_variables(self, state: PullTally) -> tuple[Tensor, ...]:
+        """Means, infinite before the first pull, [M, B, A], and the steps so far, [M, B, 1]."""
+        means = state.means().masked_fill_(state.counts == 0, torch.inf)
+        return means, torch.full_like(means[..., :1], state.step - 1)
+
+    def choice_probabilities(self, *variables: Tensor) -> Tensor:
+        """Those of the best arms, mixed with equal ones."""
+        means, steps = variables
+        share = self._share(steps)
+        return share / means.shape[-1] + (1.0 - share) * chances_of_best(means)
+
+    def _share(self, steps: Tensor) -> Tensor:
+        """Probability of exploring, float [M, B, 1]."""
+        return self.epsilon / (1.0 + self.decay * steps)

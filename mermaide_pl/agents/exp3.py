@@ -56,6 +56,14 @@ class EXP3(LearningRule):
         cumulative = self.probabilities(state, state.shape[-1]).cumsum(-1)
         return (cumulative[..., :-1] <= uniforms).sum(-1)
 
+    def decision_variables(self, state: Tensor) -> tuple[Tensor, ...]:
+        """Logarithms of the weights, float [M, B, A]."""
+        return (state.clone(),)
+
+    def choice_probabilities(self, *variables: Tensor) -> Tensor:
+        """Those of all arms."""
+        return self.probabilities(variables[0], variables[0].shape[-1])
+
     def update(self, state: Tensor, arms: Tensor, rewards: Tensor, uniforms: Tensor) -> Tensor:
         """Raise the weight of the arm pulled."""
         index, num_arms = arms.unsqueeze(-1), state.shape[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from mermaide_pl.agents.base import (
     HyperParameter,
     MeanTrackingRule,
     PullTally,
+    chances_of_best,
     hyper_parameter,
     random_argmax,
 )
@@ -38,6 +40,13 @@ class NoisyUCB(MeanTrackingRule):
         prior_pulls: number of pulls the prior is worth, at least 0.
     """
 
+    response_parameters: ClassVar[tuple[str, ...]] = (
+        "beta",
+        "lapse_rate",
+        "temperature",
+        "prior_pulls",
+    )
+
     beta: HyperParameter = hyper_parameter(0.5, low=0.0)
     lapse_rate: HyperParameter = hyper_parameter(0.05, low=0.0, high=1.0)
     temperature: HyperParameter = hyper_parameter(0.05, low=0.0)
@@ -50,11 +59,27 @@ class NoisyUCB(MeanTrackingRule):
     def act(self, state: PullTally, bonus: Tensor, uniforms: Tensor) -> Tensor:
         """The arm with the highest noisy bound; a random one in a lapse."""
         lapses, per_arm = uniforms[..., :1] < self.lapse_rate, uniforms[..., 1:]
-        pulls = state.counts + self.prior_pulls
-        known, pulls = pulls > 0, torch.where(pulls > 0, pulls, 1.0)
-        means = (state.sums + 0.5 * self.prior_pulls) / pulls
-        width = torch.sqrt(math.log(state.step) / pulls)
         noise = self.temperature * per_arm.log().neg().log()
-        bound = means + self.beta * width - noise
-        bound = bound.masked_fill(~known, torch.inf).masked_fill(lapses, 0.0)
-        return random_argmax(bound, per_arm)
+        bound = self._bounds(*self.decision_variables(state)) - noise
+        return random_argmax(bound.masked_fill(lapses, 0.0), per_arm)
+
+    def decision_variables(self, state: PullTally) -> tuple[Tensor, ...]:
+        """Pulls and sums of rewards, [M, B, A], and the logarithm of the step, [M, B, 1]; float."""
+        log_step = torch.full_like(state.counts[..., :1], math.log(state.step))
+        return state.counts.clone(), state.sums.clone(), log_step
+
+    def choice_probabilities(self, *variables: Tensor) -> Tensor:
+        """Softmax of the bounds, or equal ones of the highest, mixed with lapses."""
+        bound = self._bounds(*variables)
+        noise = torch.where(self.temperature > 0, self.temperature, 1.0)
+        # arms that come first share all
+        softmax = (bound.clamp(max=torch.finfo(bound.dtype).max / 4) / noise).softmax(-1)
+        is_sharp = (self.temperature == 0) | bound.isinf().any(-1, keepdim=True)
+        chances = torch.where(is_sharp, chances_of_best(bound), softmax)
+        return self.lapse_rate / bound.shape[-1] + (1.0 - self.lapse_rate) * chances
+
+    def _bounds(self, counts: Tensor, sums: Tensor, log_step: Tensor) -> Tensor:
+        pulls = counts + self.prior_pulls
+        known, pulls = pulls > 0, torch.where(pulls > 0, pulls, 1.0)
+        means = (sums + 0.5 * self.prior_pulls) / pulls
+        return (means + self.beta * torch.sqrt(log_step / pulls)).masked_fill(~known, torch.inf)

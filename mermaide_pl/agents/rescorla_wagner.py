@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ class RescorlaWagner(LearningRule):
         initial_value: of every arm, reward units.
     """
 
+    response_parameters: ClassVar[tuple[str, ...]] = ("temperature", "perseveration")
+
     learning_rate: HyperParameter = hyper_parameter(0.2, above=0.0, high=1.0)
     temperature: HyperParameter = hyper_parameter(0.1, above=0.0)
     perseveration: HyperParameter = hyper_parameter(0.0)
@@ -48,6 +51,16 @@ class RescorlaWagner(LearningRule):
         neg_gumbel = uniforms.log().neg_().log_()
         preference = values + self.perseveration * latest - self.temperature * neg_gumbel
         return random_argmax(preference, uniforms)
+
+    def decision_variables(self, state: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Values, and the latest arm, one-hot; float [M, B, A] each."""
+        values, latest = state
+        return values.clone(), latest.clone()
+
+    def choice_probabilities(self, *variables: Tensor) -> Tensor:
+        """Softmax of the values with the habit."""
+        values, latest = variables
+        return ((values + self.perseveration * latest) / self.temperature).softmax(-1)
 
     def update(
         self, state: tuple[Tensor, Tensor], arms: Tensor, rewards: Tensor, uniforms: Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from mermaide_pl.agents.base import (
     HyperParameter,
     MeanTrackingRule,
     PullTally,
+    even_chances,
     hyper_parameter,
     random_argmax,
 )
@@ -33,6 +35,8 @@ class Softmax(MeanTrackingRule):
             above 0.
     """
 
+    response_parameters: ClassVar[tuple[str, ...]] = ("temperature",)
+
     temperature: HyperParameter = hyper_parameter(0.1, above=0.0)
 
     def act(self, state: PullTally, bonus: Tensor, uniforms: Tensor) -> Tensor:
@@ -40,3 +44,14 @@ class Softmax(MeanTrackingRule):
         neg_gumbel = uniforms.log().neg_().log_()
         values = state.means() - self.temperature * neg_gumbel
         return random_argmax(values.masked_fill_(state.counts == 0, torch.inf), uniforms)
+
+    def decision_variables(self, state: PullTally) -> tuple[Tensor, ...]:
+        """Means, float, and which arms were never pulled, bool; [M, B, A] each."""
+        return state.means(), state.counts == 0
+
+    def choice_probabilities(self, *variables: Tensor) -> Tensor:
+        """Boltzmann's, or equal ones of the arms never pulled."""
+        means, untried = variables
+        boltzmann = (means / self.temperature).softmax(-1)
+        first = even_chances(untried.to(means))
+        return torch.where(untried.any(-1, keepdim=True), first, boltzmann)

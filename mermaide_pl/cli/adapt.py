@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def _of_history(given: Any) -> dict[str, Any]:
     """The options of a history, as `adapt_from_histories` takes them."""
-    target, arms, columns = given.target_arm, given.arms, given.columns
+    target, arms = given.target_arm, labels_of(given)
     if arms is None:
         try:
             target = None if target is None else int(target)
@@ -108,20 +108,32 @@ def _of_history(given: Any) -> dict[str, Any]:
                 "--target_arm must be a whole number from 0 to A-1 (a label needs --arms), got"
                 f" {target!r:.60}"
             ) from None
-    else:
-        arms = [label.strip() for label in arms.split(",")]
-        if not all(arms) or len(arms) < 2:
-            raise ValueError(f"--arms must be labels with commas, got {given.arms!r:.60}")
-        if given.game.num_arms not in (None, len(arms)):
-            raise ValueError(
-                f"--game.num_arms is {given.game.num_arms}, but --arms has {len(arms)} labels"
-            )
-    if columns is not None:
-        pairs = [pair.partition("=")[::2] for pair in columns.split(",")]
-        columns = {name.strip(): column.strip() for name, column in pairs}
-        if not all(columns.values()) or len(columns) < len(pairs):
-            raise ValueError(
-                "--columns must be different names with columns, such as arm=choice,step=time,"
-                f" got {given.columns!r:.60}"
-            )
-    return {"target_arm": target, "arms": arms, "columns": columns}
+    elif given.game.num_arms not in (None, len(arms)):
+        raise ValueError(
+            f"--game.num_arms is {given.game.num_arms}, but --arms has {len(arms)} labels"
+        )
+    return {"target_arm": target, "arms": arms, "columns": columns_of(given)}
+
+
+def labels_of(given: Any) -> list[str] | None:
+    """Labels of the arms that ``--arms`` gives."""
+    if given.arms is None:
+        return None
+    arms = [label.strip() for label in given.arms.split(",")]
+    if not all(arms) or len(arms) < 2:
+        raise ValueError(f"--arms must be labels with commas, got {given.arms!r:.60}")
+    return arms
+
+
+def columns_of(given: Any) -> dict[str, str] | None:
+    """Names of columns that ``--columns`` gives."""
+    if given.columns is None:
+        return None
+    pairs = [pair.partition("=")[::2] for pair in given.columns.split(",")]
+    columns = {name.strip(): column.strip() for name, column in pairs}
+    if not all(columns.values()) or len(columns) < len(pairs):
+        raise ValueError(
+            "--columns must be different names with columns, such as arm=choice,step=time,"
+            f" got {given.columns!r:.60}"
+        )
+    return columns

@@ -36,6 +36,7 @@ commands:
   report    a page about a run:           mermaide report --logdir logs/quickstart
   replay    why was a step skipped?:      mermaide replay logs/quickstart/skipped/step7.pt
   check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
+  fit-learner  rules of recorded choices: mermaide fit-learner --logs choices.csv
   serve     steer learners over HTTP:     mermaide serve --store sqlite:///fleet.db
   init      a small project to edit:      mermaide init DIR
 

@@ -1,9 +1,9 @@
-"""Recorded histories of an agent, from CSV or Parquet files or a DataFrame."""
+"""Recorded histories of agents, from CSV or Parquet files or a DataFrame."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,21 +25,26 @@ from mermaide_pl.deployment.logged_episode import Episode
 from mermaide_pl.game import Game
 
 COLUMNS = ("episode", "step", "arm", "intervention", "agent_reward", "propensity")
+CHOICE_COLUMNS = ("agent", "episode", "step", "arm", "agent_reward")
+_MOST_ARMS = 1000  # if their number is not given
 
 
 @dataclass(frozen=True)
 class History:
-    """What was recorded with one agent.
+    """What was recorded with one agent, or with several.
 
     Args:
-        episodes: by their numbers, or in the order of the file if their labels are texts.
+        episodes: by their numbers, or in the order of the file if their labels are texts; agent by
+            agent, which are ordered as well.
         first_step: the number of the first step of each episode, 0 or 1.
         unused: columns that were not read.
+        agents: label of the agent of each episode, the same one if there is no such column.
     """
 
     episodes: list[Episode]
     first_step: int
     unused: list[str]
+    agents: list[str]
 
     def __str__(self) -> str:
         """What was read, for people."""
@@ -82,25 +87,67 @@ def read_histories(
         ValueError: one line that says what is wrong, with row and column, and what is allowed.
         MistakesError: the same, a line for each of the first 20 mistakes, and their number.
     """
-    names = _names(columns or {})
+    seen = game.observation.sees_agent_rewards
+    needed = [*COLUMNS[1:4], *(["agent_reward"] if seen else [])]
+    return _read(logs, game, COLUMNS, needed, ("episode", "propensity"), arms, columns or {})
+
+
+def read_choices(
+    logs: str | os.PathLike[str] | Any,
+    *,
+    num_arms: int | None = None,
+    arms: Sequence[str | int] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> History:
+    """Read the choices that were recorded with any number of agents, people for example.
+
+    As `read_histories`, but the columns are ``agent`` (a text or an integer; without it all rows
+    are of one), ``episode``, ``step``, ``arm`` and ``agent_reward``. Levels are 0.
+
+    Args:
+        logs: see `read_histories`.
+        num_arms: A; None for any number up to 1000.
+        arms: labels of the arms, if they are not 0 to A - 1.
+        columns: names that columns have in place of those above.
+
+    Raises:
+        ValueError: see `read_histories`.
+        MistakesError: see `read_histories`.
+    """
+    game = Game(num_arms=num_arms or _MOST_ARMS, num_steps=MAX_COUNT)
+    needed, optional = ("step", "arm", "agent_reward"), ("agent", "episode")
+    return _read(logs, game, CHOICE_COLUMNS, needed, optional, arms, columns or {})
+
+
+def _read(
+    logs: Any,
+    game: Game,
+    allowed: Sequence[str],
+    needed: Sequence[str],
+    optional: Sequence[str],
+    arms: Sequence[str | int] | None,
+    columns: Mapping[str, str],
+) -> History:
+    names = _names(columns, allowed)
     with open_table(logs, names.values()) as table:
         source = source_of(logs)
-        places = _places(source, table, names, {*(columns or {})}, game)
+        named = {name for name in columns if name in optional}
+        places = _places(source, table, names, {*needed, *named}, optional)
         reader = _Reader(source, [(name, names[name]) for name in places], game, arms)
         reader.add(table.blocks([*places.values()]))
-    episodes, first_step = reader.episodes()
+    episodes, agents, first_step = reader.episodes()
     unused = [name for at, name in enumerate(table.header) if at not in places.values()]
-    return History(episodes, first_step, unused)
+    return History(episodes, first_step, unused, agents)
 
 
-def _names(columns: Mapping[str, str]) -> dict[str, str]:
+def _names(columns: Mapping[str, str], allowed: Sequence[str]) -> dict[str, str]:
     """Names of all columns in the table."""
     for name in columns:
-        if name not in COLUMNS:
+        if name not in allowed:
             raise ValueError(
-                f"--columns names {one_line(name)!r:.60}, allowed: {', '.join(COLUMNS)}"
+                f"--columns names {one_line(name)!r:.60}, allowed: {', '.join(allowed)}"
             )
-    names = {name: columns.get(name, name).strip() for name in COLUMNS}
+    names = {name: columns.get(name, name).strip() for name in allowed}
     for name, given in names.items():
         twice = [other for other in names if names[other] == given]
         if name in columns and len(twice) > 1:
@@ -112,18 +159,17 @@ def _names(columns: Mapping[str, str]) -> dict[str, str]:
 
 
 def _places(
-    source: str, table: Table, names: Mapping[str, str], named: set[str], game: Game
+    source: str,
+    table: Table,
+    names: Mapping[str, str],
+    needed: set[str],
+    optional: Sequence[str],
 ) -> dict[str, int]:
     """Places of the columns that are to be read."""
-    header, needed = table.header, {"step", "arm", "intervention", *named}
+    header = table.header
     if not any(header):
-        raise ValueError(f"{source} is empty, it needs the columns {', '.join(COLUMNS[:4])}")
-    optional = {"episode", "propensity"}
-    if game.observation.sees_agent_rewards:
-        needed.add("agent_reward")
-    else:
-        needed.discard("agent_reward")
-    found = {name: names[name] for name in COLUMNS if name in needed | optional}
+        raise ValueError(f"{source} is empty, it needs the columns {', '.join([*names][:4])}")
+    found = {name: given for name, given in names.items() if name in {*needed, *optional}}
     missing = [name for name in found if name in needed and found[name] not in header]
     twice = [given for given in found.values() if header.count(given) > 1]
     if missing and is_no_text("".join(header)):
@@ -165,8 +211,10 @@ class _Reader(ColumnReader):
     ) -> None:
         self._game = game
         self._labels: dict[str, int] = {}  # of episodes, in the order of the table
+        self._agents: dict[str, int] = {}  # labels, too
         read: dict[str, Callable[[str], float]] = {
             "episode": lambda text: self._labels.setdefault(label_of(text), len(self._labels)),
+            "agent": lambda text: self._agents.setdefault(label_of(text), len(self._agents)),
             "step": whole_number_to(MAX_COUNT),
             "arm": whole_number_to(game.num_arms - 1, " (labels need --arms)"),
             "intervention": whole_number_to(game.num_levels - 1),
@@ -180,27 +228,37 @@ class _Reader(ColumnReader):
             source, [Column(name, given, read[name], name in real) for name, given in columns]
         )
 
-    def episodes(self) -> tuple[list[Episode], int]:
-        """All episodes, and the number of their first step.
+    def episodes(self) -> tuple[list[Episode], list[str], int]:
+        """All episodes, labels of their agents, and the number of their first step.
 
         Raises:
             ValueError: if anything was wrong.
         """
         numbers = self.numbers()
         steps = numbers["step"]
-        episode = numbers["episode"] if "episode" in numbers else np.zeros_like(steps)
-        order = self._order(episode, steps)
+        episode, agent = (
+            numbers[name] if name in numbers else np.zeros_like(steps)
+            for name in ("episode", "agent")
+        )
+        order = self._order(agent, episode, steps)
+        known = (agent >= 0) & (episode >= 0)
+        number = agent.astype(np.int64) * max(len(self._labels), 1) + episode
+        episode = np.where(known, number, -1)
         first_step = int(len(order) > 0 and steps[order].min() == 1)
         self._check_steps(episode, steps, order, first_step)
         source = self.source
         if "episode" not in numbers:
-            source += " (without a column episode all rows are one episode)"
+            whose = " of an agent" if "agent" in numbers else ""
+            source += f" (without a column episode all rows{whose} are one episode)"
         raise_mistakes(source, *self.mistakes())
         starts = np.flatnonzero(np.diff(episode[order])) + 1
         rows = np.split(order, starts)
         episodes = [
             Episode(
-                *(numbers[name][each].tolist() for name in ("arm", "intervention")),
+                numbers["arm"][each].tolist(),
+                numbers["intervention"][each].tolist()
+                if "intervention" in numbers
+                else [0] * len(each),
                 *(
                     numbers[name][each].tolist() if name in numbers else None
                     for name in ("agent_reward", "propensity")
@@ -208,19 +266,17 @@ class _Reader(ColumnReader):
             )
             for each in rows
         ]
-        return episodes, first_step
+        labels = list(self._agents) or [""]
+        return episodes, [labels[agent[each[0]]] for each in rows], first_step
 
-    def _order(self, episode: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Rows whose episode and step are known, sorted by both, int [n].
+    def _order(self, agent: np.ndarray, episode: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Rows whose agent, episode and step are known, sorted by these, int [n].
 
-        Episodes come by their numbers if all have one, else as in the table.
+        Agents and episodes come by their numbers if all have one, else as in the table.
         """
-        labels = list(self._labels) or [""]
-        ranks = np.arange(len(labels), dtype=np.int32)
-        if all(map(INTEGER.fullmatch, labels)):
-            ranks[np.argsort([int(label) for label in labels])] = ranks.copy()
-        known = np.flatnonzero((steps >= 0) & (episode >= 0)).astype(np.int32)
-        order: np.ndarray = known[np.lexsort((steps[known], ranks[episode[known]]))]
+        known = np.flatnonzero((steps >= 0) & (episode >= 0) & (agent >= 0)).astype(np.int32)
+        ranks = _ranks(self._labels)[episode[known]], _ranks(self._agents)[agent[known]]
+        order: np.ndarray = known[np.lexsort((steps[known], *ranks))]
         return order
 
     def _check_steps(
@@ -256,3 +312,12 @@ class _Reader(ColumnReader):
             gaps,
             lambda place: f"must be {before[place] + 1}, no step of an episode may be missing",
         )
+
+
+def _ranks(labels: Iterable[str]) -> np.ndarray:
+    """Places of labels, sorted if all are integers, int [n]; of one if there are none."""
+    texts = list(labels) or [""]
+    ranks = np.arange(len(texts), dtype=np.int32)
+    if all(map(INTEGER.fullmatch, texts)):
+        ranks[np.argsort([int(text) for text in texts])] = ranks.copy()
+    return ranks

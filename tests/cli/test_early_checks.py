@@ -66,6 +66,7 @@ finally:
         "figure games --ckpt_path none.ckpt",
         "report --logdir none",
         "replay none.pt",
+        "fit-learner --logs none.csv",
         "serve --principal none.ckpt",
         "serve --principal broad-partial --host 0.0.0.0",
         "serve --principal broad-partial --workers 0",

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mermaide_pl.deployment.logged_episode import Episode
-from mermaide_pl.deployment.logs import read_histories
+from mermaide_pl.deployment.logs import read_choices, read_histories
 from mermaide_pl.game import FullInformation, Game
 
 GAME = Game(num_arms=3, num_steps=4, bonuses=(0.0, 0.5, 1.0), cost=0.4)
@@ -340,3 +340,38 @@ def test_a_pipe_is_read(tmp_path):
     writer.start()
     assert read_histories(path, GAME).episodes == EPISODES
     writer.join()
+
+
+def test_choices_of_several_agents_are_told_apart_and_ordered(tmp_path):
+    (tmp_path / "log.csv").write_text(
+        "step,person,episode,arm,agent_reward,schedule\n"
+        "1,10,b,1,0.5,9\n0,10,b,0,1,9\n0,9,a,2,0,9\n0,10,a,1,0,9\n1,9,a,0,2,9\n"
+    )
+    history = read_choices(tmp_path / "log.csv", columns={"agent": "person"})
+    # agents by their numbers, episodes in the order of the table, steps by their numbers
+    assert history.agents == ["9", "10", "10"]
+    assert [episode.arms for episode in history.episodes] == [[2, 0], [0, 1], [1]]
+    assert [episode.agent_rewards for episode in history.episodes] == [[0, 2], [1, 0.5], [0]]
+    assert all(not any(episode.levels) for episode in history.episodes)
+    assert history.unused == ["schedule"]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "message"),
+    [
+        ("step,arm\n0,1\n", {}, r"missing column 'agent_reward', the columns are step, arm"),
+        ("step,arm,agent_reward\n0,1,1\n", {"agent": "who"}, r"missing column 'who'"),
+        ("step,arm,agent_reward\n0,1,1\n", {"intervention": "arm"}, r"--columns names 'interventi"),
+        (
+            "agent,step,arm,agent_reward\na,0,1,1\na,0,1,1\n",
+            {},
+            r"without a column episode all rows of an agent are one episode\), row 2, column st",
+        ),
+        ("agent,step,arm,agent_reward\na,0,1,1\na,2,1,1\nb,1,1,1\n", {}, r"2 mistakes"),
+        ("", {}, r"is empty, it needs the columns agent, episode, step, arm"),
+    ],
+)
+def test_mistakes_in_choices_are_one_line(tmp_path, text, columns, message):
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_choices(tmp_path / "log.csv", columns=columns)

@@ -5,13 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from mermaide_pl.agents import (
+    CATIE,
     EXP3,
     UCB,
     BestResponse,
     EpsilonGreedy,
+    EpsilonSoftmaxQ,
     GaussianReward,
     GaussianThompson,
     LearningRule,
@@ -86,7 +89,7 @@ def test_a_file_comes_before_a_name(tmp_path, monkeypatch):
 def test_unknown_populations_are_refused_with_the_available_names():
     for load in (packaged, load_population):
         with pytest.raises(
-            ValueError, match=r"population nobody does not exist .*best_response, ep"
+            ValueError, match=r"population nobody does not exist .*best_response, catie, ep"
         ):
             load("nobody")
 
@@ -126,6 +129,33 @@ def test_agents_are_those_the_name_promises(stem):
     assert loaded.base_rewards == rewards
     noise = NoiseFreeReward() if stem == "best_response" else GaussianReward(0.1)
     assert loaded.reward_model == noise
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("lab", {"learning_rate": 0.4, "inverse_temperature": 257, "epsilon": 0.2}),
+        ("online", {"learning_rate": 0.594, "inverse_temperature": 84.455, "epsilon": 0.0871}),
+    ],
+)
+def test_people_have_the_published_parameters(name, parameters):
+    (learner,) = packaged(f"epsilon_softmax_q_{name}").families
+    assert (learner.rule, learner.hyper_parameters) == (EpsilonSoftmaxQ, parameters)
+    catie = packaged("catie")
+    (family,) = catie.families
+    assert family.rule is CATIE
+    assert family.hyper_parameters == {
+        "tau": 0.29,
+        "epsilon": 0.3,
+        "phi": 0.71,
+        "context": [0, 1, 2],
+    }
+    tasks = catie.sample(range(300), split="test")
+    assert (tasks.base_rewards == 0).all()
+    (sampled,) = tasks.families
+    shares = torch.bincount(sampled.rule.context.flatten().long()) / 300
+    # three standard errors
+    assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.082)
 
 
 def test_unseen_agents_are_not_among_those_trained_on():

@@ -68,6 +68,8 @@ RULES = {
     "DiscountedUCB": Rule(("beta", "discount")),
     "RescorlaWagner": Rule(("learning_rate", "temperature", "perseveration", "initial_value")),
     "NoisyUCB": Rule(("beta", "lapse_rate", "temperature", "prior_pulls")),
+    "EpsilonSoftmaxQ": Rule(("learning_rate", "inverse_temperature", "epsilon")),
+    "CATIE": Rule(("tau", "epsilon", "phi", "context", "threshold", "tries_first")),
     "GeneratedLearner": Rule(_GENERATED),
     "AttentiveLearner": Rule((*_GENERATED, "attention")),
 }

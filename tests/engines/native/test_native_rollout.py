@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import (
+    CATIE,
     EXP3,
     UCB,
     AttentiveLearner,
@@ -15,6 +16,7 @@ from mermaide_pl.agents import (
     BetaThompson,
     DiscountedUCB,
     EpsilonGreedy,
+    EpsilonSoftmaxQ,
     GaussianReward,
     GaussianThompson,
     GeneratedLearner,
@@ -79,6 +81,26 @@ FAMILIES = [
             "perseveration": [-0.1, 0.2],
             "initial_value": 0.3,
         },
+    ),
+    AgentFamily(
+        EpsilonSoftmaxQ,
+        {
+            "learning_rate": Interval(0.1, 1.0),
+            "inverse_temperature": [0.0, 5.0, 257.0],
+            "epsilon": [0.0, 0.2],
+        },
+    ),
+    AgentFamily(
+        CATIE,
+        {
+            "tau": [0.29, 0.9],
+            "epsilon": [0.0, 0.3, 1.0],
+            "phi": [0.1, 0.71],
+            "context": [0, 1, 2],
+            "threshold": [0.3, 0.6],
+            "tries_first": [0, 1],
+        },
+        weight=3.0,
     ),
     *(
         AgentFamily(

@@ -147,6 +147,8 @@ ENUMERATION(Perception, EXACT, CLIPPED, TOSSED, SQUASHED)  // of rewards, by gen
   RULE(DiscountedUCB, uniform, beta, discount)                                                \
   RULE(RescorlaWagner, uniform, learning_rate, temperature, perseveration, initial_value)     \
   RULE(NoisyUCB, uniform, beta, lapse_rate, temperature, prior_pulls)                         \
+  RULE(EpsilonSoftmaxQ, uniform, learning_rate, inverse_temperature, epsilon)                 \
+  RULE(CATIE, uniform, tau, epsilon, phi, context, threshold, tries_first)                    \
   GENERATED(RULE, GeneratedLearner, forgets_at)                                               \
   GENERATED(RULE, AttentiveLearner, forgets_at, attention)
 

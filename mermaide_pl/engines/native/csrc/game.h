@@ -2,6 +2,9 @@
 
 #pragma once
 
+#include <optional>
+
+#include "catie.h"
 #include "network.h"
 
 namespace mermaide {
@@ -217,6 +220,7 @@ class Agent {
     if (rule_ == Rule::EXP3) std::fill(sums_.begin(), sums_.end(), -std::log(T(A_)));
     if (rule_ == Rule::RescorlaWagner)
       std::fill(sums_.begin(), sums_.end(), p_[RescorlaWagner::initial_value]);
+    if (rule_ == Rule::CATIE) catie_.emplace(A_, p_);
     if (is_generated()) begin();
   }
 
@@ -253,6 +257,18 @@ class Agent {
           const T habit = a == last_ ? p_[RescorlaWagner::perseveration] : T(0);
           return sums_[a] + habit - p_[RescorlaWagner::temperature] * std::log(-std::log(draws[a]));
         });
+      case Rule::EpsilonSoftmaxQ: {
+        const bool all_known = std::find(counts_.begin(), counts_.end(), T(0)) == counts_.end();
+        const bool is_random = !all_known || draws[0] < 2 * p_[EpsilonSoftmaxQ::epsilon];
+        return best(draws + 1, [&](i64 a) {
+          const T value = p_[EpsilonSoftmaxQ::inverse_temperature] * sums_[a];
+          return is_random ? T(0) : value - std::log(-std::log(draws[1 + a]));
+        });
+      }
+      case Rule::CATIE: {
+        const std::vector<T> preferences = catie_->preferences(draws);
+        return best(draws + 3, [&](i64 a) { return preferences[a]; });
+      }
       case Rule::EpsilonGreedy: {
         const T epsilon = p_[EpsilonGreedy::epsilon], decay = p_[EpsilonGreedy::decay];
         const bool explores = draws[0] < epsilon / (1 + decay * (step_ - 1));
@@ -298,6 +314,7 @@ class Agent {
   void learn(i64 arm, T reward, const T* draws) {
     ++step_;
     if (is_generated()) return learn_generated(arm, reward, draws);
+    if (rule_ == Rule::CATIE) return catie_->learn(arm, reward);
     if (rule_ == Rule::EXP3) {
       const T low = p_[EXP3::reward_low], width = p_[EXP3::reward_high] - low;
       const T gain = std::clamp((reward - low) / width, T(0), T(1));
@@ -309,6 +326,10 @@ class Agent {
     } else if (rule_ == Rule::RescorlaWagner) {
       sums_[arm] += p_[RescorlaWagner::learning_rate] * (reward - sums_[arm]);
       last_ = arm;
+    } else if (rule_ == Rule::EpsilonSoftmaxQ) {
+      const T rate = counts_[arm] > 0 ? p_[EpsilonSoftmaxQ::learning_rate] : T(1);
+      sums_[arm] += rate * (reward - sums_[arm]);
+      counts_[arm] = 1;
     } else {
       if (rule_ == Rule::DiscountedUCB) {
         const T kept = p_[DiscountedUCB::discount];
@@ -426,11 +447,12 @@ class Agent {
   const i64 A_, target_;
   const T *base_, *p_;
   const T tie_tolerance_;
-  // pulls and reward sums; sums_ are EXP3's log weights and Rescorla and Wagner's values
+  // pulls and reward sums; sums_ are EXP3's log weights and values that move towards rewards
   std::vector<T> counts_, sums_;
   i64 step_ = 1, last_ = -1;
   i64 steps_so_far_ = 0;  // of generated learners, and the rewards of these steps
   T reward_sum_ = 0;
+  std::optional<Catie<T>> catie_;
 };
 
 // A level of those that are allowed; if none is, as after a history that broke a budget, the first.

@@ -1,0 +1,1 @@
+"""Models of recorded choices: learning rules and the recurrent model, fitted and compared."""

@@ -1,0 +1,68 @@
+"""`mermaide fit-learner` from a table to its files, and mistakes in one line."""
+
+import csv
+
+import pytest
+import torch
+
+from mermaide_pl.cli.main import main
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    with open("choices.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["person", "trial", "colour", "agent_reward"])
+        for person in range(6):
+            colours = torch.randint(2, (30,), generator=generator).tolist()
+            for trial, colour in enumerate(colours):
+                writer.writerow([f"p{person}", trial, ["blue", "red"][colour], trial % 3 % 2])
+    return "choices.csv"
+
+
+COLUMNS = ("--columns", "agent=person,step=trial,arm=colour", "--arms", "blue,red")
+
+
+def test_a_table_is_fitted(log, tmp_path, capsys):
+    names = ("--models", "epsilon_greedy", "catie")
+    main(["fit-learner", "--logs", log, *COLUMNS, *names, "--folds", "2", "--recovery", "3"])
+    said = capsys.readouterr().out
+    assert "agents: 6, arms: 2, episodes: 6, of 30 steps" in said
+    assert "catie: tau " in said
+    assert "results: fits" in said
+    assert {path.name for path in (tmp_path / "fits").iterdir()} == {
+        "fits.csv",
+        "summary.json",
+        "recovery.csv",
+        "forecasts.png",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--logs", "nothing.csv"], "--logs nothing.csv does not exist"),
+        (["--logs", "choices.csv"], "missing column 'step', 'arm'"),
+        (["--logs", "choices.csv", *COLUMNS, "--models", "ucbb"], "no 'ucbb', allowed: softmax_q,"),
+        (
+            ["--logs", "choices.csv", *COLUMNS, "--models", "recurrent", "--folds", "7"],
+            "recurrent needs an agent for each of the --folds",
+        ),
+        (["--logs", "choices.csv", "--folds", "1"], "--folds must be"),
+        (["--logs", "choices.csv", "--recovery", "-1"], "--recovery must be"),
+        (["--logs", "choices.csv", "--arms", "blue"], "--arms must be labels with commas"),
+        (
+            ["--logs", "choices.csv", *COLUMNS, "--num_arms", "3"],
+            "--num_arms is 3, but --arms",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(log, arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["fit-learner", *arguments])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert message in error
+    assert error.count("\n") == 1
