@@ -22,6 +22,7 @@ from mermaide_pl.agents.rewards import (
     NoiseFreeReward,
     RewardModel,
 )
+from mermaide_pl.agents.rule_source import RuleSource
 from mermaide_pl.agents.softmax import Softmax
 from mermaide_pl.agents.ucb import UCB
 
@@ -51,6 +52,7 @@ __all__ = [
     "PythonAgent",
     "RescorlaWagner",
     "RewardModel",
+    "RuleSource",
     "Softmax",
     "hyper_parameter",
 ]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mermaide_pl.agents.base import LearningRule
 from mermaide_pl.agents.learners import PASSED_ON, Learner, Learners, LearnerSpec
+from mermaide_pl.agents.rule_source import RuleSource
 from mermaide_pl.agents.workers import in_workers
 from mermaide_pl.config.serialization import name_callable
 from mermaide_pl.config.validation import check_count, one_line
@@ -22,7 +23,7 @@ Factory: TypeAlias = Callable[..., Learner]
 
 
 @dataclass(frozen=True)
-class PythonAgent:
+class PythonAgent(RuleSource):
     """Your own learner, used in place of a learning rule.
 
     ``factory(n_arms: int, seed: int)`` returns an object with ``act() -> int`` and

@@ -8,7 +8,7 @@ from typing import Any
 
 from mermaide_pl.cli.adapt import columns_of, labels_of
 from mermaide_pl.cli.parser import PlainParser
-from mermaide_pl.config.output_paths import make_folder
+from mermaide_pl.config.output_paths import check_named, make_folder, make_place
 from mermaide_pl.config.validation import check_count, check_number, check_seed
 from mermaide_pl.runtime.console import say
 
@@ -50,6 +50,11 @@ def parser() -> PlainParser:
         default=100,
         help="agents to simulate, to find their hyper-parameters again; 0 for none",
     )
+    parser.add_argument(
+        "--save_recurrent",
+        type=str,
+        help="file for the recurrent model of all agents, which a population may name as HumanFitted",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
     return parser
 
@@ -68,6 +73,9 @@ def run(arguments: Sequence[str]) -> None:
     if arms is not None and given.num_arms not in (None, len(arms)):
         raise ValueError(f"--num_arms is {given.num_arms}, but --arms has {len(arms)} labels")
     num_arms = given.num_arms if arms is None else len(arms)
+    if given.save_recurrent is not None:
+        check_named(given.save_recurrent, "--save_recurrent")
+        make_place(Path(given.save_recurrent), [given.logs], "--save_recurrent")
     make_folder(Path(given.out), given.out)
     _fit(given, num_arms, arms, columns)
 
@@ -80,6 +88,7 @@ def _fit(
     from mermaide_pl.deployment.logs import read_choices
     from mermaide_pl.experiments.learners.choices import Choices
     from mermaide_pl.experiments.learners.fits import fit_models, model_names, work
+    from mermaide_pl.experiments.learners.recurrent import train
     from mermaide_pl.experiments.learners.results import (
         print_summary,
         recovery_lines,
@@ -91,6 +100,8 @@ def _fit(
     history = read_choices(given.logs, num_arms=num_arms, arms=arms, columns=columns)
     choices, out = Choices.of(history, num_arms), Path(given.out)
     names = _chosen_models(given.models, model_names(len(choices), given.folds))
+    if given.save_recurrent is not None and len(choices) < 2:
+        raise ValueError("--save_recurrent needs the choices of at least 2 agents, one validates")
     say(f"{given.logs}: agents: {len(choices)}, arms: {choices.num_arms}, {history}")
     with occupied(out), Progress(console=console(stderr=True), transient=True) as progress:
         total = sum(work(choices, name, given.folds, given.recovery) for name in names)
@@ -106,11 +117,16 @@ def _fit(
             ),
         )
         write_fits(fits, choices, out, "arm 0" if arms is None else arms[0])
+        if given.save_recurrent is not None:
+            progress.update(task, description="fitting recurrent to all")
+            train(choices, given.seed).save(given.save_recurrent)
     print_summary(fits, choices.num_arms)
     if lines := recovery_lines(fits):
         say("rank correlation of simulated and recovered hyper-parameters:")
         for line in lines:
             say(f"  {line}")
+    if given.save_recurrent is not None:
+        say(f"recurrent model of all agents: {given.save_recurrent}")
     say(f"results: {out}")
 
 

@@ -32,22 +32,23 @@ def make_folder(out: Path, given: str | Path | None = None, option: str = "--out
         raise ValueError(f"{option} {out} cannot be written: {error.strerror}") from None
 
 
-def make_place(out: Path, inputs: Sequence[str | Path] = ()) -> None:
+def make_place(out: Path, inputs: Sequence[str | Path] = (), option: str = "--out") -> None:
     """Make the folder of a file that will be written.
 
     Args:
         out: the file.
         inputs: files that it must not take the place of.
+        option: by which the user named it.
 
     Raises:
         ValueError: if there can be no such file.
     """
     for path in map(Path, inputs):
         if out.exists() and path.exists() and out.samefile(path):
-            raise ValueError(f"--out {out} is an input itself, {path}: choose another file")
+            raise ValueError(f"{option} {out} is an input itself, {path}: choose another file")
     if out.is_dir():
-        raise ValueError(f"--out {out} is a folder, it must be a file")
+        raise ValueError(f"{option} {out} is a folder, it must be a file")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"--out {out} cannot be written: {error}") from None
+        raise ValueError(f"{option} {out} cannot be written: {error}") from None

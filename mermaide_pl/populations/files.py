@@ -15,7 +15,7 @@ from jsonargparse.typing import register_type
 from mermaide_pl import agents
 from mermaide_pl.agents.python_agent import import_named
 from mermaide_pl.config.input_paths import POPULATIONS
-from mermaide_pl.config.serialization import import_path
+from mermaide_pl.config.serialization import check_types, describe, import_path
 from mermaide_pl.config.trusted_imports import explained, only_trusted
 from mermaide_pl.config.validation import printable, try_all
 from mermaide_pl.config.yaml_files import PARSER_MODE, read_yaml
@@ -35,14 +35,16 @@ POPULATION_HINT = (
 """The keys allowed in a population file, appended to error messages."""
 
 
-def import_rule(path: Any) -> type[agents.LearningRule]:
-    """Load a learning rule by its name or its import path.
+def import_rule(path: Any) -> type[agents.LearningRule] | agents.RuleSource:
+    """Load a learning rule by its name or its import path, or make a `RuleSource`.
 
-    A population names the code that it needs, so modules outside this package are imported.
+    The latter has a ``class_path`` and ``init_args``. A population names the code that it needs, so modules outside this package are imported.
 
     Raises:
         ValueError: one line that says what is wrong with the path, and what is allowed.
     """
+    if isinstance(path, dict):
+        return _rule_source(path)
     allowed = f"allowed: {', '.join(_RULES)}, or the import path of your own rule"
     rule: Any = _RULES.get(path) if isinstance(path, str) else None
     if rule is None:
@@ -55,11 +57,32 @@ def import_rule(path: Any) -> type[agents.LearningRule]:
     return rule
 
 
+def _rule_source(spec: dict[str, Any]) -> agents.RuleSource:
+    given = spec.get("init_args", {})
+    if not {"class_path"} <= {*spec} <= {"class_path", "init_args"} or not isinstance(given, dict):
+        raise ValueError("a rule must be a name, or have class_path and init_args")
+    made: Any = import_named("rule", str(spec["class_path"]))
+    if not (isinstance(made, type) and issubclass(made, agents.RuleSource)):
+        raise ValueError(f"a rule with init_args must be a RuleSource, {spec['class_path']} is not")
+    try:
+        signature(made).bind(**given)
+        check_types(made, given)
+    except TypeError as error:
+        raise ValueError(f"{made.__name__}: {error}") from None
+    return made(**given)
+
+
 def _is_rule(value: Any, _: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, agents.LearningRule)
+    return isinstance(value, agents.RuleSource) or (
+        isinstance(value, type) and issubclass(value, agents.LearningRule)
+    )
 
 
-register_type(Rule, import_path, import_rule, (), _is_rule)
+def _spec_of(rule: Any) -> Any:
+    return describe(rule) if isinstance(rule, agents.RuleSource) else import_path(rule)
+
+
+register_type(Rule, _spec_of, import_rule, (), _is_rule)
 
 
 def packaged(name: str) -> Population:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from mermaide_pl.agents import Family, GaussianReward, LearningRule, PythonAgent, RewardModel
+from mermaide_pl.agents import (
+    Family,
+    GaussianReward,
+    LearningRule,
+    PythonAgent,
+    RewardModel,
+    RuleSource,
+)
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import check_count, check_number, check_seed
 from mermaide_pl.game import Game
@@ -30,14 +37,14 @@ _MOST_WEIGHT = 1e9  # float32 adds the weights up
 _SPLITS: tuple[Split, ...] = ("train", "val", "test", "tune")
 
 
-Rule: TypeAlias = type[LearningRule] | PythonAgent
+Rule: TypeAlias = type[LearningRule] | RuleSource
 if not TYPE_CHECKING:
 
     class Rule(ABC):  # noqa: B024 # abstract, so that `isinstance` works on it
         """A learning rule, given in a file by name or import path; other learners use `factory`."""
 
     Rule.register(type)
-    Rule.register(PythonAgent)
+    Rule.register(RuleSource)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class AgentFamily:
 
     Args:
         rule: the learning rule, in YAML by import path, e.g. ``mermaide_pl.agents.UCB``; or a
-            `PythonAgent`.
+            `RuleSource`, in YAML with its ``class_path`` and ``init_args``.
         hyper_parameters: per name one value, a list of values, or an interval ``{low, high}``.
         weight: relative frequency with which this family is drawn.
         factory: instead of a rule, your own learner, as `PythonAgent` takes it, in YAML by
@@ -81,7 +88,7 @@ class AgentFamily:
                 raise ValueError(f"{self.rule.__name__}.{name}: the list of values is empty")
             for value in corners(values):
                 check_number(f"{self.rule.__name__}.{name}", value)
-        if isinstance(self.rule, PythonAgent):
+        if isinstance(self.rule, RuleSource):
             return
         extremes = {name: corners(values) for name, values in self.hyper_parameters.items()}
         longest = max(map(len, extremes.values()), default=1)
@@ -97,14 +104,14 @@ class AgentFamily:
         drawn = {}
         for column, (name, values) in enumerate(sorted(self.hyper_parameters.items())):
             drawn[name] = draw(values, uniforms[:, column])
-        if isinstance(self.rule, PythonAgent):
+        if isinstance(self.rule, RuleSource):
             return self.rule.for_tasks(labels, drawn)
         return self.rule(**drawn)
 
 
 def _hyper_parameters(rule: Rule) -> list[str] | None:
     """Names of the hyper-parameters a rule allows; None if it allows any."""
-    if isinstance(rule, PythonAgent):
+    if isinstance(rule, RuleSource):
         return rule.hyper_parameters()
     return [item.name for item in fields(rule)]
 
@@ -138,7 +145,7 @@ class Population:
             raise ValueError("Population.families is empty, it needs at least one family")
         num_arms = self.arms_in(Game())
         for family in self.families:
-            if isinstance(family.rule, PythonAgent):
+            if isinstance(family.rule, RuleSource):
                 given = family.hyper_parameters.items()
                 first = {name: corners(values)[0] for name, values in given}
                 family.rule.check(first, num_arms)

@@ -7,6 +7,7 @@ from mermaide_pl.principals.features import (
     LastStep,
     PooledFeatures,
 )
+from mermaide_pl.principals.human_fitted import HumanFitted
 from mermaide_pl.principals.layers import Weights, call_module
 from mermaide_pl.principals.min_gru import MinGRU
 from mermaide_pl.principals.misinformed import MisinformedPrincipal
@@ -56,6 +57,7 @@ __all__ = [
     "GreedyPlayer",
     "History",
     "HistoryState",
+    "HumanFitted",
     "InitialBurst",
     "LastStep",
     "LearnedPlayer",
