@@ -37,9 +37,8 @@ def check_universal(paths: Sequence[str]) -> None:
     Raises:
         ValueError: one line that names the file and the problem.
     """
-    for number, path in enumerate(paths):
-        if checkpoint_path(path) in map(checkpoint_path, paths[:number]):
-            raise ValueError(f"--ckpt_path: {path} is given twice")
+    check_different(paths)
+    for path in paths:
         checkpoint = read_checkpoint(path)
         game = game_of(checkpoint, path)
         if not plays_any_game(checkpoint[CHECKPOINT_KEY]):
@@ -47,6 +46,17 @@ def check_universal(paths: Sequence[str]) -> None:
                 f"{path} plays one game alone ({game}): this figure needs a principal for every"
                 " game, as conf/universal.yaml trains it"
             )
+
+
+def check_different(paths: Sequence[str]) -> None:
+    """Refuse checkpoints of which one is given twice.
+
+    Raises:
+        ValueError: one line that names it.
+    """
+    for number, path in enumerate(paths):
+        if checkpoint_path(path) in map(checkpoint_path, paths[:number]):
+            raise ValueError(f"--ckpt_path: {path} is given twice")
 
 
 def read_trainings(

@@ -7,17 +7,13 @@ that game, the oracle on each population.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.progress import Progress
 
-from mermaide_pl.config.input_paths import checkpoint_path
 from mermaide_pl.evaluation.methods import BURST, NO_INTERVENTION, ORACLE, PRINCIPAL
 from mermaide_pl.evaluation.paired_evaluation import (
     UNTUNED,
@@ -33,6 +29,7 @@ from mermaide_pl.experiments.games.checkpoints import (
 )
 from mermaide_pl.experiments.games.settings import VALUES, Setting, columns, groups
 from mermaide_pl.experiments.games.summary import means, sentence, summary_page
+from mermaide_pl.experiments.kept_settings import SETTINGS, keep_settings
 from mermaide_pl.metrics.normalised_return import normalised_return
 from mermaide_pl.populations import packaged
 from mermaide_pl.reporting.figures import draw_games
@@ -41,7 +38,6 @@ from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.console import console
 
 SHOTS = (0, 1)
-_SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def run(ckpt_paths: Sequence[str], out: Path, quick: bool, seed: int) -> str:
         ValueError: one line, if the scores in `out` are of other principals or agents.
     """
     effort = QUICK if quick else Effort()
-    _keep_settings(out / _SETTINGS, {**asdict(effort), "seed": seed}, ckpt_paths)
+    keep_settings(out / SETTINGS, {**asdict(effort), "seed": seed}, ckpt_paths)
     compute(ckpt_paths, effort, out / "scores.csv", seed)
     rows = read_rows(out / "scores.csv")
     write_whole(out / "summary.md", summary_page(rows, groups()))
@@ -176,26 +172,3 @@ def _rows(setting: Setting, population: str, found: PopulationScores) -> list[Ro
             }
         )
     return rows
-
-
-def _keep_settings(file: Path, settings: Mapping[str, Any], paths: Sequence[str]) -> None:
-    """Write what all scores of a folder have in common, and refuse a folder with other scores.
-
-    Raises:
-        ValueError: one line that names the first difference.
-    """
-    ours = dict(settings)
-    for number, path in enumerate(paths):
-        content = checkpoint_path(path).read_bytes()
-        ours[f"checkpoint of training {number}"] = hashlib.sha256(content).hexdigest()
-    try:
-        kept = dict(json.loads(file.read_bytes())) if file.is_file() else {}
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file} is damaged: {error}") from None
-    for name, value in ours.items():
-        if kept.get(name, value) != value:
-            raise ValueError(
-                f"{file}: the scores there are of another {name}: choose another --out, or move"
-                f" {file.parent} elsewhere"
-            )
-    write_whole(file, json.dumps(kept | ours, indent=1) + "\n")

@@ -3,6 +3,7 @@
 from mermaide_pl.reporting.figures.adaptation_curves import draw_adaptation_curves
 from mermaide_pl.reporting.figures.alignment_curves import draw_alignment_curves
 from mermaide_pl.reporting.figures.budget_curves import draw_budget_curves
+from mermaide_pl.reporting.figures.choice_engineering import draw_choice_engineering
 from mermaide_pl.reporting.figures.episode import draw_episode
 from mermaide_pl.reporting.figures.family_matrix import draw_family_matrix
 from mermaide_pl.reporting.figures.frontier import draw_frontier, draw_trade_off
@@ -22,6 +23,7 @@ __all__ = [
     "draw_adaptation_curves",
     "draw_alignment_curves",
     "draw_budget_curves",
+    "draw_choice_engineering",
     "draw_episode",
     "draw_family_matrix",
     "draw_frontier",

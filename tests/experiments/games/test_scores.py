@@ -8,6 +8,7 @@ from mermaide_pl.evaluation.loading import read_principals
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments.games import EXPERIMENTS, scores, settings
 from mermaide_pl.experiments.games.settings import Setting
+from mermaide_pl.experiments.kept_settings import keep_settings
 from mermaide_pl.populations import packaged
 from mermaide_pl.principals import GreedyPlayer
 
@@ -75,12 +76,12 @@ def test_a_file_of_something_else_is_refused(few, checkpoints, tmp_path):
 
 
 def test_a_folder_with_other_scores_is_refused(few, checkpoints, tmp_path):
-    scores._keep_settings(tmp_path / "settings.json", {"seed": 5}, [checkpoints.universal])
-    scores._keep_settings(
+    keep_settings(tmp_path / "settings.json", {"seed": 5}, [checkpoints.universal])
+    keep_settings(
         tmp_path / "settings.json", {"seed": 5}, [checkpoints.universal, checkpoints.another]
     )
     assert len(json.loads((tmp_path / "settings.json").read_text())) == 3
-    with pytest.raises(ValueError, match=r"scores there are of another seed: choose another --out"):
-        scores._keep_settings(tmp_path / "settings.json", {"seed": 6}, [])
+    with pytest.raises(ValueError, match=r"results there are of another seed: choose another --out"):
+        keep_settings(tmp_path / "settings.json", {"seed": 6}, [])
     with pytest.raises(ValueError, match="of another checkpoint of training 0"):
-        scores._keep_settings(tmp_path / "settings.json", {"seed": 5}, [checkpoints.another])
+        keep_settings(tmp_path / "settings.json", {"seed": 5}, [checkpoints.another])
