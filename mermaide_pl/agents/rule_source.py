@@ -31,8 +31,9 @@ class RuleSource(ABC):
             drawn: hyper-parameters, each [m].
         """
 
+    @abstractmethod
     def check(self, hyper_parameters: Mapping[str, float], num_arms: int) -> None:
-        """Check that agents can be made; by default nothing is left to check.
+        """Check that agents can be made and can choose.
 
         Raises:
             ValueError: one line that says what is wrong.

@@ -53,7 +53,8 @@ def parser() -> PlainParser:
     parser.add_argument(
         "--save_recurrent",
         type=str,
-        help="file for the recurrent model of all agents, which a population may name as HumanFitted",
+        help="file for the recurrent model of all agents, which a population may name as"
+        " HumanFitted",
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
     return parser

@@ -38,7 +38,8 @@ POPULATION_HINT = (
 def import_rule(path: Any) -> type[agents.LearningRule] | agents.RuleSource:
     """Load a learning rule by its name or its import path, or make a `RuleSource`.
 
-    The latter has a ``class_path`` and ``init_args``. A population names the code that it needs, so modules outside this package are imported.
+    The latter has a ``class_path`` and ``init_args``. A population names the code that it needs, so
+    modules outside this package are imported.
 
     Raises:
         ValueError: one line that says what is wrong with the path, and what is allowed.

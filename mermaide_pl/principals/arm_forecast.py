@@ -60,9 +60,7 @@ class ArmForecast(PrincipalModule):
         index = levels[..., None, None].expand(*levels.shape, 1, self.game.num_arms)
         return torch.log_softmax(logits.gather(-2, index).squeeze(-2), dim=-1)
 
-    def step(
-        self, weights: Weights, hidden: Tensor, past: HistoryState
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, weights: Weights, hidden: Tensor, past: HistoryState) -> tuple[Tensor, Tensor]:
         """Forecast of one step in a running game.
 
         Args:

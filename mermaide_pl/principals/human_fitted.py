@@ -53,6 +53,9 @@ class HumanFitted(RuleSource):
         """None: all is in the weights."""
         return []
 
+    def check(self, hyper_parameters: Mapping[str, float], num_arms: int) -> None:
+        """Nothing is left to check: the file was read, and says how many arms there are."""
+
     def for_tasks(self, labels: Sequence[str], drawn: Mapping[str, Tensor]) -> LearningRule:
         """The rule, the same for all tasks."""
         return ForecastRule(self.model)

@@ -1,10 +1,10 @@
-"""A recurrent model as an agent: its arms come with its probabilities, in a population of a file."""
+"""A recurrent model as an agent: its arms come with its probabilities, in a population."""
 
 import pytest
 import torch
 import yaml
 
-from mermaide_pl.config.serialization import describe, rebuild
+from mermaide_pl.config.serialization import rebuild
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import CHOICE_ENGINEERING, FullInformation, Game
@@ -31,9 +31,7 @@ def file(model, tmp_path) -> str:
 
 
 def population(tmp_path, **init_args):
-    family = {
-        "rule": {"class_path": "mermaide_pl.principals.HumanFitted", "init_args": init_args}
-    }
+    family = {"rule": {"class_path": "mermaide_pl.principals.HumanFitted", "init_args": init_args}}
     content = {
         "families": [family],
         "base_rewards": {

@@ -46,15 +46,14 @@ def compute(study: Study, advance: Advance) -> list[Row]:
     rows = []
     for name, rule in WITH_PUBLISHED.items():
         of_people = study.part(
-            f"forecasts/{name}", partial(_of_rule, study, rule, None, torch.arange(len(study.choices)))
+            f"forecasts/{name}",
+            partial(_of_rule, study, rule, None, torch.arange(len(study.choices))),
         )
         rows.append(_row(name, NOTHING_FITTED, of_people))
         advance()
     for name in (*FITTED, RECURRENT):
         for split in SPLITS:
-            of_people = [
-                row for each in _of_folds(study, name, split, advance) for row in each
-            ]
+            of_people = [row for each in _of_folds(study, name, split, advance) for row in each]
             rows.append(_row(name, split, of_people))
     return rows
 
@@ -76,9 +75,7 @@ def _of_folds(study: Study, name: str, split: str, advance: Advance) -> Iterator
         advance()
 
 
-def _of_rule(
-    study: Study, rule: FittedRule, others: Tensor | None, held_out: Tensor
-) -> list[Row]:
+def _of_rule(study: Study, rule: FittedRule, others: Tensor | None, held_out: Tensor) -> list[Row]:
     """Scores of a rule, fitted to some of the people `others`, unless its values are given."""
     values = torch.empty(0, dtype=torch.float64)
     if others is not None:

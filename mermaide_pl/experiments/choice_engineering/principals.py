@@ -62,12 +62,11 @@ def compute(study: Study, paths: Sequence[str], advance: Callable[[], None]) -> 
     rows: list[Row] = []
     for model in MODELS:
         agents = (
-            agents_of(str(study.recurrent_of_all()))
-            if model == RECURRENT
-            else population_of(model)
+            agents_of(str(study.recurrent_of_all())) if model == RECURRENT else population_of(model)
         )
         rows += study.part(
-            f"principals/{model}_schedules", partial(_rows, study, model, agents, SCHEDULE, schedules)
+            f"principals/{model}_schedules",
+            partial(_rows, study, model, agents, SCHEDULE, schedules),
         )
         advance()
         for number, module in modules.items():

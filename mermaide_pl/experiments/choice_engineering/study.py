@@ -77,9 +77,7 @@ class Study:
                 for number in data.schedules
             ]
             kept = torch.cat(places).sort().values
-            data = replace(
-                data, chose_target=data.chose_target[kept], schedule=data.schedule[kept]
-            )
+            data = replace(data, chose_target=data.chose_target[kept], schedule=data.schedule[kept])
         study = cls(data, effort, out, seed)
         for split in SPLITS:
             folds = study.folds(split)

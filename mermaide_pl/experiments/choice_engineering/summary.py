@@ -62,8 +62,8 @@ def summary_page(
             "",
             "## Bias under each schedule, %",
             "",
-            f"Agents simulated: {study.effort.num_agents}. As published, people and agents who chose"
-            " the target in less than 5 or more than 95% of the trials are left out. The"
+            f"Agents simulated: {study.effort.num_agents}. As published, people and agents who"
+            " chose the target in less than 5 or more than 95% of the trials are left out. The"
             " recurrent model has not seen the schedule, nor the people under it.",
             "",
             *_bias_lines(biases),
@@ -86,9 +86,7 @@ def summary_page(
     )
 
 
-def sentence(
-    forecasts: Sequence[Row], agreements: Sequence[Row], principals: Sequence[Row]
-) -> str:
+def sentence(forecasts: Sequence[Row], agreements: Sequence[Row], principals: Sequence[Row]) -> str:
     """The results of the recurrent model, and of principals on it, in one sentence."""
     logs = {(row["model"], row["split"]): row["log_probability_mean"] for row in forecasts}
     ours = next(row for row in agreements if row["model"] == RECURRENT)
@@ -96,9 +94,7 @@ def sentence(
         (row for row in principals if (row["model"], row["method"]) == (RECURRENT, SCHEDULE)),
         key=lambda row: row["bias_mean"],
     )
-    played = {
-        shots: _mean_over_trainings(principals, RECURRENT, shots) for shots in SHOTS
-    }
+    played = {shots: _mean_over_trainings(principals, RECURRENT, shots) for shots in SHOTS}
     said = "".join(
         f", a principal at {shots} shots to {100 * mean:.1f}%"
         for shots, mean in played.items()
@@ -143,9 +139,7 @@ def _bias_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def _principal_lines(rows: Sequence[Row]) -> list[str]:
-    found = {
-        (row["model"], row["method"], row["number"], row["shots"]): row for row in rows
-    }
+    found = {(row["model"], row["method"], row["number"], row["shots"]): row for row in rows}
     whose = list(dict.fromkeys(key[1:] for key in found))
     return [
         *_table(["", *(LABELS[model] for model in MODELS)], "l" + "r" * len(MODELS)),

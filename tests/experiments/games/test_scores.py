@@ -81,7 +81,9 @@ def test_a_folder_with_other_scores_is_refused(few, checkpoints, tmp_path):
         tmp_path / "settings.json", {"seed": 5}, [checkpoints.universal, checkpoints.another]
     )
     assert len(json.loads((tmp_path / "settings.json").read_text())) == 3
-    with pytest.raises(ValueError, match=r"results there are of another seed: choose another --out"):
+    with pytest.raises(
+        ValueError, match=r"results there are of another seed: choose another --out"
+    ):
         keep_settings(tmp_path / "settings.json", {"seed": 6}, [])
     with pytest.raises(ValueError, match="of another checkpoint of training 0"):
         keep_settings(tmp_path / "settings.json", {"seed": 5}, [checkpoints.another])
