@@ -70,7 +70,8 @@ def run(data: ChoiceData, ckpt_paths: Sequence[str], out: Path, quick: bool, see
         ("principals", steered),
     ):
         write_rows(out / f"{name}.csv", rows)
-    write_whole(out / "summary.md", summary_page(study, forecast, biased, agreements, steered))
+    page = summary_page(data, study, forecast, biased, agreements, steered)
+    write_whole(out / "summary.md", page)
     published = {
         each.label: (LABELS.get(each.model, ""), each.log_probability) for each in PUBLISHED
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mermaide_pl.deployment.choice_data import ChoiceData
 from mermaide_pl.evaluation.methods import PRINCIPAL
 from mermaide_pl.evaluation.records import Row
 from mermaide_pl.experiments.choice_engineering.forecasts import NOTHING_FITTED
@@ -16,6 +17,7 @@ from mermaide_pl.experiments.choice_engineering.study import (
     Study,
 )
 from mermaide_pl.metrics.intervals import Estimate
+from mermaide_pl.reporting.figures.style import shots_label
 
 _SPLITS = {
     NOTHING_FITTED: "all people, nothing was fitted",
@@ -25,6 +27,7 @@ _SPLITS = {
 
 
 def summary_page(
+    source: ChoiceData,
     study: Study,
     forecasts: Sequence[Row],
     biases: Sequence[Row],
@@ -34,7 +37,8 @@ def summary_page(
     """All results.
 
     Args:
-        study: the choices.
+        source: the choices as they were read.
+        study: those of them that were used.
         forecasts: rows of `forecasts.compute`.
         biases: rows of `biases.compute`.
         agreements: rows of `biases.agreement`.
@@ -44,13 +48,15 @@ def summary_page(
         [
             "# Choice engineering",
             "",
-            f"Choices: {study.data}. Intervals: 95%, bootstrap over people or agents.",
+            f"Choices: {source}; used: {len(study.data.schedule)} people. Intervals: 95%, bootstrap"
+            " over people or agents.",
             "",
             "## Forecasts of the next choice",
             "",
             f"Held-out people: {study.effort.num_folds} folds. Left-out schedules: the person's"
-            " whole schedule was not fitted to. Published: Dan, Plonsky, Loewenstein, Nature"
-            " Communications 16:4109 (2025).",
+            " whole schedule was not fitted to. Contexts of CATIE are weighted by the likelihood of"
+            " the choices before, which forecasts better than one drawn for each person."
+            " Published: Dan, Plonsky, Loewenstein, Nature Communications 16:4109 (2025).",
             "",
             *_table(["model", "forecasts of", "people", "E[p]", "E[log p], nats"], "llrrr"),
             *(_forecast_line(row) for row in forecasts),
@@ -96,7 +102,7 @@ def sentence(forecasts: Sequence[Row], agreements: Sequence[Row], principals: Se
     )
     played = {shots: _mean_over_trainings(principals, RECURRENT, shots) for shots in SHOTS}
     said = "".join(
-        f", a principal at {shots} shots to {100 * mean:.1f}%"
+        f", a principal {100 * mean:.1f}% at {shots_label(shots)}"
         for shots, mean in played.items()
         if mean is not None
     )
@@ -105,8 +111,9 @@ def sentence(forecasts: Sequence[Row], agreements: Sequence[Row], principals: Se
         f" {logs[RECURRENT, HELD_OUT_PEOPLE]:.3f} on held-out people,"
         f" {logs[RECURRENT, HELD_OUT_SCHEDULES]:.3f} on left-out schedules, of CATIE"
         f" {logs['catie', NOTHING_FITTED]:.3f}; its simulated biases err by"
-        f" {100 * ours['mean_error']:.1f} points, correlation {ours['correlation']:.2f}; schedule"
-        f" {best['number']} brings it to {100 * best['bias_mean']:.1f}%{said}."
+        f" {100 * ours['mean_error']:.1f} points, correlation {ours['correlation']:.2f}; on the"
+        f" recurrent model of all, schedule {best['number']} reaches"
+        f" {100 * best['bias_mean']:.1f}%{said}."
     )
 
 
@@ -155,7 +162,7 @@ def _principal_lines(rows: Sequence[Row]) -> list[str]:
 def _name(method: str, number: int, shots: int) -> str:
     if method == SCHEDULE:
         return f"schedule {number}"
-    return f"principal of training {number}, {shots} shot{'' if shots == 1 else 's'}"
+    return f"principal of training {number}, {shots_label(shots)}"
 
 
 def _mean_over_trainings(rows: Sequence[Row], model: str, shots: int) -> float | None:
