@@ -64,6 +64,7 @@ finally:
         "sweep --config typo.yaml",
         "figure fig9",
         "figure games --ckpt_path none.ckpt",
+        "figure choice_engineering --data none",
         "report --logdir none",
         "replay none.pt",
         "fit-learner --logs none.csv",

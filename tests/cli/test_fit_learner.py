@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from mermaide_pl.cli.main import main
+from mermaide_pl.experiments.learners import recurrent
+from mermaide_pl.experiments.learners.recurrent import Training
+from mermaide_pl.principals import HumanFitted
 
 
 @pytest.fixture
@@ -40,9 +43,26 @@ def test_a_table_is_fitted(log, tmp_path, capsys):
     }
 
 
+def test_the_recurrent_model_of_all_is_kept_as_an_agent(log, tmp_path, monkeypatch, capsys):
+    small = Training(hidden_size=3, forecast_size=2, num_epochs=1, num_steps=1)
+    monkeypatch.setattr(recurrent.train, "__defaults__", (small,))
+    names = ("--models", "epsilon_greedy", "--recovery", "0", "--folds", "2")
+    saved = ("--save_recurrent", "models/people.ckpt")
+    main(["fit-learner", "--logs", log, *COLUMNS, *names, *saved])
+    assert "recurrent model of all agents: models/people.ckpt" in capsys.readouterr().out
+    agents = HumanFitted("models/people.ckpt")
+    assert agents.model.game.num_arms == 2
+    assert agents.model.architecture.hidden_size == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--logs", "choices.csv", "--save_recurrent", ""], "--save_recurrent is empty"),
+        (
+            ["--logs", "choices.csv", "--save_recurrent", "choices.csv"],
+            "--save_recurrent choices.csv is an input itself",
+        ),
         (["--logs", "nothing.csv"], "--logs nothing.csv does not exist"),
         (["--logs", "choices.csv"], "missing column 'step', 'arm'"),
         (["--logs", "choices.csv", *COLUMNS, "--models", "ucbb"], "no 'ucbb', allowed: softmax_q,"),

@@ -334,7 +334,17 @@ MISTAKES = {
         r"data\.meta_batchsize'.*allowed.*meta_batch_size",
     ),
     "typo on top": ("fit --config fit_typo_on_top.yaml", r"trainers.*allowed.*trainer\b"),
-    "unknown figure": ("figure fig9", r"name must be one of fig2, .*, frontier, got 'fig9'"),
+    "unknown figure": (
+        "figure fig9",
+        r"name must be one of fig2, .*, choice_engineering, got 'fig9'",
+    ),
+    "figure without choices": ("figure choice_engineering", r"choice_engineering needs --data"),
+    "choices of nothing": ("figure choice_engineering --data no", r"--data no does not exist"),
+    "figure of no choices": ("figure fig4 --data fit.yaml", r"fig4 takes no --data"),
+    "choices that are none": (
+        "figure choice_engineering --data fit.yaml",
+        r"fit\.yaml.*must be",
+    ),
     "file for a figure's folder": (
         "figure fig4 --out fit.yaml",
         r"--out fit\.yaml is a file, it must be a folder",

@@ -1,14 +1,17 @@
 """The choice engineering game: whoever plays, each alternative is paid 25 times."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from mermaide_pl.agents import RescorlaWagner
 from mermaide_pl.engines import Stream, TorchEngine, choose_engine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import CHOICE_ENGINEERING, Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.populations import packaged
+from mermaide_pl.populations import AgentFamily, packaged
 from mermaide_pl.principals import (
     AlwaysIntervene,
     Architecture,
@@ -55,9 +58,9 @@ PLAYERS = {
 }
 
 
-def play(player, engine) -> Trajectory:
+def play(player, engine, tasks=TASKS) -> Trajectory:
     return rollout(
-        TASKS, player, CHOICE_ENGINEERING, stream=Stream.SCORE, num_episodes=3, engine=engine
+        tasks, player, CHOICE_ENGINEERING, stream=Stream.SCORE, num_episodes=3, engine=engine
     )
 
 
@@ -81,7 +84,15 @@ def test_a_function_pays_25_times_too():
 
 
 def test_an_oracle_pays_the_target_where_it_is_chosen_and_the_other_where_that_is_unseen():
-    returns = {name: play(PLAYERS[name], TorchEngine()).returns.mean() for name in PLAYERS}
+    values = {"learning_rate": {"low": 0.1, "high": 0.7}, "temperature": {"low": 0.1, "high": 0.5}}
+    family = AgentFamily(RescorlaWagner, {**values, "initial_value": 0.5})
+    population = replace(packaged("train_choice_engineering"), families=[family])
+    tasks = population.sample(range(M), split="test", game=CHOICE_ENGINEERING)
+    tasks = tasks.to("cpu", torch.float64)
+    returns = {
+        name: play(PLAYERS[name], TorchEngine(), tasks).returns.mean()
+        for name in ("oracle", "none", "random", "burst")
+    }
     assert returns["oracle"] > max(returns["none"], returns["random"], returns["burst"]) + 0.05
 
 

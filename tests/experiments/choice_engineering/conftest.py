@@ -29,5 +29,10 @@ def data() -> ChoiceData:
 
 
 @pytest.fixture
+def tiny() -> Effort:
+    return TINY
+
+
+@pytest.fixture
 def study(data, tmp_path) -> Study:
     return Study.of(data, TINY, tmp_path, seed=3)

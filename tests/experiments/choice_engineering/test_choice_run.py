@@ -15,8 +15,6 @@ from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.populations import packaged
 from mermaide_pl.principals import Architecture
 
-from .conftest import TINY
-
 
 @pytest.fixture
 def checkpoint(tmp_path_factory) -> str:
@@ -39,8 +37,8 @@ def checkpoint(tmp_path_factory) -> str:
     return str(folder / "principal.ckpt")
 
 
-def test_a_stopped_run_goes_on_and_repeats_no_part(data, checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(choice_engineering, "QUICK", TINY)
+def test_a_stopped_run_goes_on_and_repeats_no_part(data, tiny, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(choice_engineering, "QUICK", tiny)
     monkeypatch.setattr(
         forecasts,
         "fit_pooled",
@@ -72,8 +70,8 @@ def test_a_stopped_run_goes_on_and_repeats_no_part(data, checkpoint, tmp_path, m
     assert (tmp_path / "summary.md").read_text() == page
 
 
-def test_a_folder_of_other_choices_is_refused(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(choice_engineering, "QUICK", TINY)
+def test_a_folder_of_other_choices_is_refused(data, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(choice_engineering, "QUICK", tiny)
     (tmp_path / "settings.json").write_text(json.dumps({"choices": "checksum of others"}))
     with pytest.raises(ValueError, match="results there are of another choices: choose another"):
         choice_engineering.run(data, [], tmp_path, True, 3)

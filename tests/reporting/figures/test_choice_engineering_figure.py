@@ -27,8 +27,8 @@ def test_three_panels_show_the_rows():
     assert [text.get_text() for text in left.get_yticklabels()] == ["model A", "others'"]
     (crosses,) = (line for line in left.lines if line.get_label() == "published")
     assert crosses.get_xydata().tolist() == [[-0.6, 0.0], [-0.5, -1.0]]
-    assert middle.lines[0].get_xydata() == pytest.approx([[50.0, 55.0], [60.0, 70.0]])
-    found = {line.get_label(): line.get_ydata().tolist() for line in right.lines}
+    assert middle.lines[0].get_xydata().flatten().tolist() == pytest.approx([50, 55, 60, 70])
+    found = {line.get_label(): line.get_ydata()[0] for line in right.lines}
     assert found == pytest.approx(
-        {"schedules": [60.0], "principal, 0 shots": [70.0], "principal, 1 shot": [80.0]}
+        {"schedules": 60.0, "principal, 0 shots": 70.0, "principal, 1 shot": 80.0}
     )
