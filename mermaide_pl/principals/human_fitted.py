@@ -38,7 +38,7 @@ class HumanFitted(RuleSource):
     file: str
 
     def __post_init__(self) -> None:
-        assert self.model  # a file that cannot be read is refused at once
+        self.model.requires_grad_(False)  # read at once, so that a mistake appears here
 
     @cached_property
     def model(self) -> ArmForecast:
@@ -47,7 +47,7 @@ class HumanFitted(RuleSource):
 
     @property
     def __name__(self) -> str:
-        return type(self).__name__
+        return "HumanFitted"
 
     def hyper_parameters(self) -> list[str]:
         """None: all is in the weights."""

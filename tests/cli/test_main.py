@@ -343,7 +343,7 @@ MISTAKES = {
     "figure of no choices": ("figure fig4 --data fit.yaml", r"fig4 takes no --data"),
     "choices that are none": (
         "figure choice_engineering --data fit.yaml",
-        r"fit\.yaml.*must be",
+        r"fit\.yaml must end in one of \.csv",
     ),
     "file for a figure's folder": (
         "figure fig4 --out fit.yaml",

@@ -11,7 +11,7 @@ from mermaide_pl.engines import Stream, TorchEngine, choose_engine
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import CHOICE_ENGINEERING, Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.populations import AgentFamily, packaged
+from mermaide_pl.populations import AgentFamily, Interval, packaged
 from mermaide_pl.principals import (
     AlwaysIntervene,
     Architecture,
@@ -84,7 +84,7 @@ def test_a_function_pays_25_times_too():
 
 
 def test_an_oracle_pays_the_target_where_it_is_chosen_and_the_other_where_that_is_unseen():
-    values = {"learning_rate": {"low": 0.1, "high": 0.7}, "temperature": {"low": 0.1, "high": 0.5}}
+    values = {"learning_rate": Interval(0.1, 0.7), "temperature": Interval(0.1, 0.5)}
     family = AgentFamily(RescorlaWagner, {**values, "initial_value": 0.5})
     population = replace(packaged("train_choice_engineering"), families=[family])
     tasks = population.sample(range(M), split="test", game=CHOICE_ENGINEERING)

@@ -28,7 +28,7 @@ Advance = Callable[[], None]
 
 def parts(study: Study) -> int:
     """How often `compute` advances."""
-    folds = sum(len(study.folds(split).unique()) for split in SPLITS)
+    folds = sum(len(study.fold_numbers(split)) for split in SPLITS)
     return len(WITH_PUBLISHED) + (len(FITTED) + 1) * folds
 
 
@@ -60,7 +60,7 @@ def compute(study: Study, advance: Advance) -> list[Row]:
 
 def _of_folds(study: Study, name: str, split: str, advance: Advance) -> Iterator[list[Row]]:
     folds = study.folds(split)
-    for fold in folds.unique().tolist():
+    for fold in study.fold_numbers(split):
         held_out = torch.nonzero(folds == fold).flatten()
 
         def rows(fold: int = fold, held_out: Tensor = held_out) -> list[Row]:

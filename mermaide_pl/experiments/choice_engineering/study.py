@@ -80,9 +80,9 @@ class Study:
             data = replace(data, chose_target=data.chose_target[kept], schedule=data.schedule[kept])
         study = cls(data, effort, out, seed)
         for split in SPLITS:
-            folds = study.folds(split)
-            fewest = min((int((folds != fold).sum()) for fold in folds.unique()), default=0)
-            if len(folds.unique()) < 2 or fewest < 2:
+            folds, numbers = study.folds(split), study.fold_numbers(split)
+            fewest = min((int((folds != fold).sum()) for fold in numbers), default=0)
+            if len(numbers) < 2 or fewest < 2:
                 raise ValueError(
                     f"choices of {len(data.schedule)} people under {len(data.schedules)} schedules"
                     " are too few: people and schedules are left out in turn, and two people at"
@@ -107,6 +107,10 @@ class Study:
         if split == HELD_OUT_SCHEDULES:
             return self.data.schedule
         return folds_of(len(self.data.schedule), self.effort.num_folds, self.seed)
+
+    def fold_numbers(self, split: str) -> list[int]:
+        """The folds that someone is in, in ascending order."""
+        return sorted(set(self.folds(split).tolist()))
 
     def recurrent(self, split: str, fold: int) -> Path:
         """File of the model of all people but those of a fold."""

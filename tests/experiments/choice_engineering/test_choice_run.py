@@ -37,6 +37,7 @@ def checkpoint(tmp_path_factory) -> str:
     return str(folder / "principal.ckpt")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_repeats_no_part(data, tiny, checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(choice_engineering, "QUICK", tiny)
     monkeypatch.setattr(
