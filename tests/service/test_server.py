@@ -18,7 +18,7 @@ from http_learners import GAMES, NUM_STEPS, log_of, play_episode
 from mermaide_pl.cli.main import main
 from mermaide_pl.service import address, server
 
-NUM_KILLS = 20
+NUM_KILLS = 10  # over each database
 
 
 def refused(command: list[str], capsys) -> str:
