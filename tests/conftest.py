@@ -1,7 +1,10 @@
 import multiprocessing
 import os
+import re
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -93,6 +96,27 @@ def _postgresql_server() -> Iterator[Path]:
         run("pg_ctl", "stop", "-m", "immediate")
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def served(tmp_path) -> Callable[[str], AbstractContextManager[tuple[subprocess.Popen[str], str]]]:
+    """Context in which `mermaide serve` runs with the token "secret": its process and address."""
+
+    @contextmanager
+    def serve(principal: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+        command = [sys.executable, "-m", "mermaide_pl", "serve", "--principal", principal]
+        command += ["--store", f"sqlite:///{tmp_path / 'fleet.db'}", "--port", "0"]
+        environment = os.environ | {"MERMAIDE_TOKEN": "secret", "OMP_NUM_THREADS": "1"}
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+        ) as process:
+            try:
+                said = process.stdout.readline()
+                yield process, re.search(f"serves {principal} on (http://.*:[0-9]+)", said)[1]
+            finally:
+                process.send_signal(signal.SIGTERM)
+
+    return serve
 
 
 @pytest.fixture

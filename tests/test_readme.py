@@ -51,6 +51,17 @@ def test_every_promise_has_its_test():
             assert not name or f"def {name}(" in (ROOT / path).read_text(), name
 
 
+def test_the_figures_of_the_service_are_the_recorded_ones():
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "service.json").read_text())
+    for said in (
+        f"with {recorded['clients']} clients",
+        f"gives {recorded['answers_per_second']:,.0f} answers a second",
+        f"within {recorded['p50_ms']:.0f} ms and 99% within {recorded['p99_ms']:.0f} ms",
+        f"and {recorded['errors']} errors",
+    ):
+        assert said in README
+
+
 def test_the_figures_of_the_soak_are_the_recorded_ones():
     recorded = json.loads((ROOT / "benchmarks" / "results" / "soak.json").read_text())
     least, most = recorded["open_files"]

@@ -70,6 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments = _import(arguments)
         name, *rest = arguments or [""]
         command(name)(rest)
+        if "mermaide_pl.runtime.distributed" in sys.modules:
+            from mermaide_pl.runtime.distributed import leave_group
+
+            leave_group()
     except KeyboardInterrupt:
         sys.exit(_interrupted(signal.SIGINT))
     except SystemExit as error:

@@ -96,6 +96,16 @@ def one_fate(strategy: Any) -> Iterator[None]:
         raise
 
 
+def leave_group() -> None:
+    """Close the connections to the other processes of a run that is over, if there are any.
+
+    Threads of PyTorch's that still wait on them when Python ends may abort the process, which then
+    counts as failed, and ends the others.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def lost_another(error: Exception) -> bool:
     """True if the error says that another process was lost, not that none was ever connected."""
     unconnected = (torch.distributed.DistNetworkError, torch.distributed.DistStoreError)

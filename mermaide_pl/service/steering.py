@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from mermaide_pl.config.validation import raised_by_us
 from mermaide_pl.service.held_fleet import HeldFleet
 from mermaide_pl.service.metrics import Metrics
-from mermaide_pl.service.requests import (
-    RefusedError,
-    Request,
-)
+from mermaide_pl.service.requests import RefusedError, Request
 from mermaide_pl.service.store import Store
 from mermaide_pl.service.turn import Answer, Turn
 

@@ -18,7 +18,7 @@ from http_learners import GAMES, NUM_STEPS, log_of, play_episode
 from mermaide_pl.cli.main import main
 from mermaide_pl.service import address, server
 
-NUM_KILLS = 20
+NUM_KILLS = 10  # over each database
 
 
 def refused(command: list[str], capsys) -> str:
@@ -246,23 +246,15 @@ def test_a_name_that_no_learner_can_have_stops_no_other(serving, postgresql):
 
 
 @pytest.mark.slow
-def test_the_command_serves_and_ends_by_a_signal(tmp_path):
-    environment = os.environ | {address.TOKEN: "secret", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "mermaide_pl", "serve", "--principal", "broad-partial"]
-    command += ["--store", f"sqlite:///{tmp_path / 'fleet.db'}", "--port", "0"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, text=True, cwd=tmp_path
-    ) as process:
-        try:
-            said = process.stdout.readline()
-            place = re.search("serves broad-partial on (http://.*:[0-9]+)", said)[1]
-            with httpx.Client(base_url=place, timeout=60) as client:
-                wait_until_it_answers(client)
-                assert client.get("/learners").status_code == 401
-                client.headers["Authorization"] = "Bearer secret"
-                assert client.post("/learners", json={"name": "ann"}).status_code == 201
-                level = client.post("/learners/ann/intervene", json={"step": 0}).json()["level"]
-                assert level in (0, 1)
-        finally:
-            process.send_signal(signal.SIGTERM)
+def test_the_command_serves_and_ends_by_a_signal(served):
+    with (
+        served("broad-partial") as (process, place),
+        httpx.Client(base_url=place, timeout=60) as client,
+    ):
+        wait_until_it_answers(client)
+        assert client.get("/learners").status_code == 401
+        client.headers["Authorization"] = "Bearer secret"
+        assert client.post("/learners", json={"name": "ann"}).status_code == 201
+        level = client.post("/learners/ann/intervene", json={"step": 0}).json()["level"]
+        assert level in (0, 1)
     assert process.returncode in (-signal.SIGTERM, 0, 128 + signal.SIGTERM)

@@ -26,12 +26,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from mermaide_pl.config.output_paths import make_folder
 from mermaide_pl.config.trusted_imports import import_on_purpose, imported_modules
 from mermaide_pl.config.validation import one_line, raised_by_us
-from mermaide_pl.experiments.comparison.runs import Run, Runs
+from mermaide_pl.experiments.comparison.runs import BUDGET_SPENT, Run, Runs
 from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.run_folders import occupied
 
 _LOGGER = logging.getLogger(__name__)
-_SPENT = "time budget spent; the same command resumes"
 _MAX_RETRIES = 20  # of a run whose worker was lost; one that always crashes must not go on forever
 # seconds until a network drive frees the locks of a lost machine, shows a file that another machine
 # has written in place of none, and one that nobody has looked for before
@@ -59,7 +58,7 @@ def finish_on_ray(address: str, runs: Runs, minutes: float) -> None:
     if not left:
         return
     if minutes <= 0.0:
-        _LOGGER.info(_SPENT)
+        _LOGGER.info(BUDGET_SPENT)
         return
     make_folder(runs.out, runs.out)
     with _connected(address), _marked(runs.out, runs.logs) as place:
@@ -85,7 +84,7 @@ def finish_on_ray(address: str, runs: Runs, minutes: float) -> None:
             _LOGGER.info(line, num_done, len(left), run.title, outcome.node, spent)
             runs.keep_settings()
         if is_late:
-            _LOGGER.info(_SPENT)
+            _LOGGER.info(BUDGET_SPENT)
 
 
 @dataclass

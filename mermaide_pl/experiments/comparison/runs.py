@@ -50,6 +50,8 @@ from mermaide_pl.runtime.run_folders import occupied
 
 Finish: TypeAlias = "Callable[[Runs, float], None]"
 """Finishes the runs of a comparison within a time budget, in minutes."""
+BUDGET_SPENT = "time budget spent; the same command resumes"
+"""What is said when runs are left."""
 _LOGGER = logging.getLogger(__name__)
 _PRINCIPAL, _TRAINING, _SETTINGS = "principal.ckpt", "training.json", "settings.json"
 _EARLIER_NAME = "method gradient_only"  # settings of an earlier version
@@ -108,7 +110,7 @@ def finish_in_turn(runs: Runs, minutes: float) -> None:
     for number, run in enumerate(left, start=1):
         spent = (time.monotonic() - started) / 60.0
         if spent >= minutes:
-            _LOGGER.info("time budget spent; the same command resumes")
+            _LOGGER.info(BUDGET_SPENT)
             return
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
         make_folder(runs.out, runs.out)
