@@ -5,7 +5,6 @@ from mermaide_pl.principals.features import (
     History,
     HistoryState,
     LastStep,
-    PooledFeatures,
 )
 from mermaide_pl.principals.human_fitted import HumanFitted
 from mermaide_pl.principals.layers import Weights, call_module
@@ -23,6 +22,7 @@ from mermaide_pl.principals.players import (
     sample_levels,
 )
 from mermaide_pl.principals.policy import Critic, NoCritic, StateValue
+from mermaide_pl.principals.pooled_features import PooledFeatures
 from mermaide_pl.principals.protocol import (
     LearnedPrincipal,
     PrincipalOutput,

@@ -19,11 +19,6 @@ from torch import Tensor
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.game import AnyGame, Game, allowed_levels
 
-_STEPS_LOG_UNIT = 8.0  # of the logarithms of numbers of steps: 2980 steps count as one
-_ARMS_LOG_UNIT = 4.0  # of the logarithm of the number of arms
-ROLLING_HORIZON = 1000.0
-"""Steps that are left at any time of an endless game, as far as a principal can tell."""
-
 
 @dataclass
 class HistoryState:
@@ -122,15 +117,16 @@ def _encode(
         [..., 1], and whether there was one on it, and on the others [..., C].
     """
     # gathering rows of the identity is several times cheaper than torch's checked one_hot
-    arm = _identity(game.num_arms, agent_rewards.dtype, arms.device)[arms]
-    level = _identity(game.num_levels, agent_rewards.dtype, arms.device)[levels]
+    arm = identity(game.num_arms, agent_rewards.dtype, arms.device)[arms]
+    level = identity(game.num_levels, agent_rewards.dtype, arms.device)[levels]
     offered = game.bonus_of(levels, agent_rewards)
     intervened = game.interventions_of(levels, agent_rewards)
     return arm, level, agent_rewards.unsqueeze(-1), offered.unsqueeze(-1), intervened
 
 
 @cache
-def _identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The identity matrix, float [size, size]; its rows are one-hot vectors."""
     return torch.eye(size, dtype=dtype, device=device)
 
 
@@ -240,7 +236,7 @@ class CountFeatures(History):
         ]
         if game.is_allocation:
             parts += budget_shares(past)
-        is_target = _identity(game.num_arms, pulls.dtype, pulls.device)[0]
+        is_target = identity(game.num_arms, pulls.dtype, pulls.device)[0]
         per_arm = [
             past.last_arm,
             is_target.expand_as(pulls),
@@ -294,102 +290,3 @@ def budget_shares(past: HistoryState) -> list[Tensor]:
 def _num_budget_shares(game: AnyGame) -> int:
     """2 C in games that tell what is left of their budgets, else 0."""
     return 2 * len(game.signs[0]) if game.is_allocation else 0
-
-
-@dataclass(frozen=True)
-class PooledFeatures(History):
-    """Features of one number for every game: the game's numbers among them, arms pooled.
-
-    The arms other than the target are exchangeable. They enter the global features by statistics
-    over them, so that the recurrence reads as many numbers whatever A is: the global features and
-    those of the target. Every feature is free of units: multiplying rewards and bonuses by a
-    number, and dividing the cost by it, changes none. Numbers of steps enter by their logarithms.
-
-    Global: last bonus, and as far as it was paid; steps left, as a share of T and their logarithm;
-    log steps played; bonuses paid and offered per step, their logarithms, and the mean bonus of a
-    target pull; price ``x / (1 + x)`` of the largest bonus, ``x = c b(L - 1)``; log A; share of
-    the steps left at which the budget allows to intervene, and log of that number; whether the
-    agent's rewards are seen, and the last one. Then mean, mean weighted by pulls, and maximum over
-    the other arms of each feature of an arm.
-    Per arm: as `CountFeatures`, mean reward zero if it is hidden.
-
-    In an endless game `ROLLING_HORIZON` steps are left at any time.
-
-    Source: invariance to the order of the arms by pooling is that of Zaheer et al., "Deep sets",
-    NeurIPS 2017.
-    """
-
-    is_pooled = True
-
-    def sizes(self, game: AnyGame) -> tuple[int, int]:
-        """See the base class.
-
-        Raises:
-            ValueError: if the others are paid too, or a budget must be spent: no feature tells it.
-        """
-        if game.is_allocation:
-            raise ValueError(
-                "a UniversalArchitecture, or PooledFeatures, plays games that pay the target alone"
-                " and have no budget with at_least; an Architecture with CountFeatures plays any"
-            )
-        return 16 + 3 * 7, 8
-
-    def features(self, past: HistoryState) -> Tensor:
-        """See the base class."""
-        game, pulls = past.game, past.pulls
-        numbers = game.batch(len(pulls), pulls)
-        zeros = torch.zeros_like(past.paid)
-
-        def of_task(values: Tensor) -> Tensor:
-            return values.view(-1, *[1] * (pulls.dim() - 1))
-
-        unit, steps = self.unit(game, past.paid), past.step + zeros
-        seen = float(game.observation.sees_agent_rewards)
-        time, horizon = steps + 1.0, game.horizon(past.paid)
-        left, share_left = horizon - steps, 1.0 - steps / horizon
-        if game.endless:
-            left, share_left = zeros + ROLLING_HORIZON, zeros + 1.0
-        elif isinstance(horizon, Tensor):  # infinite in endless games
-            left = left.nan_to_num(posinf=ROLLING_HORIZON)
-        budget = of_task(numbers.max_interventions)
-        remaining = torch.where(budget < horizon, budget - past.interventions, left)
-        allowed = torch.minimum(remaining, left).clamp(min=0.0)
-        price = of_task(numbers.cost) * unit
-        bonuses = numbers.bonuses.view(len(pulls), *[1] * (pulls.dim() - 2), -1)
-        last_bonus = (past.last_level * bonuses).sum(-1, keepdim=True) / unit
-        paid, offered = past.paid / unit, past.offered / unit
-        at_least_one, waiting = pulls.clamp(min=1.0), time - past.latest
-        per_arm = [
-            past.last_arm,
-            torch.log1p(pulls) / _STEPS_LOG_UNIT,
-            pulls / time,
-            at_least_one.rsqrt(),
-            torch.log(waiting) / _STEPS_LOG_UNIT,
-            (waiting * pulls / (4.0 * time)).clamp(max=1.0),
-            seen * past.reward_sums / unit / at_least_one,
-        ]
-        parts = [
-            last_bonus,
-            last_bonus * past.last_arm[..., :1],
-            share_left,
-            torch.log1p(left) / _STEPS_LOG_UNIT,
-            torch.log(time) / _STEPS_LOG_UNIT,
-            paid / time,
-            offered / time,
-            paid / at_least_one[..., :1],
-            torch.log1p(paid) / _STEPS_LOG_UNIT,
-            torch.log1p(offered) / _STEPS_LOG_UNIT,
-            price / (1.0 + price) + zeros,
-            zeros + math.log(game.num_arms) / _ARMS_LOG_UNIT,
-            allowed / left,
-            torch.log1p(allowed) / _STEPS_LOG_UNIT,
-            zeros + seen,
-            seen * past.last_reward / unit,
-        ]
-        arms = torch.stack(per_arm, dim=-1)
-        others, weights = arms[..., 1:, :], pulls[..., 1:, None]
-        weighted = (weights * others).sum(-2) / weights.sum(-2).clamp(min=1.0)
-        parts += [others.mean(-2), weighted, others.amax(-2)]
-        is_target = _identity(game.num_arms, pulls.dtype, pulls.device)[0]
-        arms = torch.cat([arms, is_target.expand_as(pulls).unsqueeze(-1)], dim=-1)
-        return torch.cat([*parts, arms.flatten(-2)], dim=-1)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from mermaide_pl.config.validation import check_count
 from mermaide_pl.game import AnyGame, Game
 from mermaide_pl.game.trajectory import Trajectory
-from mermaide_pl.principals.features import HistoryState, PooledFeatures
+from mermaide_pl.principals.features import HistoryState
 from mermaide_pl.principals.layers import Weights, init_linear
 from mermaide_pl.principals.model import Architecture, Principal, PrincipalModule
+from mermaide_pl.principals.pooled_features import PooledFeatures
 from mermaide_pl.principals.protocol import LearnedPrincipal, PrincipalOutput
 from mermaide_pl.principals.recurrence import GRU, Recurrence
 from mermaide_pl.principals.world_model import SharedForecast
