@@ -3,13 +3,15 @@
 import ast
 import importlib
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
 nbformat = pytest.importorskip("nbformat")
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LARGEST = 300_000  # bytes
 _FOLDERS = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|var|usr|opt|work|mnt|Users)/|site-packages")
 
@@ -22,8 +24,8 @@ def code_cells(path):
 
 
 def python(cell):
-    """The source of a code cell, shell commands left out."""
-    return "\n".join(line for line in cell.source.splitlines() if not line.startswith("!"))
+    """The source of a code cell, without lines that are for IPython."""
+    return "\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))
 
 
 def printed(cell):
@@ -34,6 +36,11 @@ def printed(cell):
         data = output.get("data", {})
         shown += [text for kind, text in data.items() if kind.startswith("text/")]
     return "\n".join(shown)
+
+
+def kinds_of(cell):
+    """Kinds of the outputs of a code cell; text may come in several pieces."""
+    return {output.get("name", output.output_type) for output in cell.outputs}
 
 
 def test_there_are_three():
@@ -77,6 +84,17 @@ def test_names_of_the_package_exist(path):
     assert found
 
 
+@of_each
+def test_page_of_the_site(path):
+    pytest.importorskip("mkdocs")
+    page_of = runpy.run_path(str(ROOT / "docs" / "hooks" / "notebooks.py"))["page_of"]
+    text, pictures = page_of(path)
+    shown = re.findall(r"!\[(.*?)\]\((.*?)\)", text)
+    assert all(heading for heading, _ in shown)
+    assert [name for _, name in shown] == list(pictures)
+    assert "<script" not in text and "<style" not in text
+
+
 @pytest.mark.slow
 @of_each
 def test_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
@@ -84,11 +102,11 @@ def test_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(path, as_version=4)
-    stored = [[output.output_type for output in cell.outputs] for cell in code_cells(path)]
+    stored = [kinds_of(cell) for cell in code_cells(path)]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
     NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": tmp_path}}).execute()
     ran = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [[output.output_type for output in cell.outputs] for cell in ran] == stored
+    assert [kinds_of(cell) for cell in ran] == stored
     assert list(tmp_path.iterdir()) == []  # it writes into temporary folders alone
