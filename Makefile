@@ -53,7 +53,8 @@ bench: $(VENV)/.bench ## Time the meta-step: against other libraries, its scalin
 
 notebooks: $(VENV)/.dev ## Execute the notebooks and store them with what they print and draw
 	OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False --coalesce-streams notebooks/*.ipynb
+		--ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.coalesce_streams=True notebooks/*.ipynb
 
 clean: ## Delete caches and build outputs (keeps .venv and logs)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
