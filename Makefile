@@ -21,7 +21,7 @@ BENCHMARKS  ?= w1 scaling phases live
 PYTEST_ARGS ?= -n 2 -m "not slow"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format type bench clean
+.PHONY: help quickstart test lint format type bench notebooks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,11 @@ type: $(VENV)/.dev ## Check the package's types
 
 bench: $(VENV)/.bench ## Time the meta-step: against other libraries, its scaling, its phases
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
+
+notebooks: $(VENV)/.dev ## Execute the notebooks and store them with what they print and draw
+	OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.coalesce_streams=True notebooks/*.ipynb
 
 clean: ## Delete caches and build outputs (keeps .venv and logs)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -39,7 +39,8 @@ def console(**options: Any) -> Console:
         options: further arguments of rich's console, e.g. ``file``.
     """
     let_streams_replace()
-    return _LiteralConsole(markup=False, emoji=False, **options)
+    # a notebook gets plain text too: for more, rich warns that it lacks ipywidgets
+    return _LiteralConsole(markup=False, emoji=False, force_jupyter=False, **options)
 
 
 def markdown(text: str) -> str:

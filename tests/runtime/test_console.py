@@ -25,6 +25,11 @@ def terminal(monkeypatch, encoding: str) -> io.BytesIO:
     return written
 
 
+def test_a_console_prints_plain_text_in_notebooks(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert not console().is_jupyter
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_console_shows_names_literally(name):
     shown = io.StringIO()
