@@ -22,7 +22,7 @@ TRAINING = "training.json"
 """Agent steps and seconds of one training, beside its principal."""
 RUN = ("trained_on", "observation", "cost", "seed", "method")
 """Columns that name a run; schedules and oracle are one run."""
-_NOT_TRAINED = {"agent_steps": float("nan"), "seconds": float("nan")}
+_NOT_TRAINED = {"agent_steps": "", "seconds": ""}
 _COLUMNS = {
     RUNS: (
         *RUN,
@@ -74,7 +74,9 @@ class RecordedRuns:
         tried: _Table = {}
         for folder in folders:
             of_run = _read(folder / SCORES, RUNS, without=tuple(_NOT_TRAINED))
-            training, key = _training(folder / TRAINING), _key(of_run[0])
+            if not of_run:
+                raise ValueError(f"{folder / SCORES} is damaged: it has no rows")
+            training, key = read_training(folder), _key(of_run[0])
             scores[key] = [row | training for row in of_run]
             run = {name: of_run[0][name] for name in RUN}
             candidates = _read(folder / FINE_TUNING, FINE_TUNING, without=RUN)
@@ -87,6 +89,20 @@ class RecordedRuns:
                 (folder / name).unlink(missing_ok=True)
             with suppress(OSError):
                 folder.rmdir()  # that of schedules and oracle, which have no principal
+
+
+def read_training(folder: Path) -> Row:
+    """Agent steps and seconds of the training of a run; empty for schedules and oracle.
+
+    Raises:
+        ValueError: one line, if the file is damaged.
+    """
+    path = folder / TRAINING
+    try:
+        found = json.loads(path.read_bytes()) if path.is_file() else {}
+        return {name: found.get(name, value) for name, value in _NOT_TRAINED.items()}
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 def _key(row: Row) -> Key:
@@ -116,12 +132,3 @@ def _read(path: Path, kind: str, without: Sequence[str] = ()) -> list[Row]:
     if any(list(row) != columns or None in row.values() for row in rows):
         raise ValueError(f"{path} is damaged: its columns must be {', '.join(columns)}")
     return rows
-
-
-def _training(path: Path) -> Row:
-    """Agent steps and seconds of a training; nan for schedules and oracle."""
-    try:
-        found = json.loads(path.read_bytes()) if path.is_file() else {}
-        return {name: found.get(name, value) for name, value in _NOT_TRAINED.items()}
-    except (AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None

@@ -34,6 +34,7 @@ from mermaide_pl.experiments.comparison.recorded_runs import (
     TRAINING,
     Key,
     RecordedRuns,
+    read_training,
 )
 from mermaide_pl.experiments.comparison.settings import (
     YARDSTICKS,
@@ -259,7 +260,7 @@ class Runs:
     def _is_of(self, run: Run) -> bool:
         """True if the kept principal of a run was trained by this configuration."""
         module, data = self._set_up(run)
-        steps = json.loads((run.folder / TRAINING).read_bytes())["agent_steps"]
+        steps = read_training(run.folder)["agent_steps"]
         if steps != agent_steps(module, data, self._given.num_validations):
             return False
         kept = read_checkpoint(run.folder / _PRINCIPAL)

@@ -435,13 +435,12 @@ def test_the_tables_are_enough_to_go_on(slim, folder, monkeypatch):
 @pytest.mark.parametrize("new", ["seed", "method"])
 def test_only_what_is_new_is_trained(slim, folder, monkeypatch, new):
     trained, train = [], comparison.train
-    monkeypatch.setattr(
-        comparison,
-        "train",
-        lambda *given, folder, **more: (
-            trained.append(folder) or train(*given, folder=folder, **more)
-        ),
-    )
+
+    def noted(*given, folder, **more):
+        trained.append(folder)
+        return train(*given, folder=folder, **more)
+
+    monkeypatch.setattr(comparison, "train", noted)
     other = {"architecture": {**SMALL, "hidden_size": 5}}
     more = {
         "seed": {"seeds": [0, 1, 2]},
@@ -451,13 +450,11 @@ def test_only_what_is_new_is_trained(slim, folder, monkeypatch, new):
     (slim / "config.yaml").write_text(yaml.safe_dump(config))
     compare("config.yaml", "out", minutes=10.0)
     place = Path("logs", "out", "ucb-partial-cost0.5")
-    assert (
-        set(trained)
-        == {
-            "seed": {place / "seed2" / "ours", place / "seed2" / "plain"},
-            "method": {place / "seed0" / "other", place / "seed1" / "other"},
-        }[new]
-    )
+    expected = {
+        "seed": {place / "seed2" / "ours", place / "seed2" / "plain"},
+        "method": {place / "seed0" / "other", place / "seed1" / "other"},
+    }
+    assert set(trained) == expected[new]
     rows, added = recorded(slim), recorded(slim, **{new: {"seed": 2, "method": "other"}[new]})
     assert added
     assert [row for row in rows if row not in added] == recorded(folder)
@@ -469,7 +466,7 @@ def test_a_principal_in_the_archive_of_a_release_is_named(slim):
     name = "out/ucb-partial-cost0.5/seed1/plain/principal.ckpt"
     (slim / "checkpoints.sha256").write_text(f"{'0' * 64}  {name}\n")
     refused(
-        CONFIG, f"{name}, which has no scores, .*: `mermaide download --url URL --out . fetches"
+        CONFIG, f"{name}, which has no scores, .* `mermaide download --url URL --out .` fetches"
     )
 
 
@@ -479,6 +476,7 @@ def test_a_principal_in_the_archive_of_a_release_is_named(slim):
         ("runs.csv", "trained_on,cost\nucb,0.5\n"),
         ("fine_tuning.csv", "method\nplain\n"),
         ("ucb-partial-cost0.5/seed0/ours/scores.csv", "method\nours\n"),
+        ("ucb-partial-cost0.5/seed1/yardsticks/scores.csv", ""),
         ("ucb-partial-cost0.5/seed0/ours/training.json", "{"),
     ],
 )
