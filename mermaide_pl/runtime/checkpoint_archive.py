@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -137,17 +136,15 @@ def _chunks(url: str) -> Iterator[bytes]:
 def _unpack(file: IO[bytes], url: str, folder: Path) -> tuple[int, int]:
     """Check all files of an archive, and then write those that are missing."""
     listed = folder / CHECKSUMS
-    try:
-        with ZipFile(file) as archive:
-            packed = archive.read(CHECKSUMS)
-            sums = _sums(packed, f"{url}: {CHECKSUMS}")
-            if listed.is_file() and _sums(listed.read_bytes(), listed) != sums:
-                raise ValueError(f"{url} is of another version: its checksums are not in {listed}")
-            missing = list(_missing(archive, sums, url, folder))
-            for name in missing:
-                write_whole(folder / name, archive.read(name))
-    except (BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, zlib.error):
-        raise ValueError(f"{url} is damaged, or is no archive of `mermaide pack`") from None
+    with _refused_if_damaged(url):
+        archive = ZipFile(file)
+    packed = _read(archive, CHECKSUMS, url)
+    sums = _sums(packed, f"{url}: {CHECKSUMS}")
+    if listed.is_file() and _sums(listed.read_bytes(), listed) != sums:
+        raise ValueError(f"{url} is of another version: its checksums are not in {listed}")
+    missing = list(_missing(archive, sums, url, folder))
+    for name in missing:
+        write_whole(folder / name, _read(archive, name, url))
     write_whole(listed, packed)
     return len(missing), len(sums) - len(missing)
 
@@ -155,10 +152,7 @@ def _unpack(file: IO[bytes], url: str, folder: Path) -> tuple[int, int]:
 def _missing(archive: ZipFile, sums: dict[str, str], url: str, folder: Path) -> Iterator[str]:
     """Names of the files that are to be written; all files of the archive are checked."""
     for name, expected in sums.items():
-        if archive.getinfo(name).compress_type != ZIP_STORED:  # might unfold to any size
-            raise BadZipFile
-        content = archive.read(name)
-        if _sum(content) != expected:
+        if _sum(_read(archive, name, url)) != expected:
             raise ValueError(f"{url}: {name} has another checksum than {CHECKSUMS} says")
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
@@ -167,6 +161,23 @@ def _missing(archive: ZipFile, sums: dict[str, str], url: str, folder: Path) -> 
             yield name
         elif not path.is_file() or _sum(path.read_bytes()) != expected:
             raise ValueError(f"{path} is another than that of {url}: move it elsewhere first")
+
+
+def _read(archive: ZipFile, name: str, url: str) -> bytes:
+    """The content of a file of an archive."""
+    with _refused_if_damaged(url):
+        if archive.getinfo(name).compress_type != ZIP_STORED:  # might unfold to any size
+            raise BadZipFile
+        return archive.read(name)
+
+
+@contextmanager
+def _refused_if_damaged(url: str) -> Iterator[None]:
+    """A damaged archive raises all kinds of errors."""
+    try:
+        yield
+    except Exception:
+        raise ValueError(f"{url} is damaged, or is no archive of `mermaide pack`") from None
 
 
 def _sum(content: bytes) -> str:

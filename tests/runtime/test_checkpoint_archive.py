@@ -171,10 +171,11 @@ def test_a_server_that_is_silent_is_named(packed, capsys, monkeypatch):
     assert not Path("results").exists()
 
 
-@pytest.mark.parametrize("how", ["cut", "flipped", "text", "compressed", "no list"])
+@pytest.mark.parametrize("how", ["cut", "shortened", "flipped", "text", "compressed", "no list"])
 def test_a_damaged_archive_is_refused(packed, capsys, how):
     content = {
         "cut": packed[:-9],
+        "shortened": packed[20:],
         "flipped": packed.replace(b"training.json 1", b"training.json 2", 5),
         "text": b"hello there\n",
         "compressed": archive(FILES, zipfile.ZIP_DEFLATED),
