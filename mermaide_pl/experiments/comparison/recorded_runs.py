@@ -46,14 +46,19 @@ class RecordedRuns:
 
     Args:
         out: folder of the comparison.
-
-    Raises:
-        ValueError: one line, if `RUNS` is damaged.
     """
 
     def __init__(self, out: Path) -> None:
         self._out = out
-        self._keys = {_key(row) for row in _read(out / RUNS, RUNS)}
+        self._keys: set[Key] = set()
+
+    def read(self) -> None:
+        """Read which runs the table has.
+
+        Raises:
+            ValueError: one line, if it is damaged.
+        """
+        self._keys = {_key(row) for row in _read(self._out / RUNS, RUNS)}
 
     def __contains__(self, key: Key) -> bool:
         """True if the table has a run."""

@@ -162,9 +162,6 @@ class Runs:
     Args:
         comparison: its settings.
         out: folder for scores and principals; `logs`, that of the trainings, has its name.
-
-    Raises:
-        ValueError: one line that names a damaged table or population.
     """
 
     def __init__(self, comparison: Comparison, out: Path) -> None:
@@ -201,11 +198,13 @@ class Runs:
         return run.key in self._recorded or (run.folder / SCORES).is_file()
 
     def check(self) -> None:
-        """Refuse a folder whose runs have other settings, or whose principals are missing.
+        """Read the records, and refuse a folder whose runs have other settings.
 
         Raises:
-            ValueError: one line that names the first difference, or says how to fetch a principal.
+            ValueError: one line that names a damaged record or the first difference, or says how to
+                fetch a principal that is to be scored again.
         """
+        self._recorded.read()
         kept = self._kept_settings()
         for name, value in self._shared.items():
             if kept.get(name, value) != value:
