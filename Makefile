@@ -22,7 +22,7 @@ PYTEST_ARGS ?= -n 2 -m "not slow"
 
 # The environment in which a release is tried, and what is run there, in an empty folder.
 TRIED     := build/tried
-QUICK_RUN = rm -rf $(TRIED)/run && mkdir $(TRIED)/run && cd $(TRIED)/run && \
+QUICK_RUN = unset PYTHONPATH && rm -rf $(TRIED)/run && mkdir $(TRIED)/run && cd $(TRIED)/run && \
 	../bin/mermaide fit --config quickstart --trainer.max_epochs 1 --data.steps_per_epoch 2 && \
 	../bin/mermaide evaluate --ckpt_path logs/quickstart/checkpoints/best.ckpt \
 		--population unseen_ucb --num_agents 20 --num_tuning_agents 5
