@@ -2,12 +2,12 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PLAIN_PIP := $(BIN)/python -m pip install --disable-pip-version-check
-PIP    := $(PLAIN_PIP) -c constraints.txt
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 TORCH  := $(shell grep '^torch==' constraints.txt)
 # Where torch comes from. Plain pip brings the CUDA build on Linux, several GB; the CPU build:
 # make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+INSTALL_TORCH = $(1) install --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),-c constraints.txt) $(TORCH)
 
 QUICKSTART_CONFIG     ?= quickstart
 QUICKSTART_RUN        ?= logs/quickstart
@@ -20,8 +20,15 @@ QUICKSTART_AGENTS     ?= 1000
 BENCHMARKS  ?= w1 scaling phases live
 PYTEST_ARGS ?= -n 2 -m "not slow"
 
+# The environment in which a release is tried, and what is run there, in an empty folder.
+TRIED     := build/tried
+QUICK_RUN = unset PYTHONPATH && rm -rf $(TRIED)/run && mkdir $(TRIED)/run && cd $(TRIED)/run && \
+	../bin/mermaide fit --config quickstart --trainer.max_epochs 1 --data.steps_per_epoch 2 && \
+	../bin/mermaide evaluate --ckpt_path logs/quickstart/checkpoints/best.ckpt \
+		--population unseen_ucb --num_agents 20 --num_tuning_agents 5
+
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format type bench notebooks clean
+.PHONY: help quickstart test lint format type bench notebooks release principals clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +63,21 @@ notebooks: $(VENV)/.dev ## Execute the notebooks and store them with what they p
 		--ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.coalesce_streams=True notebooks/*.ipynb
 
+release: $(VENV)/.release ## Build wheel, sdist and site, and try both in an empty environment
+	rm -rf build dist/mermaide_pl-*
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/mermaide_pl-*
+	$(PYTHON) -m venv $(TRIED)
+	$(call INSTALL_TORCH,$(TRIED)/bin/python -m pip)
+	$(TRIED)/bin/python -m pip install -c constraints.txt dist/mermaide_pl-*.whl
+	$(QUICK_RUN)
+	$(TRIED)/bin/python -m pip install --force-reinstall --no-deps dist/mermaide_pl-*.tar.gz
+	$(QUICK_RUN)
+	$(MAKE) docs
+
+principals: $(VENV)/.run ## Pack the principals of the comparisons into the archive of the release
+	$(BIN)/mermaide pack --out dist/mermaide-principals.zip
+
 clean: ## Delete caches and build outputs (keeps .venv and logs)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.*' -prune -exec rm -rf {} +
@@ -65,7 +87,7 @@ clean: ## Delete caches and build outputs (keeps .venv and logs)
 # several GB larger. From another index it comes without the constraints, which that may not have.
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(if $(TORCH_INDEX),$(PLAIN_PIP) --index-url $(TORCH_INDEX),$(PIP)) $(TORCH)
+	$(call INSTALL_TORCH,$(BIN)/python -m pip)
 	touch $@
 
 $(VENV)/.run: $(VENV)/.torch pyproject.toml
@@ -75,6 +97,10 @@ $(VENV)/.run: $(VENV)/.torch pyproject.toml
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	$(PIP) -e '.[dev]'
 	touch $(VENV)/.run $@
+
+$(VENV)/.release: $(VENV)/.dev
+	$(PIP) -e '.[dev,release]'
+	touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) -e '.[dev,bench]'

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mermaide_pl.meta_learning.module import MermaideModule, load_pretrained
     from mermaide_pl.populations import AgentFamily, Population
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "AgentFamily",
     "Game",

@@ -19,6 +19,15 @@ RESULTS = ROOT / "results"
 COMPARISONS = sorted(path.parent.name for path in RESULTS.glob("*/table.csv"))
 
 
+def test_the_records_are_few_and_small():
+    """The principals of comparisons are in the archive of a release, and not here."""
+    made = ("runs", "__pycache__", *(f"seed{seed}" for seed in range(100)))  # not in the repository
+    files = [path for path in RESULTS.rglob("*") if path.is_file()]
+    files = [path for path in files if not {*made} & {*path.relative_to(RESULTS).parts}]
+    assert len(files) <= 80
+    assert sum(path.stat().st_size for path in files) <= 6e6
+
+
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_pages_show_the_recorded_tables(name):
     ours = next(iter(load_comparison(ROOT / "conf" / "experiment" / f"{name}.yaml").methods))
@@ -78,16 +87,15 @@ def test_learners_of_other_libraries_have_the_recorded_returns(name):
 
 @pytest.mark.parametrize("method", ["mermaide_memory", "rl2"])
 def test_more_support_episodes_give_what_is_recorded(method):
-    runs = [
-        json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"shots/{method}-seed*.json"))
+    chosen = {"trained": method, "method": "principal"}
+    rows = [
+        row for row in read_rows(RESULTS / "shots" / "shots.csv") if chosen.items() <= row.items()
     ]
-    assert len(runs) == 5
+    assert {row["seed"] for row in rows} == {0, 1, 2, 3, 4}
     returns: dict[tuple[int, str], list[float]] = {}
-    for run in runs:
-        for row in run:
-            if row["method"] == "principal":
-                key = row["shots"], row["population"]
-                returns.setdefault(key, []).append(row["normalised_return_mean"])
+    for row in rows:
+        key = row["shots"], row["population"]
+        returns.setdefault(key, []).append(row["normalised_return_mean"])
     readme = (RESULTS / "README.md").read_text().splitlines()
     populations = dict.fromkeys(population for _, population in returns)
     assert f"| method, shots | {' | '.join(f'`{name}`' for name in populations)} |" in readme

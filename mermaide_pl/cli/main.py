@@ -39,6 +39,8 @@ commands:
   fit-learner  rules of recorded choices: mermaide fit-learner --logs choices.csv
   serve     steer learners over HTTP:     mermaide serve --store sqlite:///fleet.db
   init      a small project to edit:      mermaide init DIR
+  download  recorded principals:          mermaide download --url URL
+  pack      the archive of a release:     mermaide pack --out FILE
 
 `mermaide COMMAND --help` lists the options of a command, `mermaide --version` says which this is.
 With `--import MODULE`, files may name classes of that module too, whose code then runs."""

@@ -77,6 +77,8 @@ COMPARISONS = PackagedFiles(
 PRINCIPALS = PackagedFiles(
     "checkpoint", _PACKAGE / "principals" / "pretrained", ".ckpt", "pretrained principals"
 )
+CHECKSUMS = "checkpoints.sha256"
+"""List of the files that are in the archive of a release, in the folder where they belong."""
 DEFAULT_PRINCIPAL = f"{_PREFIX}universal"
 """The principal of commands and live objects that name none; it plays every game."""
 
@@ -106,8 +108,20 @@ def existing_checkpoint(path: str | Path) -> Path:
     """
     found = checkpoint_path(path)
     if not found.is_file():
-        raise ValueError(PRINCIPALS.missing(found))
+        remedy = how_to_fetch(found)
+        raise ValueError(f"checkpoint {found} {remedy}" if remedy else PRINCIPALS.missing(found))
     return found
+
+
+def how_to_fetch(path: str | Path) -> str:
+    """How to fetch a file that is in the archive of a release; an empty text if none has it."""
+    for folder in Path(path).parents:
+        sums = folder / CHECKSUMS
+        name = Path(path).relative_to(folder).as_posix()
+        if sums.is_file() and f"  {name}\n" in sums.read_text("utf-8", "replace"):
+            fetch = f"`mermaide download --url URL --out {folder}` fetches it"
+            return f"is not here, but in the archive of a release: {fetch}"
+    return ""
 
 
 def existing_skipped_step(path: str | Path) -> Path:

@@ -24,6 +24,8 @@ CUT_OFF = "cut_off"
 UNIVERSAL = "universal"
 """One trained principal for every game."""
 ORACLE = "oracle"
+FIXED = (NO_INTERVENTION, ALWAYS, PERIODIC, BURST, RANDOM, ORACLE)
+"""Schedules and oracle, which are not trained."""
 
 LABELS = {
     NO_INTERVENTION: "no intervention",

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,10 @@ def pip(*arguments, folder, **variables):
     run(*command, folder=folder, **variables)
 
 
-def wheel(folder, **variables):
-    """Build the wheel."""
+def wheel(folder, source=None, **variables):
+    """Build the wheel, by default from a copy of the sources."""
     options = ("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder)
-    pip("wheel", *options, sources(folder), folder=folder, **variables)
+    pip("wheel", *options, source or sources(folder), folder=folder, **variables)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -101,6 +102,17 @@ def test_the_wheel_names_its_platform(installed):
     (built,) = installed.folder.parent.glob("*.whl")
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     assert built.name.endswith(f"-py3-none-{platform}.whl")
+
+
+SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+
+
+def test_a_wheel_of_the_sdist_has_the_same_files(installed, tmp_path):
+    run(sys.executable, "-c", SDIST, tmp_path, folder=sources(tmp_path))
+    (sdist,) = tmp_path.glob("mermaide_pl-*.tar.gz")
+    (of_sources,) = installed.folder.parent.glob("*.whl")
+    names = [zipfile.ZipFile(each).namelist() for each in (of_sources, wheel(tmp_path, sdist))]
+    assert sorted(names[0]) == sorted(names[1])
 
 
 def test_it_is_what_is_imported(installed):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -76,13 +77,13 @@ def finish_on_ray(address: str, runs: Runs, minutes: float) -> None:
             if outcome.is_late:
                 is_late = True
                 continue
-            if not _becomes_true(lambda run=run: run.is_done, _SHOWS_FILES):  # type: ignore[misc]
+            if not _becomes_true(partial(runs.is_done, run), _SHOWS_FILES):
                 raise ValueError(f"{run.title}: {outcome.node} has written no scores to {runs.out}")
             num_done += 1
             spent = (time.monotonic() - started) / 60.0
             line = "[%d/%d] %s, done by %s after %.0f minutes"
             _LOGGER.info(line, num_done, len(left), run.title, outcome.node, spent)
-            runs.keep_settings()
+            runs.keep()
         if is_late:
             _LOGGER.info(BUDGET_SPENT)
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 
+from mermaide_pl.config.input_paths import how_to_fetch
 from mermaide_pl.config.output_paths import check_named, make_folder
 from mermaide_pl.config.validation import check_number
 from mermaide_pl.evaluation.loading import check_arms
@@ -26,13 +27,22 @@ from mermaide_pl.evaluation.paired_evaluation import (
 from mermaide_pl.evaluation.records import Row, write_rows
 from mermaide_pl.evaluation.tables import SUMMARIES
 from mermaide_pl.experiments.comparison.inner_loop_choice import choose_inner_loop
+from mermaide_pl.experiments.comparison.recorded_runs import (
+    FINE_TUNING,
+    RUNS,
+    SCORES,
+    TRAINING,
+    Key,
+    RecordedRuns,
+    read_training,
+)
 from mermaide_pl.experiments.comparison.settings import (
     YARDSTICKS,
     Comparison,
     Condition,
     load_comparison,
 )
-from mermaide_pl.experiments.comparison.table import SCORES, report
+from mermaide_pl.experiments.comparison.table import report
 from mermaide_pl.game import Game
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.fit import agent_steps, train
@@ -53,7 +63,7 @@ Finish: TypeAlias = "Callable[[Runs, float], None]"
 BUDGET_SPENT = "time budget spent; the same command resumes"
 """What is said when runs are left."""
 _LOGGER = logging.getLogger(__name__)
-_PRINCIPAL, _TRAINING, _SETTINGS = "principal.ckpt", "training.json", "settings.json"
+_PRINCIPAL, _SETTINGS = "principal.ckpt", "settings.json"
 _EARLIER_NAME = "method gradient_only"  # settings of an earlier version
 _RENAMING = (
     "they have method names of an earlier version; rename the folders mermaide to mermaide_memory,"
@@ -71,10 +81,10 @@ def compare(
 ) -> None:
     """Train and score every method under every condition, then write tables and figures.
 
-    Finished runs are kept in `out` and not repeated: it may be stopped at any time, and the same
-    command resumes it. If the scores of a run are deleted, its principal is scored again. Settings
-    shared by the runs are kept in ``settings.json``, and a configuration with other settings is
-    refused; costs, seeds and new names may be added. Trainings in progress are kept in
+    Finished runs are kept in ``runs.csv`` and not repeated: it may be stopped at any time, and the
+    same command resumes it. If the rows of a run are deleted there, its principal is scored again.
+    Settings shared by the runs are kept in ``settings.json``, and a configuration with other
+    settings is refused; costs, seeds and new names may be added. Trainings in progress are kept in
     ``logs/NAME``, where NAME is that of `out`.
 
     Args:
@@ -94,8 +104,9 @@ def compare(
     runs = Runs(given, Path(out))
     with occupied(out, runs.logs):
         runs.check()
+        runs.keep()
         (finish or finish_in_turn)(runs, minutes)
-        runs.keep_settings()
+        runs.keep()
         report(Path(out), list(given.methods))
 
 
@@ -115,7 +126,7 @@ def finish_in_turn(runs: Runs, minutes: float) -> None:
         _LOGGER.info("[%d/%d] %s, after %.0f minutes", number, len(left), run.title, spent)
         make_folder(runs.out, runs.out)
         runs.finish(run)
-        runs.keep_settings()
+        runs.keep()
 
 
 @dataclass(frozen=True)
@@ -126,7 +137,7 @@ class Run:
         condition: of training and scores.
         seed: of the training and of the agents it is scored on.
         method: name of the method, or `YARDSTICKS`.
-        folder: for its principal and scores.
+        folder: for its principal, and for its scores until they are in the table.
     """
 
     condition: Condition
@@ -135,9 +146,9 @@ class Run:
     folder: Path
 
     @property
-    def is_done(self) -> bool:
-        """True if it is trained and scored."""
-        return (self.folder / SCORES).is_file()
+    def key(self) -> Key:
+        """Its name in `RecordedRuns`."""
+        return self.condition.name, f"seed{self.seed}", self.method
 
     @property
     def title(self) -> str:
@@ -155,6 +166,7 @@ class Runs:
 
     def __init__(self, comparison: Comparison, out: Path) -> None:
         self._given, self.out, self.logs = comparison, out, Path("logs") / out.name
+        self._recorded = RecordedRuns(out)
         self._train = {
             name: load_population(path) for name, path in comparison.train_populations.items()
         }
@@ -179,14 +191,20 @@ class Runs:
 
     def left(self) -> list[Run]:
         """The runs that are not done."""
-        return [run for run in self.all() if not run.is_done]
+        return [run for run in self.all() if not self.is_done(run)]
+
+    def is_done(self, run: Run) -> bool:
+        """True if a run is trained and scored."""
+        return run.key in self._recorded or (run.folder / SCORES).is_file()
 
     def check(self) -> None:
-        """Refuse a folder whose principals were trained or scored with other settings.
+        """Read the records, and refuse a folder whose runs have other settings.
 
         Raises:
-            ValueError: one line that names the first difference.
+            ValueError: one line that names a damaged record or the first difference, or says how to
+                fetch a principal that is to be scored again.
         """
+        self._recorded.read()
         kept = self._kept_settings()
         for name, value in self._shared.items():
             if kept.get(name, value) != value:
@@ -197,20 +215,33 @@ class Runs:
                     f"{self.out / _SETTINGS}: the runs there have other settings ({name}) than the"
                     f" configuration: {remedy}"
                 )
+        if not kept and len(self._recorded):
+            raise ValueError(
+                f"{self.out / _SETTINGS} does not exist, so that nothing says which settings the"
+                f" runs in {self.out / RUNS} have: restore it, or choose another --out"
+            )
         for run in self.all():
-            if (run.folder / _TRAINING).is_file() and not self._is_of(run):
+            principal = run.folder / _PRINCIPAL
+            if (run.folder / TRAINING).is_file():
+                if not self._is_of(run):
+                    raise ValueError(
+                        f"{principal} is of another game, method, population or number of agent"
+                        " steps than the configuration: choose another --out, or move"
+                        f" {run.folder} elsewhere"
+                    )
+            elif not self.is_done(run) and (remedy := how_to_fetch(principal)):
                 raise ValueError(
-                    f"{run.folder / _PRINCIPAL} is of another game, method, population or number of"
-                    " agent steps than the configuration: choose another --out, or move"
-                    f" {run.folder} elsewhere"
+                    f"{principal}, which has no scores, {remedy}; or choose another --out, and it"
+                    " is trained there"
                 )
 
-    def keep_settings(self) -> None:
-        """Write the shared settings, if any run is done, to compare later configurations with."""
-        if not any(run.is_done for run in self.all()):
+    def keep(self) -> None:
+        """Write the shared settings, if any run is done, and gather the scores of single runs."""
+        if not any(self.is_done(run) for run in self.all()):
             return
         text = json.dumps({**self._kept_settings(), **self._shared}, indent=1)
         write_whole(self.out / _SETTINGS, text + "\n")
+        self._recorded.gather()
 
     def _kept_settings(self) -> dict[str, Any]:
         path = self.out / _SETTINGS
@@ -228,7 +259,7 @@ class Runs:
     def _is_of(self, run: Run) -> bool:
         """True if the kept principal of a run was trained by this configuration."""
         module, data = self._set_up(run)
-        steps = json.loads((run.folder / _TRAINING).read_bytes())["agent_steps"]
+        steps = read_training(run.folder)["agent_steps"]
         if steps != agent_steps(module, data, self._given.num_validations):
             return False
         kept = read_checkpoint(run.folder / _PRINCIPAL)
@@ -262,7 +293,7 @@ class Runs:
         return module, data
 
     def _trained(self, run: Run) -> MermaideModule:
-        kept, record = run.folder / _PRINCIPAL, run.folder / _TRAINING
+        kept, record = run.folder / _PRINCIPAL, run.folder / TRAINING
         if record.is_file():
             return MermaideModule.load_from_checkpoint(kept).eval()
         module, data = self._set_up(run)
@@ -273,7 +304,7 @@ class Runs:
         checkpoint = read_checkpoint(best)
         slim = {key: checkpoint[key] for key in ("state_dict", CHECKPOINT_KEY, "TaskDataModule")}
         write_checkpoint(canonical(slim), kept)
-        write_whole(record, (logs / _TRAINING).read_bytes())
+        write_whole(record, (logs / TRAINING).read_bytes())
         return MermaideModule.from_checkpoint(checkpoint, best).eval()
 
     def _evaluation(self, run: Run) -> PairedEvaluation:
@@ -310,7 +341,7 @@ class Runs:
             rates=self._given.fine_tuning_rates,
             policy_weights=self._given.fine_tuning_policy_weights,
         )
-        write_rows(run.folder / "fine_tuning.csv", tried)
+        write_rows(run.folder / FINE_TUNING, tried)
 
 
 def _rows(population: str, scores: PopulationScores) -> list[Row]:

@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 from mermaide_pl.config.input_paths import POPULATIONS
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.validation import LARGEST_REWARD, check_count, check_number, check_seed
+from mermaide_pl.evaluation.methods import FIXED
 from mermaide_pl.game import Game, Observation, PartialInformation
 from mermaide_pl.meta_learning import MermaideModule
 from mermaide_pl.populations import Population
 from mermaide_pl.populations.files import load_from_yaml
 
 YARDSTICKS = "yardsticks"
-"""Folder with the scores of schedules and oracle; that of a method has the method's name."""
+"""Folder of the run of schedules and oracle; that of a method has the method's name."""
 
 
 Method: TypeAlias = Callable[[Game], MermaideModule]
@@ -100,8 +101,8 @@ class Comparison:
         ):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty; it needs at least one entry")
-        if YARDSTICKS in self.methods:
-            raise ValueError(f"a method cannot be named {YARDSTICKS}")
+        if taken := [name for name in (YARDSTICKS, *FIXED) if name in self.methods]:
+            raise ValueError(f"a method cannot be named {taken[0]}")
         for name in (*self.methods, *self.train_populations, *self.observations):
             if name in ("", ".", "..") or "/" in name:
                 raise ValueError(

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from mermaide_pl.evaluation.methods import NO_INTERVENTION, ORACLE
+from mermaide_pl.evaluation.methods import FIXED, NO_INTERVENTION, ORACLE
 from mermaide_pl.evaluation.records import Row, read_rows, write_rows
 from mermaide_pl.evaluation.tables import ALL, MEAN, SUMMARIES
-from mermaide_pl.experiments.comparison.settings import YARDSTICKS, Condition
+from mermaide_pl.experiments.comparison.recorded_runs import RUNS
+from mermaide_pl.experiments.comparison.settings import Condition
 from mermaide_pl.experiments.comparison.summary import (
     CONDITION,
     QUANTITIES,
@@ -36,13 +37,12 @@ from mermaide_pl.runtime.atomic_files import write_whole
 from mermaide_pl.runtime.console import console as literal_console
 
 _LOGGER = logging.getLogger(__name__)
-SCORES = "scores.csv"
 Runs: TypeAlias = dict[tuple[str, int], pd.DataFrame]
 """Method and shots to scores: a line per seed, columns ``(quantity, population)``."""
 
 
 def read_scores(out: Path, methods: Collection[str]) -> pd.DataFrame:
-    """Read the scores of all runs in a folder, and add the normalised return of each run.
+    """Read ``runs.csv`` in a folder, and add the normalised return of each run.
 
     Normalised return of a run on a population: ``(return - none) / (oracle - none)``, with the
     returns of no intervention and of the oracle on the same agents. It is undefined, nan, for a
@@ -53,18 +53,18 @@ def read_scores(out: Path, methods: Collection[str]) -> pd.DataFrame:
         out: folder of a comparison.
         methods: learned methods to read; schedules and oracle are always read.
     """
-    paths = sorted(out.glob(f"*/seed*/*/{SCORES}"))
-    kept = [path for path in paths if path.parent.name in (YARDSTICKS, *methods)]
-    if others := {path.parent.name for path in paths} - {path.parent.name for path in kept}:
+    rows = read_rows(out / RUNS) if (out / RUNS).is_file() else []
+    kept = [row for row in rows if row["method"] in (*FIXED, *methods)]
+    if others := {row["method"] for row in rows} - {row["method"] for row in kept}:
         names = ", ".join(sorted(others))
         _LOGGER.info(
             "%s: methods left out, since the configuration does not have them: %s", out, names
         )
-    scores = pd.DataFrame([row for path in kept for row in read_rows(path)])
+    scores = pd.DataFrame(kept)
     if not {NO_INTERVENTION, ORACLE} <= set(scores.get("method", ())):
         return pd.DataFrame()
     where = [*CONDITION, "population"]
-    # a copied run folder would count twice
+    # rows of two tables that were put together by hand may stand twice
     scores = scores.drop_duplicates([*where, "seed", "method", "shots"], keep="last")
     returns = scores.pivot_table("return", [*where, "seed"], "method")
     returns = returns[[NO_INTERVENTION, ORACLE]].dropna()
@@ -180,12 +180,12 @@ def improvement_rows(
 def report(out: Path, methods: Sequence[str], console: Console | None = None) -> None:
     """Write the tables and figures of all runs in a folder, and print the tables.
 
-    ``scores.csv`` has the scores of each run, ``table.csv`` interquartile means with intervals,
-    ``improvement.csv`` the probability of improvement and the gain of the first method over each
-    other, and ``tables.md`` shows both as Markdown. All conditions and seeds in the folder are
-    included, and the named methods. Figures: ``normalised_return.png`` in the folder of each
-    condition if there are several methods, ``frontier.png`` if there are several costs, and
-    ``families.png`` if there are several training populations.
+    ``table.csv`` has interquartile means with intervals, ``improvement.csv`` the probability of
+    improvement and the gain of the first method over each other, and ``tables.md`` shows both as
+    Markdown. All conditions and seeds in ``runs.csv`` are included, and the named methods.
+    Figures: ``normalised_return.png`` in the folder of each condition if there are several methods,
+    ``frontier.png`` if there are several costs, and ``families.png`` if there are several training
+    populations.
 
     Args:
         out: folder of a comparison.
@@ -195,7 +195,6 @@ def report(out: Path, methods: Sequence[str], console: Console | None = None) ->
     found, console = read_scores(out, methods), console or literal_console()
     if found.empty:
         return
-    write_rows(out / SCORES, found.to_dict("records"))
     fixed = [name for name in found["method"].unique() if name not in (*methods, ORACLE)]
     order = [*fixed, *methods[1:], methods[0], ORACLE]
     rows: list[Row] = []

@@ -26,6 +26,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mermaide_pl.cli.main import main
 from mermaide_pl.config.validation import check_number
+from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments.comparison import on_ray
 from mermaide_pl.experiments.comparison.on_ray import Place, finish_on_ray, finish_one
 from mermaide_pl.experiments.comparison.runs import Run, compare
@@ -68,6 +69,9 @@ def results(folder: Path) -> dict[str, object]:
     for path in sorted(folder.rglob("*")):
         if path.name == "training.json":
             found[str(path.relative_to(folder))] = json.loads(path.read_text()) | {"seconds": 0}
+        elif path.name == "runs.csv":
+            rows = [row | {"seconds": 0} for row in read_rows(path)]
+            found[str(path.relative_to(folder))] = repr(rows)
         elif path.is_file():
             found[str(path.relative_to(folder))] = path.read_bytes()
     return found

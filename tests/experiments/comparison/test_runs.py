@@ -13,11 +13,12 @@ import yaml
 
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
+from mermaide_pl.evaluation.methods import FIXED
 from mermaide_pl.evaluation.paired_evaluation import adapted_player
-from mermaide_pl.evaluation.records import read_rows
+from mermaide_pl.evaluation.records import read_rows, write_rows
 from mermaide_pl.experiments.comparison import runs as comparison
 from mermaide_pl.experiments.comparison.runs import compare
-from mermaide_pl.experiments.comparison.settings import Comparison, load_comparison
+from mermaide_pl.experiments.comparison.settings import Comparison, Condition, load_comparison
 from mermaide_pl.experiments.comparison.summary import QUANTITIES, summary_page
 from mermaide_pl.experiments.comparison.table import gains, read_scores, runs_of, shots_of
 from mermaide_pl.meta_learning import GradientAdaptation
@@ -69,6 +70,12 @@ def scored(folder: Path) -> list[dict]:
     return read_scores(folder / "out", ["ours", "plain"]).to_dict("records")
 
 
+def recorded(folder: Path, table: str = "runs.csv", **chosen) -> list[dict]:
+    """The rows of a table with these values."""
+    rows = read_rows(folder / "out" / table)
+    return [row for row in rows if chosen.items() <= row.items()]
+
+
 def mean_return(module: MermaideModule, agents: TaskBatch) -> float:
     """Play at 1 shot, two episodes with each agent."""
     player = adapted_player(module, 1)(agents)
@@ -80,8 +87,7 @@ def test_every_run_is_scored_on_every_population(folder):
     scores = scored(folder)
     learned = [row for row in scores if row["method"] in ("ours", "plain")]
     assert len(learned) == 2 * 2 * 2 * 2 * 2  # methods, shots, populations, costs, seeds
-    fixed = {"none", "always", "periodic", "burst", "random", "oracle"}
-    assert {row["method"] for row in scores} == {"ours", "plain"} | fixed
+    assert {row["method"] for row in scores} == {"ours", "plain", *FIXED}
     assert all(row["num_agents"] == 12 for row in scores)
 
 
@@ -106,11 +112,7 @@ def test_a_score_is_that_of_the_principal_kept(folder):
     assert module.game.cost == 0.25
     agents = load_population(folder / "population" / "softmax.yaml")
     expected = mean_return(module, agents.sample(range(12), split="test", seed=1))
-    (row,) = (
-        row
-        for row in read_rows(place / "scores.csv")
-        if (row["population"], row["shots"]) == ("softmax", 1)
-    )
+    (row,) = recorded(folder, method="ours", cost=0.25, seed=1, population="softmax", shots=1)
     assert row["return"] == pytest.approx(expected, abs=1e-6)
 
 
@@ -239,16 +241,14 @@ def test_runs_of_another_configuration_are_not_mixed_in(folder, monkeypatch, cha
 
 
 @pytest.mark.parametrize("change", [OTHER_METHOD, {"agent_steps": 9.0}], ids=lambda name: min(name))
-@pytest.mark.parametrize("scored", [True, False])
 def test_principals_are_not_mixed_in_even_if_the_settings_are_lost(
-    folder, tmp_path, monkeypatch, change, scored
+    folder, tmp_path, monkeypatch, change
 ):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out" / "settings.json").unlink()
-    if not scored:
-        for path in (tmp_path / "out").glob("*/*/*/scores.csv"):
-            path.unlink()
+    refused(CONFIG, r"out.settings\.json does not exist, .* settings the runs in out.runs\.csv")
+    (tmp_path / "out" / "runs.csv").unlink()
     refused({**CONFIG, **change}, r"seed0.ours.principal\.ckpt is of another game")
 
 
@@ -295,10 +295,9 @@ def test_conditions_and_seeds_may_be_added(folder, tmp_path, monkeypatch):
     full = {"full": {"class_path": "mermaide_pl.game.FullInformation"}}
     more = {**CONFIG, "observations": full, "seeds": [7], "costs": [0.1]}
     (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
-    place = tmp_path / "out" / "ucb-full-cost0.1" / "seed7" / "yardsticks"
-    place.mkdir(parents=True)
-    done = tmp_path / "out" / "ucb-partial-cost0.5" / "seed0" / "yardsticks" / "scores.csv"
-    shutil.copy(done, place)
+    columns = {"observation": "full", "cost": 0.1, "seed": 7}
+    done = [row | columns for row in recorded(folder, cost=0.5, seed=0) if row["method"] in FIXED]
+    write_rows(tmp_path / "out" / "runs.csv", recorded(folder) + done)
     compare("more.yaml", "out", minutes=0.0)
     kept = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert {"observation partial", "observation full"} <= kept.keys()
@@ -333,13 +332,13 @@ def test_a_comparison_has_its_folders_for_itself(place, folder, monkeypatch, use
 
 def test_what_fine_tuning_was_tried_is_recorded(folder):
     place = folder / "out" / "ucb-partial-cost0.5" / "seed0"
-    tried = read_rows(place / "plain" / "fine_tuning.csv")
+    tried = recorded(folder, "fine_tuning.csv", method="plain", cost=0.5, seed=0)
     assert [(row["inner_lr"], row["inner_policy_weight"]) for row in tried] == [
         (0.0, 0.0),
         (0.5, 1.0),
         (0.5, 0.05),
     ]
-    assert not (place / "ours" / "fine_tuning.csv").exists()
+    assert recorded(folder, "fine_tuning.csv", method="ours") == []
     best = max(tried, key=lambda row: row["val_return"])
     module = MermaideModule.load_from_checkpoint(place / "plain" / "principal.ckpt").eval()
     assert module.inner_loop.num_shots == 0
@@ -352,22 +351,153 @@ def test_what_fine_tuning_was_tried_is_recorded(folder):
     assert best["val_return"] == pytest.approx(mean_return(module, agents), abs=1e-5)
     agents = load_population(folder / "population" / "softmax.yaml").sample(range(12), split="test")
     expected = mean_return(module, agents)
-    rows = read_rows(place / "plain" / "scores.csv")
-    (row,) = (row for row in rows if (row["population"], row["shots"]) == ("softmax", 1))
+    (row,) = recorded(folder, method="plain", cost=0.5, seed=0, population="softmax", shots=1)
     assert row["return"] == pytest.approx(expected, abs=1e-5)
+
+
+def without_run(rows: list[dict]) -> list[dict]:
+    """Rows of all runs but one."""
+    run = {"method": "plain", "cost": 0.5, "seed": 1}
+    return [row for row in rows if not run.items() <= row.items()]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """The files of a comparison, but for its principals."""
+    files = (path for path in out.rglob("*") if path.is_file() and path.suffix != ".ckpt")
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
 def test_a_principal_whose_scores_are_deleted_is_scored_again(folder, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(comparison, "train", None)
-    place = tmp_path / "out" / "ucb-partial-cost0.5" / "seed1" / "plain"
-    before = (place / "scores.csv").read_bytes()
-    (place / "scores.csv").unlink()
-    (place / "fine_tuning.csv").unlink()
+    monkeypatch.setattr(comparison, "NUM_TUNING_AGENTS", 10)
+    for name in ("runs.csv", "fine_tuning.csv"):
+        write_rows(tmp_path / "out" / name, without_run(recorded(folder, name)))
     compare("config.yaml", "out", minutes=10.0)
-    assert (place / "scores.csv").read_bytes() == before
-    assert (place / "fine_tuning.csv").is_file()
+    assert contents(tmp_path / "out") == contents(folder / "out")
+
+
+def spread(out: Path) -> None:
+    """Put the rows of the tables into files of each run, where earlier versions kept them."""
+    for table, file, columns in (
+        ("runs.csv", "scores.csv", {"agent_steps", "seconds"}),
+        ("fine_tuning.csv", "fine_tuning.csv", {"trained_on", "observation", "cost", "seed"}),
+    ):
+        runs: dict[Path, list[dict]] = {}
+        for row in read_rows(out / table):
+            condition = Condition(row["trained_on"], row["observation"], row["cost"]).name
+            method = "yardsticks" if row["method"] in FIXED else row["method"]
+            place = out / condition / f"seed{row['seed']}" / method
+            unseen = {*columns, *({"method"} if table == file else ())}
+            kept = {name: value for name, value in row.items() if name not in unseen}
+            runs.setdefault(place, []).append(kept)
+        for place, rows in runs.items():
+            write_rows(place / file, rows)
+        (out / table).unlink()
+
+
+@pytest.mark.parametrize("killed_before", ["the table", "the files are deleted"])
+def test_files_of_single_runs_are_gathered(folder, tmp_path, monkeypatch, killed_before):
+    """As an earlier version left them, and as a process that was killed may leave them."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "train", None)
+    spread(tmp_path / "out")
+    assert len(list(tmp_path.glob("out/*/seed*/*/scores.csv"))) == 12
+    if killed_before == "the files are deleted":
+        for name in ("runs.csv", "fine_tuning.csv"):
+            shutil.copy(folder / "out" / name, tmp_path / "out")
+    compare("config.yaml", "out", minutes=0.0)
+    assert contents(tmp_path / "out") == contents(folder / "out")
+    assert not list(tmp_path.glob("out/*/seed*/yardsticks"))
+
+
+@pytest.fixture
+def slim(folder, tmp_path, monkeypatch) -> Path:
+    """The current folder, with the tables of the comparison and no principal."""
+    shutil.copytree(folder / "population", tmp_path / "population")
+    shutil.copytree(folder / "out", tmp_path / "out", ignore=shutil.ignore_patterns("seed*"))
+    shutil.copy(folder / "config.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "NUM_TUNING_AGENTS", 10)
+    return tmp_path
+
+
+def test_the_tables_are_enough_to_go_on(slim, folder, monkeypatch):
+    monkeypatch.setattr(comparison, "train", None)
+    compare("config.yaml", "out", minutes=10.0)
+    before, after = contents(folder / "out"), contents(slim / "out")
+    assert after == {name: content for name, content in before.items() if name in after}
+    assert {*before} - {*after} == {name for name in before if name.endswith("training.json")}
+
+
+@pytest.mark.parametrize("new", ["seed", "method"])
+def test_only_what_is_new_is_trained(slim, folder, monkeypatch, new):
+    trained, train = [], comparison.train
+
+    def noted(*given, folder, **more):
+        trained.append(folder)
+        return train(*given, folder=folder, **more)
+
+    monkeypatch.setattr(comparison, "train", noted)
+    other = {"architecture": {**SMALL, "hidden_size": 5}}
+    more = {
+        "seed": {"seeds": [0, 1, 2]},
+        "method": {"methods": {**CONFIG["methods"], "other": other}},
+    }
+    config = {**CONFIG, "costs": [0.5], **more[new]}
+    (slim / "config.yaml").write_text(yaml.safe_dump(config))
+    compare("config.yaml", "out", minutes=10.0)
+    place = Path("logs", "out", "ucb-partial-cost0.5")
+    expected = {
+        "seed": {place / "seed2" / "ours", place / "seed2" / "plain"},
+        "method": {place / "seed0" / "other", place / "seed1" / "other"},
+    }
+    assert set(trained) == expected[new]
+    rows, added = recorded(slim), recorded(slim, **{new: {"seed": 2, "method": "other"}[new]})
+    assert added
+    assert [row for row in rows if row not in added] == recorded(folder)
+    steps = {row["agent_steps"] for row in added if row["method"] not in FIXED}
+    assert steps <= {4 * 4 * 8 * 12, 4 * 4 * 9 * 12}  # 4 training steps of 4 agents
+
+
+def test_a_principal_in_the_archive_of_a_release_is_named(slim):
+    write_rows(slim / "out" / "runs.csv", without_run(recorded(slim)))
+    name = "out/ucb-partial-cost0.5/seed1/plain/principal.ckpt"
+    (slim / "checkpoints.sha256").write_text(f"{'0' * 64}  {name}\n")
+    refused(
+        CONFIG, f"{name}, which has no scores, .* `mermaide download --url URL --out .` fetches"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("runs.csv", "trained_on,cost\nucb,0.5\n"),
+        ("fine_tuning.csv", "method\nplain\n"),
+        ("ucb-partial-cost0.5/seed0/ours/scores.csv", "method\nours\n"),
+        ("ucb-partial-cost0.5/seed1/yardsticks/scores.csv", ""),
+        ("ucb-partial-cost0.5/seed0/ours/training.json", "{"),
+    ],
+)
+def test_damaged_records_are_named(folder, tmp_path, monkeypatch, name, text):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    spread(tmp_path / "out")
+    (tmp_path / "out" / name).write_text(text)
+    refused(CONFIG, f"{name} is damaged")
+
+
+def test_rows_that_stand_twice_count_once(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    write_rows(tmp_path / "out" / "runs.csv", 2 * recorded(folder))
+    pd.testing.assert_frame_equal(
+        *(
+            read_scores(place / "out", ["ours", "plain"]).reset_index(drop=True)
+            for place in (folder, tmp_path)
+        )
+    )
 
 
 def test_methods_that_the_configuration_does_not_have_are_left_out(folder, caplog):
@@ -387,6 +517,7 @@ def test_methods_that_the_configuration_does_not_have_are_left_out(folder, caplo
         ({"fine_tuning_rates": [-1.0]}, "fine_tuning_rates must be .*at least 0"),
         ({"fine_tuning_policy_weights": []}, "fine_tuning_policy_weights is empty"),
         ({"methods": {"yardsticks": {}}}, "cannot be named yardsticks"),
+        ({"methods": {"burst": {}}}, "cannot be named burst"),
         ({"methods": {"ours": {"meta_lr": 0.0}}}, "meta_lr must be .*above 0"),
         ({"methods": {"ours": {"meta_rate": 0.1}}}, "meta_rate"),
         ({"colour": "blue"}, "colour"),
