@@ -129,8 +129,14 @@ def _encode(
     return arm, level, agent_rewards.unsqueeze(-1), offered.unsqueeze(-1), intervened
 
 
-@cache
 def _identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The identity matrix, kept for further calls but where an exported graph is to make its own."""
+    make = torch.eye if torch.compiler.is_exporting() else _kept_identity
+    return make(size, dtype=dtype, device=device)
+
+
+@cache
+def _kept_identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.eye(size, dtype=dtype, device=device)
 
 
@@ -337,14 +343,14 @@ class PooledFeatures(History):
     def features(self, past: HistoryState) -> Tensor:
         """See the base class."""
         game, pulls = past.game, past.pulls
-        numbers = game.batch(len(pulls), pulls)
+        numbers = game.batch(pulls.shape[0], pulls)
         zeros = torch.zeros_like(past.paid)
 
         def of_task(values: Tensor) -> Tensor:
             return values.view(-1, *[1] * (pulls.dim() - 1))
 
         unit, steps = self.unit(game, past.paid), past.step + zeros
-        seen = float(game.observation.sees_agent_rewards)
+        seen = game.sees_agent_rewards(zeros)
         time, horizon = steps + 1.0, game.horizon(past.paid)
         left, share_left = horizon - steps, 1.0 - steps / horizon
         if game.endless:
@@ -355,7 +361,7 @@ class PooledFeatures(History):
         remaining = torch.where(budget < horizon, budget - past.interventions, left)
         allowed = torch.minimum(remaining, left).clamp(min=0.0)
         price = of_task(numbers.cost) * unit
-        bonuses = numbers.bonuses.view(len(pulls), *[1] * (pulls.dim() - 2), -1)
+        bonuses = numbers.bonuses.view(pulls.shape[0], *[1] * (pulls.dim() - 2), -1)
         last_bonus = (past.last_level * bonuses).sum(-1, keepdim=True) / unit
         paid, offered = past.paid / unit, past.offered / unit
         at_least_one, waiting = pulls.clamp(min=1.0), time - past.latest
@@ -380,7 +386,7 @@ class PooledFeatures(History):
             torch.log1p(paid) / _STEPS_LOG_UNIT,
             torch.log1p(offered) / _STEPS_LOG_UNIT,
             price / (1.0 + price) + zeros,
-            zeros + math.log(game.num_arms) / _ARMS_LOG_UNIT,
+            zeros + _log(game.num_arms, zeros) / _ARMS_LOG_UNIT,
             allowed / left,
             torch.log1p(allowed) / _STEPS_LOG_UNIT,
             zeros + seen,
@@ -393,3 +399,10 @@ class PooledFeatures(History):
         is_target = _identity(game.num_arms, pulls.dtype, pulls.device)[0]
         arms = torch.cat([arms, is_target.expand_as(pulls).unsqueeze(-1)], dim=-1)
         return torch.cat([*parts, arms.flatten(-2)], dim=-1)
+
+
+def _log(number: int, like: Tensor) -> float | Tensor:
+    """Natural logarithm of a number, which is none yet while a graph is exported."""
+    if torch.compiler.is_exporting():
+        return like.new_full((), number).log()
+    return math.log(number)
