@@ -11,7 +11,7 @@ LIGHTNINGS = ("fit", "validate", "test")
 COMMANDS = (
     *LIGHTNINGS,
     *("evaluate", "adapt", "compare", "sweep", "figure", "report", "replay", "check-agent"),
-    *("fit-learner", "serve", "init"),
+    *("fit-learner", "serve", "export", "init"),
 )
 """Names of the commands."""
 
