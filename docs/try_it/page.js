@@ -42,7 +42,11 @@ function settings() {
   return found;
 }
 
-/** The settings of the address, such as #rule=UCB&p.beta=0.3&seed=4, into the form. */
+/**
+ * Put the settings of the address, such as #rule=UCB&p.beta=0.3&seed=4&run=60, into the form.
+ *
+ * @returns steps to play at once, `run` in the address
+ */
 function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
   if (given.get("rule") in RULES) at("rule").value = given.get("rule");
@@ -52,7 +56,7 @@ function readAddress() {
     if (field && name !== "rule") field.value = value;
   }
   showValues();
-  return given.has("run");
+  return Number(given.get("run")) || 0;
 }
 
 // the episode
@@ -72,9 +76,9 @@ function sentences() {
   }[best];
   const {principal, burst, alone} = plays;
   return `${episode.isOver ? `After ${numSteps} steps` : `Step ${step} of ${numSteps}`}: steered, the `
-    + `learner picked the target in ${share(principal)} of the steps, for `
-    + `${bonuses(principal.numBonuses)}; with the burst in `
-    + `${share(burst)}, for ${burst.numBonuses}; left alone in ${share(alone)}. Return per step: `
+    + `learner picked the target in ${share(principal)} of the steps, with `
+    + `${bonuses(principal.numBonuses)}; by the burst in `
+    + `${share(burst)}, with ${bonuses(burst.numBonuses)}; left alone in ${share(alone)}. Return per step: `
     + `${perStep(principal)}, ${perStep(burst)} and ${perStep(alone)}. ${ahead}`;
 }
 
@@ -170,7 +174,7 @@ async function begin() {
     at("rule").append(element("option", rule.title, {value: name}));
   }
   if (matchMedia("(max-width: 46rem)").matches) at("fold").open = false;
-  const isToRun = readAddress();
+  const first = readAddress();
   if (typeof MODEL === "undefined" || typeof RUNTIME_BINARY === "undefined") {
     at("result").textContent = "The files of the principal are missing beside this page. In the "
       + "source folder of the project, `make try-it` makes them.";
@@ -192,13 +196,9 @@ async function begin() {
     at("seed").value = (Number(at("seed").value) + 1) % 1000000;
     restart();
   });
-  let width = 0;
-  new ResizeObserver(([{contentRect}]) => {
-    if (episode && contentRect.width !== width) next(show);
-    width = contentRect.width;
-  }).observe(at("shown"));
+  addEventListener("resize", () => { if (episode) next(show); });
   await restart();
-  if (isToRun) await next(() => advance(Infinity));
+  if (first) await next(() => advance(first));
 }
 
 begin();

@@ -9,7 +9,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -171,6 +171,11 @@ def page(tmp_path_factory):
     return folder
 
 
+# a browser waits for the request to be answered before it looks at the page
+HOLD = """<script>
+  fetch("ADDRESS/hold", {mode: "no-cors"});
+  const release = () => fetch("ADDRESS/release", {mode: "no-cors"});
+</script></head>"""
 PROBE = """<pre id="probe"></pre><script>
 (async () => {
   const principal = await Principal.load(), settings = SETTINGS;
@@ -181,8 +186,52 @@ PROBE = """<pre id="probe"></pre><script>
   }
   const {plays, drawn} = episode;
   at("probe").textContent = JSON.stringify({plays, drawn, forecasts});
+  release();
 })();
 </script></body>"""
+WATCH = """<script>
+  new MutationObserver(() => {
+    if (at("result").textContent.startsWith("After")) release();
+  }).observe(at("result"), {childList: true});
+</script></body>"""
+
+
+class Holding(SimpleHTTPRequestHandler):
+    """Serves a folder, and answers /hold only after /release."""
+
+    def do_GET(self):
+        if self.path not in ("/hold", "/release"):
+            super().do_GET()
+            return
+        if self.path == "/release":
+            self.server.released.set()
+        self.server.released.wait(240)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def held(page):
+    """The address of a static server for the site."""
+    handler = partial(Holding, directory=str(page.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.released = Event()
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def probed(page: Path, server: ThreadingHTTPServer, script: str) -> Path:
+    """The page with a script at its end, during which the browser waits."""
+    server.released.clear()
+    hold = HOLD.replace("ADDRESS", f"http://127.0.0.1:{server.server_port}")
+    text = (page / "index.html").read_text(encoding="utf-8")
+    text = text.replace("</head>", hold).replace("</body>", script)
+    (page / "probe.html").write_text(text, encoding="utf-8")
+    return page / "probe.html"
 
 
 def browse(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -203,7 +252,7 @@ def browse(*arguments: str) -> subprocess.CompletedProcess[str]:
     [{}, {"rule": "EpsilonGreedy", "numArms": 4, "cost": 0.2, "bonus": 0.7, "budget": 30}],
     ids=["UCB", "epsilon-greedy, a budget"],
 )
-def test_it_steers_as_a_live_principal_does(page, changes):
+def test_it_steers_as_a_live_principal_does(page, held, changes):
     """Opened as a file, without a server."""
     budget = changes.get("budget")
     settings = {**settings_of("UCB", {}), "burst": 130, "budget": budget}
@@ -211,10 +260,8 @@ def test_it_steers_as_a_live_principal_does(page, changes):
         settings |= settings_of(
             changes["rule"], {key: changes[key] for key in ("numArms", "cost", "bonus")}
         )
-    probe = PROBE.replace("SETTINGS", json.dumps(settings))
-    text = (page / "index.html").read_text(encoding="utf-8").replace("</body>", probe)
-    (page / "probe.html").write_text(text, encoding="utf-8")
-    dom = browse("--dump-dom", (page / "probe.html").as_uri())
+    probe = probed(page, held, PROBE.replace("SETTINGS", json.dumps(settings)))
+    dom = browse("--dump-dom", probe.as_uri())
     assert "CONSOLE" not in dom.stderr
     found = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', dom.stdout)[1])
     drawn, plays, forecasts = found["drawn"], found["plays"], found["forecasts"]
@@ -241,18 +288,16 @@ def test_it_steers_as_a_live_principal_does(page, changes):
 
 @pytest.mark.slow
 @needs_browser
-def test_a_browser_shows_the_episode(page, tmp_path):
+def test_a_browser_shows_the_episode(page, held, tmp_path):
     """Served by a static server, at the width of a desk and of a phone."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(page.parent))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}/try_it/index.html#rule=Softmax&run=1"
-        pictures = {width: tmp_path / f"{width}.png" for width in (1300, 500)}
-        for width, file in pictures.items():
-            seen = browse(f"--window-size={width},2600", f"--screenshot={file}", address)
-            assert "CONSOLE" not in seen.stderr
-        dom = browse("--dump-dom", address).stdout
-        server.shutdown()
+    pictures = {width: tmp_path / f"{width}.png" for width in (1300, 500)}
+    outputs = {file: f"--screenshot={file}" for file in pictures.values()} | {None: "--dump-dom"}
+    for (width, _), output in zip([*pictures.items(), (1300, None)], outputs.values(), strict=True):
+        name = probed(page, held, WATCH).name
+        address = f"http://127.0.0.1:{held.server_port}/try_it/{name}#rule=Softmax&run=1000"
+        seen = browse(f"--window-size={width},2600", output, address)
+        assert "CONSOLE" not in seen.stderr
+    dom = seen.stdout
     assert re.search(r"After 200 steps: steered, the learner picked the target in \d+%", dom)
     assert dom.count("<polyline") == 6 and "The episode is over." in dom
     assert [*re.findall(r'<th scope="row">.*?</span>([\w ]+)<', dom)] == [
