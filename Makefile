@@ -21,10 +21,10 @@ BENCHMARKS  ?= w1 scaling phases live
 PYTEST_ARGS ?= -n 2 -m "not slow"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format type bench clean
+.PHONY: help quickstart test lint format type bench try-it clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 quickstart: $(VENV)/.run ## Install, train a small principal and score it on unseen agents
 	$(BIN)/mermaide fit --config $(QUICKSTART_CONFIG)
@@ -51,8 +51,11 @@ type: $(VENV)/.dev ## Check the package's types
 bench: $(VENV)/.bench ## Time the meta-step: against other libraries, its scaling, its phases
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
 
+try-it: $(VENV)/.dev ## Make the interactive page, docs/try_it/index.html; needs npm
+	$(BIN)/python docs/hooks/try_it.py
+
 clean: ## Delete caches and build outputs (keeps .venv and logs)
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist docs/try_it/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.*' -prune -exec rm -rf {} +
 
 # Stamp files: an environment is installed again only when these inputs change.

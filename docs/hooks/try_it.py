@@ -1,7 +1,7 @@
 """Vendors what the interactive page needs: the exported principal and onnxruntime-web.
 
-MkDocs calls `on_pre_build` before it copies the page; ``make try-it`` calls `build` alone. The files
-are scripts with base64 in them, so that the page works without a server too.
+MkDocs calls `on_pre_build` before it copies the page; ``make try-it`` calls `build` alone. The
+files are scripts with base64 in them, so that the page works without a server too.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ function drawForecast(svg, episode, decision) {
   const [without, given] = decision.forecast;
   const order = without.map((_, arm) => arm).sort((a, b) =>
     (b === target) - (a === target) || without[b] - without[a]).slice(0, MOST_FORECASTS);
-  const row = 30, left = 96, {width, draw} = canvas(svg, row * order.length);
+  const row = 30, left = 118, {width, draw} = canvas(svg, row * order.length);
   order.forEach((arm, number) => {
     const name = `arm ${arm + 1}${arm === target ? " (target)" : ""}`;
     const y = number * row, full = width - left - 44;

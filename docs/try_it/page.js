@@ -3,7 +3,7 @@
 
 const at = id => document.getElementById(id);
 const form = at("settings");
-let principal = null, episode = null, isPlaying = false, work = Promise.resolve();
+let principal = null, episode = null, isPlaying = false, numStarts = 0, work = Promise.resolve();
 
 function element(tag, text, attributes = {}) {
   const made = document.createElement(tag);
@@ -68,12 +68,12 @@ function sentences() {
   if (!step) return "Press Play to begin.";
   const share = play => percent(play.hits.at(-1) / step);
   const perStep = play => (play.returns.at(-1) / step).toFixed(2);
-  const best = Object.keys(plays).reduce((best, name) =>
-    plays[name].returns.at(-1) > plays[best].returns.at(-1) ? name : best);
-  const ahead = {
+  const highest = Math.max(...Object.values(plays).map(play => play.returns.at(-1)));
+  const best = Object.keys(plays).filter(name => plays[name].returns.at(-1) > highest - 1e-9);
+  const ahead = best.length > 1 ? "The best earn the same." : {
     principal: "The principal earns most.", burst: "The burst earns most.",
     alone: "Leaving it alone earns most.",
-  }[best];
+  }[best[0]];
   const {principal, burst, alone} = plays;
   return `${episode.isOver ? `After ${numSteps} steps` : `Step ${step} of ${numSteps}`}: steered, the `
     + `learner picked the target in ${share(principal)} of the steps, with `
@@ -157,14 +157,15 @@ async function advance(number) {
 /** Play at the chosen speed until it is paused or over. */
 async function play() {
   isPlaying = true;
+  const start = ++numStarts;  // of which the latest counts
   let due = 0, before = performance.now();
-  while (isPlaying) {
+  while (isPlaying && start === numStarts) {
     const now = await new Promise(requestAnimationFrame);
     due += Math.min(0.25, (now - before) / 1000) * Number(at("speed").value);
     before = now;
     const number = Math.floor(due);
     due -= number;
-    if (number && isPlaying) await next(() => advance(number));
+    if (number && isPlaying && start === numStarts) await next(() => advance(number));
   }
   await next(show);
 }

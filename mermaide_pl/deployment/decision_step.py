@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mermaide_pl.game import AnyGame, FullInformation, Game, GameBatch, PartialInformation
+from mermaide_pl.game import AnyGame, FullInformation, Game, GameBatch
 from mermaide_pl.meta_learning.module import MermaideModule
 from mermaide_pl.meta_learning.within_episode import InnerLoops
 from mermaide_pl.principals import (
@@ -160,9 +160,7 @@ def _past(
 ) -> HistoryState:
     """The history before this step, axes [N, 1]."""
     pulls, latest, reward_sums = arm_tallies.unsqueeze(1).unbind(-1)
-    paid, offered, interventions = totals.unsqueeze(1).tensor_split(
-        [1, _NUM_BONUS_TOTALS], dim=-1
-    )
+    paid, offered, interventions = totals.unsqueeze(1).tensor_split([1, _NUM_BONUS_TOTALS], dim=-1)
     begins, step = (each[:, None, None] for each in (step == 0, step.to(totals)))
     past = HistoryState(
         game=game,

@@ -130,7 +130,7 @@ def _encode(
 
 
 def _identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The identity matrix, kept for further calls but where an exported graph is to make its own."""
+    """The identity matrix, kept for further calls unless a graph is exported, which makes it."""
     make = torch.eye if torch.compiler.is_exporting() else _kept_identity
     return make(size, dtype=dtype, device=device)
 

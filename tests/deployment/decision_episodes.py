@@ -24,6 +24,7 @@ GAMES = {
     "no interventions": {"num_arms": 3, "num_steps": 20, "max_interventions": 0},
 }
 """Settings of `LivePrincipal`, with a number of arms for their labels."""
+STATE = "hidden", "arm_tallies", "totals"
 ENDLESS_STEPS = 150  # played of a game without a fixed end
 
 
@@ -91,9 +92,7 @@ def largest_difference(
         for name, value in expected.items():
             assert out[name].shape == value.shape
             worst = max(worst, float(np.abs(out[name] - value.numpy()).max()))
-        state = {
-            name: torch.as_tensor(out[f"new_{name}"]) for name in ("hidden", "arm_tallies", "totals")
-        }
+        state = {name: torch.as_tensor(out[f"new_{name}"]) for name in STATE}
         arm, reward = ours[step : step + 1], rewards[step : step + 1]
         live.observe(int(arms[step]), float(reward) if sees else None)
     return worst

@@ -1,7 +1,8 @@
 """The exported step decides as a live principal does, by ONNX Runtime."""
 
 import json
-
+import re
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -93,3 +94,19 @@ def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="the graph differs from PyTorch by nan"):
         export_onnx("pretrained:universal", tmp_path / "none.onnx")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_the_guide_runs_and_names_all_inputs_and_outputs(universal, tmp_path, monkeypatch):
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "in_other_programs.md"
+    text = guide.read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| (.*) \|$", text, flags=re.MULTILINE) == [
+        *INPUTS.items(),
+        *OUTPUTS.items(),
+    ]
+    assert f"a file of {universal.stat().st_size / 1e6:.2f} MB" in text
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "principal.onnx").write_bytes(universal.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    assert names["step"] == 199 and names["decision"]["new_totals"][0, 2] > 0

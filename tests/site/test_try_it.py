@@ -191,7 +191,10 @@ PROBE = """<pre id="probe"></pre><script>
 </script></body>"""
 WATCH = """<script>
   new MutationObserver(() => {
-    if (at("result").textContent.startsWith("After")) release();
+    const text = at("result").textContent;
+    if (text.startsWith("Step 10 ")) at("step").click();
+    if (text.startsWith("Step 11 ")) at("end").click();
+    if (text.startsWith("After")) release();
   }).observe(at("result"), {childList: true});
 </script></body>"""
 
@@ -294,7 +297,7 @@ def test_a_browser_shows_the_episode(page, held, tmp_path):
     outputs = {file: f"--screenshot={file}" for file in pictures.values()} | {None: "--dump-dom"}
     for (width, _), output in zip([*pictures.items(), (1300, None)], outputs.values(), strict=True):
         name = probed(page, held, WATCH).name
-        address = f"http://127.0.0.1:{held.server_port}/try_it/{name}#rule=Softmax&run=1000"
+        address = f"http://127.0.0.1:{held.server_port}/try_it/{name}#rule=Softmax&run=10"
         seen = browse(f"--window-size={width},2600", output, address)
         assert "CONSOLE" not in seen.stderr
     dom = seen.stdout
