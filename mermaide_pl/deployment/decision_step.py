@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +15,17 @@ from mermaide_pl.principals import (
     HistoryState,
     LearnedPrincipal,
     UniversalPrincipal,
-    Weights,
     allowed_logits,
 )
 
 NUM_ARM_TALLIES = 3  # of each arm: pulls, 1 + step of the latest one, sum of rewards
 _NUM_BONUS_TOTALS = 2  # bonuses paid and offered; interventions of each column follow
 
-Step = Callable[[Weights, Tensor, HistoryState], tuple[Tensor, Tensor, Tensor | None]]
-
 
 class Decision(NamedTuple):
     """Outputs of a `DecisionStep` for N learners, and its state for the step after."""
 
-    level: Tensor  # [N] int64, the most probable level
+    chosen_level: Tensor  # [N] int64, the most probable level
     level_probabilities: Tensor  # [N, L] float, 0 where a budget leaves a level no more
     new_hidden: Tensor  # [N, H] float
     new_arm_tallies: Tensor  # [N, A, 3] float
@@ -46,8 +42,7 @@ class DecisionStep(nn.Module):
         module: the trained principal.
 
     Raises:
-        ValueError: if it takes gradient steps within the episode, or is no principal of this
-            package.
+        ValueError: if it takes gradient steps within the episode.
     """
 
     def __init__(self, module: MermaideModule) -> None:
@@ -177,8 +172,8 @@ def _past(
     )
     past.add(arm[:, None], level[:, None], agent_reward[:, None])
     seen = {item.name: getattr(past, item.name) for item in fields(past)[2:]}
-    empty = {name: torch.where(begins, 0.0, value) for name, value in seen.items()}
-    return replace(past, step=step, **empty)
+    known: dict[str, Any] = {name: torch.where(begins, 0.0, value) for name, value in seen.items()}
+    return replace(past, step=step, **known)
 
 
 class _ToldGames(GameBatch):

@@ -221,11 +221,10 @@ def _zeros(step: DecisionStep, game: Game, number: int) -> dict[str, Tensor]:
 
 
 def _torch_outputs(step: DecisionStep, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Outputs of the module by the names of those of the graph."""
+    """Outputs of the module by name."""
     with torch.no_grad():
         decision: Decision = step(**inputs)
-    outputs = zip(OUTPUTS, decision, strict=True)
-    return {name: value for name, value in outputs if value is not None}
+    return {name: value for name, value in decision._asdict().items() if value is not None}
 
 
 def _onnx_outputs(session: Any, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

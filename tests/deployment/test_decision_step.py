@@ -5,7 +5,7 @@ import torch
 from decision_episodes import GAMES, largest_difference, live_in, numbers_of
 
 from mermaide_pl import LivePrincipal, MermaideModule
-from mermaide_pl.deployment.decision_step import Decision, DecisionStep
+from mermaide_pl.deployment.decision_step import DecisionStep
 from mermaide_pl.game import CHOICE_ENGINEERING, FullInformation, Game
 from mermaide_pl.meta_learning import AdaptationWithinEpisodes, GradientAdaptation
 from mermaide_pl.principals import (
@@ -42,8 +42,7 @@ def by(module: MermaideModule):
 
     @torch.no_grad()
     def decide(inputs):
-        decision = dict(zip(Decision._fields, step(**inputs), strict=True))
-        decision["chosen_level"] = decision.pop("level")
+        decision = step(**inputs)._asdict()
         return {name: value.numpy() for name, value in decision.items() if value is not None}
 
     return decide
