@@ -28,10 +28,10 @@ QUICK_RUN = unset PYTHONPATH && rm -rf $(TRIED)/run && mkdir $(TRIED)/run && cd 
 		--population unseen_ucb --num_agents 20 --num_tuning_agents 5
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format type bench notebooks release principals clean
+.PHONY: help quickstart test lint format type bench notebooks try-it release principals clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 quickstart: $(VENV)/.run ## Install, train a small principal and score it on unseen agents
 	$(BIN)/mermaide fit --config $(QUICKSTART_CONFIG)
@@ -78,8 +78,11 @@ release: $(VENV)/.release ## Build wheel, sdist and site, and try both in an emp
 principals: $(VENV)/.run ## Pack the principals of the comparisons into the archive of the release
 	$(BIN)/mermaide pack --out dist/mermaide-principals.zip
 
+try-it: $(VENV)/.dev ## Make the interactive page, docs/try_it/index.html; needs npm
+	$(BIN)/python docs/hooks/try_it.py
+
 clean: ## Delete caches and build outputs (keeps .venv and logs)
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist docs/try_it/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.*' -prune -exec rm -rf {} +
 
 # Stamp files: an environment is installed again only when these inputs change.

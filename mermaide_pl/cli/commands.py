@@ -11,7 +11,7 @@ LIGHTNINGS = ("fit", "validate", "test")
 COMMANDS = (
     *LIGHTNINGS,
     *("evaluate", "adapt", "compare", "sweep", "figure", "report", "replay", "check-agent"),
-    *("fit-learner", "serve", "init", "pack", "download"),
+    *("fit-learner", "serve", "export", "init", "pack", "download"),
 )
 """Names of the commands."""
 

@@ -38,6 +38,7 @@ commands:
   check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
   fit-learner  rules of recorded choices: mermaide fit-learner --logs choices.csv
   serve     steer learners over HTTP:     mermaide serve --store sqlite:///fleet.db
+  export    a file for other programs:    mermaide export --format onnx --out principal.onnx
   init      a small project to edit:      mermaide init DIR
   download  recorded principals:          mermaide download --url URL
   pack      the archive of a release:     mermaide pack --out FILE

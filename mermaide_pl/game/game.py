@@ -220,9 +220,17 @@ class Game:
         """Bonus of each level on the other arms; None where they are never paid."""
         return None if self.other_bonuses is None else table(self.other_bonuses, like)[levels]
 
+    def pays(self, like: Tensor) -> Tensor:
+        """Whether each level puts a bonus on the target, and on the others, float [L, C]."""
+        return table(self.signs, like)
+
     def interventions_of(self, levels: Tensor, like: Tensor) -> Tensor:
-        """Whether each level puts a bonus on the target, and on the others, float [..., C]."""
-        return table(self.signs, like)[levels]
+        """Whether these levels put a bonus on the target, and on the others, float [..., C]."""
+        return self.pays(like)[levels]
+
+    def sees_agent_rewards(self, like: Tensor) -> float | Tensor:
+        """1 if the principal sees the agent's rewards, else 0, as a number to compute with."""
+        return float(self.observation.sees_agent_rewards)
 
     def outlay_of(self, levels: Tensor, like: Tensor) -> Tensor:
         """Bonuses of each level on the target and on the others together, reward units."""
@@ -376,9 +384,17 @@ class GameBatch:
         """See `Game`."""
         return self.sizes.other_bonus_of(levels, like)
 
+    def pays(self, like: Tensor) -> Tensor:
+        """See `Game`."""
+        return table(self.signs, like)
+
     def interventions_of(self, levels: Tensor, like: Tensor) -> Tensor:
         """See `Game`."""
-        return table(self.signs, like)[levels]
+        return self.pays(like)[levels]
+
+    def sees_agent_rewards(self, like: Tensor) -> float | Tensor:
+        """See `Game`."""
+        return float(self.observation.sees_agent_rewards)
 
     def outlay_of(self, levels: Tensor, like: Tensor) -> Tensor:
         """See `Game`; [M, ...]."""
@@ -424,7 +440,7 @@ class GameBatch:
         Raises:
             ValueError: if it is not for `num_tasks` tasks.
         """
-        if num_tasks != len(self):
+        if num_tasks != self.cost.shape[0]:
             raise ValueError(f"there are {num_tasks} tasks and {len(self)} games")
         return self.to(like)
 

@@ -124,9 +124,17 @@ def _encode(
     return arm, level, agent_rewards.unsqueeze(-1), offered.unsqueeze(-1), intervened
 
 
-@cache
 def identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The identity matrix, float [size, size]; its rows are one-hot vectors."""
+    """The identity matrix, float [size, size]; its rows are one-hot vectors.
+
+    It is kept for further calls, unless a graph is exported, which makes it.
+    """
+    make = torch.eye if torch.compiler.is_exporting() else _kept_identity
+    return make(size, dtype=dtype, device=device)
+
+
+@cache
+def _kept_identity(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.eye(size, dtype=dtype, device=device)
 
 

@@ -37,12 +37,12 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         ).view(*inputs.shape[:-1], weight.shape[0])
         if bias is None or of_all:
             return outputs
-        return outputs + bias.view(len(bias), *[1] * (inputs.dim() - 2), -1)
+        return outputs + bias.view(bias.shape[0], *[1] * (inputs.dim() - 2), -1)
     rows = inputs.reshape(inputs.shape[0], -1, inputs.shape[-1])
     if bias is None:
         outputs = torch.bmm(rows, weight.transpose(1, 2))
     else:
-        each = bias if bias.dim() == 2 else bias.expand(len(weight), -1)
+        each = bias if bias.dim() == 2 else bias.expand(weight.shape[0], -1)
         outputs = torch.baddbmm(each.unsqueeze(1), rows, weight.transpose(1, 2))
     return outputs.view(*inputs.shape[:-1], weight.shape[1])
 

@@ -96,14 +96,14 @@ class PooledFeatures(History):
     def features(self, past: HistoryState) -> Tensor:
         """See the base class."""
         game, pulls = past.game, past.pulls
-        numbers = game.batch(len(pulls), pulls)
+        numbers = game.batch(pulls.shape[0], pulls)
         zeros = torch.zeros_like(past.paid)
 
         def of_task(values: Tensor) -> Tensor:
             return values.view(-1, *[1] * (pulls.dim() - 1))
 
         unit, steps = self.unit(game, past.paid), past.step + zeros
-        seen = float(game.observation.sees_agent_rewards)
+        seen = game.sees_agent_rewards(zeros)
         time, horizon = steps + 1.0, game.horizon(past.paid)
         left, share_left = horizon - steps, 1.0 - steps / horizon
         if game.endless:
@@ -114,7 +114,7 @@ class PooledFeatures(History):
         remaining = torch.where(budget < horizon, budget - past.interventions, left)
         allowed = torch.minimum(remaining, left).clamp(min=0.0)
         price = of_task(numbers.cost) * unit
-        bonuses = numbers.bonuses.view(len(pulls), *[1] * (pulls.dim() - 2), -1)
+        bonuses = numbers.bonuses.view(pulls.shape[0], *[1] * (pulls.dim() - 2), -1)
         last_bonus = (past.last_level * bonuses).sum(-1, keepdim=True) / unit
         paid, offered = past.paid / unit, past.offered / unit
         at_least_one, waiting = pulls.clamp(min=1.0), time - past.latest
@@ -139,7 +139,7 @@ class PooledFeatures(History):
             torch.log1p(paid) / _STEPS_LOG_UNIT,
             torch.log1p(offered) / _STEPS_LOG_UNIT,
             price / (1.0 + price) + zeros,
-            zeros + math.log(game.num_arms) / _ARMS_LOG_UNIT,
+            zeros + _log(game.num_arms, zeros) / _ARMS_LOG_UNIT,
             allowed / left,
             torch.log1p(allowed) / _STEPS_LOG_UNIT,
             zeros + seen,
@@ -167,3 +167,10 @@ def standard_units(like: Tensor) -> tuple[Tensor, Tensor]:
     """
     means, deviations = _STANDARD.to(like)
     return means, deviations
+
+
+def _log(number: int, like: Tensor) -> float | Tensor:
+    """Natural logarithm of a number, which is none yet while a graph is exported."""
+    if torch.compiler.is_exporting():
+        return like.new_full((), number).log()
+    return math.log(number)

@@ -122,6 +122,10 @@ class UniversalPrincipal(PrincipalModule):
             The network, and its weights, differentiable; those that depend on the numbers of the
             game have an axis of tasks if the games differ.
         """
+        return self._network(game), self.weights_in(weights, game)
+
+    def weights_in(self, weights: Weights, game: AnyGame) -> dict[str, Tensor]:
+        """The weights of `in_game` alone."""
         PooledFeatures().sizes(game)  # refuses games that it cannot tell
         like = weights["policy.policy_in_weight"]
         bonuses, cost = _numbers(game, like)
@@ -132,7 +136,7 @@ class UniversalPrincipal(PrincipalModule):
         levels = torch.stack(
             [shares.expand_as(prices), prices / (1.0 + prices)], dim=-1
         )  # [(M,) L, 2]
-        return self._network(game), {
+        return {
             **{name: weight for name, weight in weights.items() if name.startswith("recurrence.")},
             "world_model.common_weight": weights["world_model.common_weight"],
             "world_model.common_bias": weights["world_model.common_bias"],

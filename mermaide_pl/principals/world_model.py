@@ -83,7 +83,6 @@ class _Shared(nn.Module):
     def __init__(self, hidden_size: int, sizes: tuple[int, int], size: int, game: Game) -> None:
         super().__init__()
         self._num_global, self._num_per_arm = sizes
-        self._num_arms = game.num_arms
         init_linear(self, "common", hidden_size + self._num_global, size, gain=1.0)
         # no more biases: they would shift all arms alike, which a softmax does not see
         init_linear(self, "arm", self._num_per_arm, size, gain=1.0, bias=False)
@@ -95,7 +94,7 @@ class _Shared(nn.Module):
             return linear(inputs, weights[f"{prefix}_weight"], weights.get(f"{prefix}_bias"))
 
         overall, per_arm = features.tensor_split([self._num_global], dim=-1)
-        per_arm = per_arm.reshape(*per_arm.shape[:-1], self._num_arms, self._num_per_arm)
+        per_arm = per_arm.reshape(*per_arm.shape[:-1], -1, self._num_per_arm)
         common = layer("common", torch.cat([hidden, overall], dim=-1))
         units = torch.tanh(layer("arm", per_arm) + common.unsqueeze(-2))
         # contiguous, for the softmax over arms that follows
