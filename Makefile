@@ -21,7 +21,7 @@ BENCHMARKS  ?= w1 scaling phases live
 PYTEST_ARGS ?= -n 2 -m "not slow"
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format type bench clean
+.PHONY: help quickstart test lint format type docs bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -48,11 +48,14 @@ format: $(VENV)/.dev ## Apply the fixes and the format that lint asks for
 type: $(VENV)/.dev ## Check the package's types
 	$(BIN)/mypy
 
+docs: $(VENV)/.dev ## Build the site, strictly, into site/
+	$(BIN)/mkdocs build --strict --quiet
+
 bench: $(VENV)/.bench ## Time the meta-step: against other libraries, its scaling, its phases
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
 
 clean: ## Delete caches and build outputs (keeps .venv and logs)
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.*' -prune -exec rm -rf {} +
 
 # Stamp files: an environment is installed again only when these inputs change.
