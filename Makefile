@@ -49,7 +49,7 @@ type: $(VENV)/.dev ## Check the package's types
 	$(BIN)/mypy
 
 docs: $(VENV)/.dev ## Build the site, strictly, into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.bench ## Time the meta-step: against other libraries, its scaling, its phases
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done

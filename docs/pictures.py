@@ -1,7 +1,7 @@
-"""Draw the pictures of the README and of the site: `python docs/pictures.py`, a minute on one core.
+"""Draw the pictures of the README and of the site: `python docs/pictures.py`, a minute.
 
-They are kept in `docs/pictures/`. The episode is that of a UCB agent with `pretrained:universal`, the
-other figures are drawn from the records in `results/`.
+They are kept in `docs/pictures/`. The episode is that of a UCB agent with `pretrained:universal`;
+the other figures are drawn from the records in `results/`.
 """
 
 import argparse
@@ -37,6 +37,7 @@ OUT = ROOT / "docs" / "pictures"
 GAME = Game()  # 10 arms, 200 steps, a bonus of 1 at a cost of 0.5
 BURST = 100  # steps
 SHOTS = (0, 1, 2, 4, 8)
+RECEIVED = "4. sees the arm: gets 1 if it was\nthe target; pays c × b"
 FONT, SMALL = 9.0, 8.0
 
 
@@ -61,9 +62,7 @@ def an_episode(num_agents=100):
         "burst": InitialBurst(length=BURST),
         "none": NoIntervention(),
     }
-    played = {
-        name: module.scored_episodes(tasks, player, 1) for name, player in players.items()
-    }
+    played = {name: module.scored_episodes(tasks, player, 1) for name, player in players.items()}
     with torch.no_grad():
         output = module.forward_pass(module.principal.weights(), played["principal"])
     return played, output.arm_logits[0, 0].softmax(-1)[..., 0].numpy()
@@ -132,7 +131,7 @@ def draw_game():
         ((15, 15.6), (27, 15.6), -0.45, "1. offers a bonus b\nfor the target arm", (21, 21.1)),
         ((37, 15.6), (49, 15.6), -0.45, "2. pulls an arm", (43, 20.4)),
         ((49, 7.4), (37, 7.4), -0.45, "3. its reward,\n+ b if that was the target", (43, 1.9)),
-        ((27, 7.4), (15, 7.4), -0.45, "4. sees the arm: gets 1 if it was\nthe target; pays c × b", (21, 1.9)),
+        ((27, 7.4), (15, 7.4), -0.45, RECEIVED, (21, 1.9)),
     ):  # fmt: skip
         arrow = FancyArrowPatch(
             start, end, connectionstyle=f"arc3,rad={bend}", arrowstyle="-|>", mutation_scale=11,
@@ -157,9 +156,7 @@ def draw_forecasts(played, forecasts):
     axes.plot(
         steps, forecasts[:, 0], color=GREY, linewidth=LINE_WIDTH, label="forecast, no bonus now"
     )
-    axes.plot(
-        steps, forecasts[:, 1], color=BLUE, linewidth=LINE_WIDTH, label="forecast, bonus now"
-    )
+    axes.plot(steps, forecasts[:, 1], color=BLUE, linewidth=LINE_WIDTH, label="forecast, bonus now")
     levels = shown.levels[0, 0].numpy() > 0
     axes.vlines(steps[levels], 1.04, 1.1, color=VERMILLION, linewidth=1.0, label="bonus offered")
     axes.set(xlim=(0, 201), ylim=(-0.03, 1.12))
@@ -188,7 +185,9 @@ def draw_shots():
         )  # fmt: skip
     axes.legend(fontsize=SMALL, frameon=False, loc="lower right")
     axes.set_xticks(range(len(SHOTS)), list(map(str, SHOTS)))
-    label_axes(axes, x="shots: episodes with the agent before the scored one", y="normalised return")
+    label_axes(
+        axes, x="shots: episodes with the agent before the scored one", y="normalised return"
+    )
     return figure
 
 
@@ -214,7 +213,8 @@ def draw_normalised_return():
     label_axes(axes, y="return, reward units a step")
     none, oracle = heights[0], heights[-1]
     scale = axes.secondary_yaxis(
-        "right", functions=(lambda y: (y - none) / (oracle - none), lambda s: none + s * (oracle - none))
+        "right",
+        functions=(lambda y: (y - none) / (oracle - none), lambda s: none + s * (oracle - none)),
     )
     scale.tick_params(labelsize=SMALL, length=2.5)
     scale.set_ylabel("normalised return", fontsize=SMALL)

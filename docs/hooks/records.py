@@ -77,9 +77,9 @@ def spread(found, quantity, number=3, centre="mean"):
     return f"{found[f'{quantity}_{centre}']:.{number}f} ± {(high - low) / 2:.{number}f}"
 
 
-def markdown_table(headings, lines):
-    """A table of Markdown, numbers to the right."""
-    rule = ["---", *["---:"] * (len(headings) - 1)]
+def markdown_table(headings, lines, num_texts=1):
+    """A table of Markdown, numbers to the right of the first columns, which are texts."""
+    rule = [*["---"] * num_texts, *["---:"] * (len(headings) - num_texts)]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (headings, rule, *lines))
 
 
@@ -135,11 +135,15 @@ def tuning_table(runs):
         ["run", "trained on", "validated on", "settings", "steps", "0 shots", "1 shot"],
         [
             [
-                *(each[name] for name in ("run", "trained_on", "validated_on", "settings", "steps")),
+                *(
+                    each[name]
+                    for name in ("run", "trained_on", "validated_on", "settings", "steps")
+                ),
                 *(tried(each["run"], shots) for shots in (0, 1)),
             ]
             for each in found
         ],
+        num_texts=4,
     )
 
 
@@ -341,8 +345,11 @@ def command_help(name):
     width = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "88"
     try:
-        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        with contextlib.redirect_stdout(text):
             main([name, "--help"])
+    except SystemExit as ended:
+        if ended.code:
+            raise ValueError(f"mermaide {name} --help ended with {ended.code}") from ended
     finally:
         os.environ.pop("COLUMNS") if width is None else os.environ.update(COLUMNS=width)
     return f"```text\n{text.getvalue().strip()}\n```"
@@ -353,7 +360,9 @@ def define_env(env):
 
     def figure(name, text):
         """A recorded figure, or a line that says which command makes it."""
-        if not any((ROOT / folder / name).is_file() for folder in ("results", "benchmarks/results")):
+        if not any(
+            (ROOT / folder / name).is_file() for folder in ("results", "benchmarks/results")
+        ):
             return f"*The figure {name} is not recorded yet.*"
         return f"![{text}]({'../' * env.page.file.src_uri.count('/')}figures/{name})"
 
@@ -362,7 +371,22 @@ def define_env(env):
         return (ROOT / path).exists()
 
     for macro in (
-        *(figure, recorded, record, row, rows, score, gain, section, page_of, ahead, method_table, tried, tuning_table, reference),
+        *(
+            figure,
+            recorded,
+            record,
+            row,
+            rows,
+            score,
+            gain,
+            section,
+            page_of,
+            ahead,
+            method_table,
+            tried,
+            tuning_table,
+            reference,
+        ),
         *(scores_of_evaluate, third_party, more_shots, chains, command_help, recurrence_table),
         *(w1_table, phases_table, fine_tuning, populations, median, student_mean, returns_by_shots),
     ):
