@@ -66,12 +66,12 @@ def test_pages_are_in_the_words_of_the_field(name):
     assert HOUSE_WORDS.findall(prose(name).lower()) == []
 
 
-@pytest.mark.parametrize("name", [each for each in COMMANDS if each not in ("validate", "test")])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_is_in_the_words_of_the_field(name, capsys):
     with pytest.raises(SystemExit):
         main([name, "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert len(said) > 100
+    assert said.startswith(f"usage: mermaide {name}")
     assert HOUSE_WORDS.findall(said.lower()) == []
 
 

@@ -99,9 +99,11 @@ def test_no_page_is_wider_than_a_phone(site):
     probe = site / "probe.html"
     probe.write_text(PROBE % (json.dumps(names), PHONE), encoding="utf-8")
     done = subprocess.run(
-        [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu"]
-        + ["--allow-file-access-from-files", "--virtual-time-budget=60000", "--dump-dom"]
-        + [probe.as_uri()],
+        [
+            *(str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu"),
+            *("--allow-file-access-from-files", "--virtual-time-budget=60000", "--dump-dom"),
+            probe.as_uri(),
+        ],
         capture_output=True,
         text=True,
         timeout=400,
