@@ -28,7 +28,7 @@ QUICK_RUN = unset PYTHONPATH && rm -rf $(TRIED)/run && mkdir $(TRIED)/run && cd 
 		--population unseen_ucb --num_agents 20 --num_tuning_agents 5
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format type bench notebooks try-it release principals clean
+.PHONY: help quickstart test lint format type docs bench notebooks try-it release principals clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ format: $(VENV)/.dev ## Apply the fixes and the format that lint asks for
 
 type: $(VENV)/.dev ## Check the package's types
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev ## Build the site, strictly, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.bench ## Time the meta-step: against other libraries, its scaling, its phases
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done
@@ -82,7 +85,7 @@ try-it: $(VENV)/.dev ## Make the interactive page, docs/try_it/index.html; needs
 	$(BIN)/python docs/hooks/try_it.py
 
 clean: ## Delete caches and build outputs (keeps .venv and logs)
-	rm -rf build dist docs/try_it/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist site docs/try_it/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.*' -prune -exec rm -rf {} +
 
 # Stamp files: an environment is installed again only when these inputs change.

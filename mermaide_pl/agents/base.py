@@ -101,7 +101,7 @@ class LearningRule(ABC):
         """
 
     def decision_variables(self, state: Any) -> tuple[Tensor, ...]:
-        """All that `choice_probabilities` depends on, besides `response_parameters`.
+        """All that `choice_probabilities` depends on, other than `response_parameters`.
 
         Args:
             state: from `init` or `update`; it stays the same.

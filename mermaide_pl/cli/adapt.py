@@ -32,17 +32,23 @@ def parser() -> PlainParser:
         default=DEFAULT_PRINCIPAL,
         help="checkpoint of a principal, or pretrained:NAME",
     )
-    parser.add_argument("--out", type=str, required=True, help="where the adapted principal goes")
+    parser.add_argument("--out", type=str, required=True, help="checkpoint to write")
     parser.add_argument("--population", type=str, help="population of the agent, a file or a name")
-    parser.add_argument("--agent", type=int, help="its number in the test split, 0 by default")
-    parser.add_argument("--shots", type=int, help="episodes to adapt on, 1 by default")
-    parser.add_argument("--num_episodes", type=int, help="scored episodes, 500 by default")
-    parser.add_argument("--seed", type=int, help="which agents are drawn, 0 by default")
+    parser.add_argument(
+        "--agent", type=int, help="number of the agent in the test split, 0 by default"
+    )
+    parser.add_argument("--shots", type=int, help="episodes that it adapts on, 1 by default")
+    parser.add_argument(
+        "--num_episodes", type=int, help="episodes that it is scored on, 500 by default"
+    )
+    parser.add_argument("--seed", type=int, help="seed of the agents, 0 by default")
     parser.add_argument("--logs", type=str, help="history of the agent, .csv, .csv.gz or .parquet")
     parser.add_argument(
-        "--target_arm", type=str, help="target, as labelled in --logs, the first arm if absent"
+        "--target_arm", type=str, help="target arm, as labelled in --logs, the first arm by default"
     )
-    parser.add_argument("--arms", type=str, help="labels in --logs, such as blue,green,red")
+    parser.add_argument(
+        "--arms", type=str, help="labels of the arms in --logs, such as blue,green,red"
+    )
     parser.add_argument(
         "--columns", type=str, help="names of columns in --logs, such as arm=choice,step=time"
     )

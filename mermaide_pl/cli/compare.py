@@ -21,18 +21,23 @@ def parser() -> PlainParser:
         prog="mermaide compare",
         description="Train and score many methods; the same command resumes where it stopped.",
     )
-    parser.add_argument("--config", type=str, required=True, help="what to compare")
+    parser.add_argument(
+        "--config",
+        type=str,
+        required=True,
+        help="configuration of methods, conditions and seeds: a file or a name",
+    )
     parser.add_argument("--out", type=str, default=None, help="folder, by default results/CONFIG")
     parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="budget: no training begins after it"
+        "--minutes", type=float, default=math.inf, help="time budget; no training begins after it"
     )
     parser.add_argument(
         "--ray",
         type=str | None,
         default=None,
         metavar="ADDRESS",
-        help="several runs at once with Ray: `local` on the cores of this machine, `auto` or"
-        " HOST:PORT on those of a cluster",
+        help="run several trainings at once with Ray: `local` on the cores of this machine,"
+        " `auto` or HOST:PORT on those of a cluster",
     )
     add_game_options(parser)
     return parser

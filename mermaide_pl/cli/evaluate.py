@@ -33,20 +33,25 @@ def parser() -> PlainParser:
         type=str,
         nargs="+",
         required=True,
-        help="files, or names of the package's populations",
+        help="unseen agents: files, or names of the package's populations",
     )
-    parser.add_argument("--shots", type=int, nargs="+", default=[0, 1], help="support episodes")
+    parser.add_argument(
+        "--shots", type=int, nargs="+", default=[0, 1], help="numbers of support episodes"
+    )
     parser.add_argument("--num_agents", type=int, default=500, help="agents per population")
     parser.add_argument(
         "--num_tuning_agents",
         type=int | None,
         default=None,
-        help="to tune schedules and oracles on, by default 300; fewer where agents are slow",
+        help="agents that schedules and oracles are tuned on, by default 300",
     )
-    parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
-    parser.add_argument("--out", type=str, default="results.json", help="where the rows go")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the agents")
+    parser.add_argument("--out", type=str, default="results.json", help="JSON file of the scores")
     parser.add_argument(
-        "--engine", choices=get_args(EngineName), default="auto", help="what computes the episodes"
+        "--engine",
+        choices=get_args(EngineName),
+        default="auto",
+        help="engine that plays the episodes",
     )
     parser.add_argument(
         "--devices",
@@ -60,7 +65,7 @@ def parser() -> PlainParser:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Compare a principal with yardsticks on unseen agents."""
+    """Compare a principal with baselines on unseen agents."""
     given = parser().parse_args(list(arguments))
     check_inputs(
         lambda: make_place(Path(given.out), given.population),

@@ -29,7 +29,7 @@ def parser() -> PlainParser:
     parser.add_argument(
         "name",
         choices=[*PAPER_FIGURES, *GAME_FIGURES, *CHOICE_FIGURES],
-        help="which figure",
+        help="name of the figure",
     )
     parser.add_argument(
         "--ckpt_path",
@@ -47,8 +47,8 @@ def parser() -> PlainParser:
         " authors published it, or a table",
     )
     parser.add_argument("--out", type=str, default=None, help="folder, by default results/NAME")
-    parser.add_argument("--quick", action="store_true", help="in less than three minutes")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+    parser.add_argument("--quick", action="store_true", help="smaller, in less than three minutes")
+    parser.add_argument("--seed", type=int, default=0, help="seed of agents and trainings")
     return parser
 
 

@@ -34,21 +34,28 @@ def parser() -> PlainParser:
         type=str,
         nargs="+",
         default=None,
-        help="rules by their names, such as catie ucb, or recurrent; by default all",
+        help="learning rules by name, such as catie ucb, or recurrent; all by default",
     )
-    parser.add_argument("--num_arms", type=int, help="by default as many as were chosen, or 2")
-    parser.add_argument("--arms", type=str, help="labels in --logs, such as blue,green,red")
+    parser.add_argument(
+        "--num_arms", type=int, help="number of arms, by default as many as were chosen, at least 2"
+    )
+    parser.add_argument(
+        "--arms", type=str, help="labels of the arms in --logs, such as blue,green,red"
+    )
     parser.add_argument(
         "--columns", type=str, help="names of columns in --logs, such as agent=person,step=trial"
     )
     parser.add_argument(
-        "--folds", type=int, default=5, help="of agents; those of one are forecast by the others"
+        "--folds",
+        type=int,
+        default=5,
+        help="folds of agents; models fitted to the others forecast those of one",
     )
     parser.add_argument(
         "--recovery",
         type=int,
         default=100,
-        help="agents to simulate, to find their hyper-parameters again; 0 for none",
+        help="simulated agents whose hyper-parameters are fitted again; 0 for none",
     )
     parser.add_argument(
         "--save_recurrent",
@@ -56,7 +63,9 @@ def parser() -> PlainParser:
         help="file for the recurrent model of all agents, which a population may name as"
         " HumanFitted",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of folds, trainings and simulated agents"
+    )
     return parser
 
 

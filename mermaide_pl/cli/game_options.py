@@ -11,13 +11,27 @@ if TYPE_CHECKING:
     from mermaide_pl.game import Game
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "num_arms": {"type": int | None, "help": "A"},
-    "num_steps": {"type": int | None, "help": "T, steps of an episode"},
-    "bonuses": {"type": float, "nargs": "+", "help": "bonus of each level, the first 0"},
-    "cost": {"type": float | None, "help": "price of one unit of bonus"},
-    "max_interventions": {"type": int | None, "help": "most interventions of an episode"},
-    "endless": {"type": bool | None, "help": "true: the principal is not told when it ends"},
-    "other_bonuses": {"type": float, "nargs": "+", "help": "bonus of each level on the others"},
+    "num_arms": {"type": int | None, "help": "arms of the agent"},
+    "num_steps": {"type": int | None, "help": "steps of an episode"},
+    "bonuses": {
+        "type": float,
+        "nargs": "+",
+        "help": "bonus of each level on the target arm, the first 0",
+    },
+    "cost": {
+        "type": float | None,
+        "help": "price of one unit of bonus, paid whether or not the target is pulled",
+    },
+    "max_interventions": {"type": int | None, "help": "most steps of an episode with a bonus"},
+    "endless": {
+        "type": bool | None,
+        "help": "true: the principal is not told when an episode ends",
+    },
+    "other_bonuses": {
+        "type": float,
+        "nargs": "+",
+        "help": "bonus of each level on the other arms, the first 0",
+    },
     **{
         f"{name}_budget": {
             "type": int,
@@ -25,9 +39,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
             "metavar": ("AT_LEAST", "AT_MOST"),
             "help": f"steps of an episode with a bonus on the {arms}",
         }
-        for name, arms in (("target", "target"), ("other", "others"))
+        for name, arms in (("target", "target arm"), ("other", "other arms"))
     },
-    "observation": {"choices": ("partial", "full"), "help": "what the principal sees"},
+    "observation": {
+        "choices": ("partial", "full"),
+        "help": "the principal sees the arms pulled (partial), or the agent's rewards too (full)",
+    },
 }
 
 

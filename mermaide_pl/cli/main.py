@@ -28,15 +28,15 @@ commands:
   fit       train a principal:            mermaide fit --config quickstart
   validate  score it while developing:    mermaide validate --config CONFIG --ckpt_path CKPT
   test      score it on the test agents:  mermaide test --config CONFIG --ckpt_path CKPT
-  evaluate  compare it with yardsticks:   mermaide evaluate --population unseen_ucb
+  evaluate  compare it with baselines:    mermaide evaluate --population unseen_ucb
   adapt     adapt it to one agent:        mermaide adapt --population unseen_ucb --out FILE
   compare   train and score many:         mermaide compare --config table
   sweep     search configurations:        mermaide sweep --config sweep
   figure    repeat a figure of the paper: mermaide figure fig2 --out results/fig2
   report    a page about a run:           mermaide report --logdir logs/quickstart
-  replay    why was a step skipped?:      mermaide replay logs/quickstart/skipped/step7.pt
-  check-agent  is my learner an agent?:   mermaide check-agent my_module.MyLearner
-  fit-learner  rules of recorded choices: mermaide fit-learner --logs choices.csv
+  replay    replay a skipped step:        mermaide replay logs/quickstart/skipped/step7.pt
+  check-agent  check your learner:        mermaide check-agent my_module.MyLearner
+  fit-learner  fit recorded choices:      mermaide fit-learner --logs choices.csv
   serve     steer learners over HTTP:     mermaide serve --store sqlite:///fleet.db
   export    a file for other programs:    mermaide export --format onnx --out principal.onnx
   init      a small project to edit:      mermaide init DIR

@@ -41,7 +41,7 @@ def parser() -> PlainParser:
         "--engine",
         choices=get_args(EngineName),
         default=None,
-        help="what computes the step, by default as in the run",
+        help="engine that computes the step, by default that of the run",
     )
     return parser
 

@@ -20,16 +20,17 @@ def parser() -> PlainParser:
         description="Write one HTML page about a training run, with its pictures inside it.",
     )
     parser.add_argument("--logdir", type=str, required=True, help="folder of one run")
-    parser.add_argument("--out", type=str, default="report.html", help="the page")
+    parser.add_argument("--out", type=str, default="report.html", help="HTML file to write")
     parser.add_argument(
         "--population",
         type=str,
         nargs="+",
         default=[],
-        help="populations to score it on, files or names, in place of the results in the folder",
+        help="populations to score the principal on, files or names, in place of the results in the"
+        " folder",
     )
     parser.add_argument("--num_agents", type=int, default=250, help="agents per population")
-    parser.add_argument("--seed", type=int, default=0, help="which agents are drawn")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the agents")
     return parser
 
 

@@ -23,7 +23,7 @@ def parser() -> PlainParser:
         "--principal",
         type=str,
         default=DEFAULT_PRINCIPAL,
-        help="checkpoint of a principal, or its NAME",
+        help="checkpoint of a principal, or pretrained:NAME",
     )
     parser.add_argument(
         "--store",
@@ -32,9 +32,9 @@ def parser() -> PlainParser:
         help="URL of the database: a file of SQLite, or postgresql+psycopg://...",
     )
     parser.add_argument("--host", type=str, default="127.0.0.1", help="address to bind to")
-    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free")
+    parser.add_argument("--port", type=int, default=8000, help="port to bind to, 0 for a free one")
     parser.add_argument(
-        "--workers", type=int, default=1, help="processes; they answer as one would"
+        "--workers", type=int, default=1, help="number of processes; they decide as one would"
     )
     return parser
 

@@ -18,7 +18,9 @@ def parser() -> PlainParser:
         description="Search configurations of `mermaide fit`; the same command resumes where it"
         " stopped, and shares the trials with others that run it.",
     )
-    parser.add_argument("--config", type=str, required=True, help="what to search")
+    parser.add_argument(
+        "--config", type=str, required=True, help="configuration of the search: a file or a name"
+    )
     parser.add_argument(
         "--storage", type=str | None, default=None, help="URL of a database, overrides the file"
     )
@@ -26,10 +28,10 @@ def parser() -> PlainParser:
         "--trials",
         type=int | None,
         default=None,
-        help="trials in all, overrides the file; 0 only writes the results so far",
+        help="total number of trials, overrides the file; 0 only writes the results so far",
     )
     parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="budget: no trial begins after it"
+        "--minutes", type=float, default=math.inf, help="time budget; no trial begins after it"
     )
     return parser
 

@@ -317,7 +317,7 @@ class LiveFleet:
             return self._format.describe(int(self._arguments.slots([id])[0]), parts or PARTS)
 
     def restore(self, id: Hashable, described: Mapping[str, Any]) -> None:
-        """Add a learner that goes on exactly where another was described, also in another process.
+        """Add a learner that continues exactly where another was described, in any process.
 
         Its next numbers are the same to the bit if the batches are; otherwise to rounding.
 

@@ -53,7 +53,7 @@ class LivePrincipal:
 
     A principal with `AdaptationWithinEpisodes` takes its gradient steps in `observe`. With one
     after every 50 of 200 steps, a step takes 1.15 times as long in the mean
-    (`benchmarks/live.py`); each encodes the whole episode, so they take longer as it goes on.
+    (`benchmarks/live.py`); each encodes the whole episode, so they take longer the longer it is.
 
     Args:
         module: the trained principal.

@@ -158,7 +158,7 @@ class Game:
 
     @cached_property
     def payoffs(self) -> tuple[tuple[float, ...], ...]:
-        """Bonuses of each level, reward units, [L][C]: on the target, and if paid on the others."""
+        """Bonuses of each level, reward units, [L, C]: on the target, and if paid on the others."""
         columns = [self.bonuses] + ([] if self.other_bonuses is None else [self.other_bonuses])
         return tuple(zip(*columns, strict=True))
 

@@ -153,7 +153,7 @@ class MermaideModule(SelfDescribingModule):
         return min(1.0, self.global_step / total) if 0 < total < float("inf") else 0.0
 
     def setup(self, stage: str) -> None:
-        """Check the precision, and clear the yardsticks of other tasks."""
+        """Check the precision, and clear the baselines of other tasks."""
         check_precision(self.trainer.precision)
         self._yardsticks.clear()
         self._micro_batches = -1, []

@@ -37,7 +37,7 @@ from mermaide_pl.principals import (
 
 @dataclass(frozen=True)
 class AdaptationWithinEpisodes(Adaptation):
-    """Gradient steps on the forecast within every episode, besides adaptation between episodes.
+    """Gradient steps on the forecast within every episode, added to adaptation between episodes.
 
     Equation:
         phi <- phi - alpha grad F_i(phi),  F_i = -mean_{ik <= t < (i+1)k} log p(o_t | h_t, u_t)

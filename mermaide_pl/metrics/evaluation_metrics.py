@@ -158,7 +158,7 @@ class EvaluationMetrics(nn.Module):
         none: Tensor,
         oracles: Tensor,
     ) -> None:
-        """Add the episodes of a batch, with the yardsticks on the same episodes.
+        """Add the episodes of a batch, with the baselines on the same episodes.
 
         Args:
             shots: support episodes that the principal adapted on.
