@@ -173,8 +173,9 @@ def _unbroken(text):
 def recipe(heading):
     """A section of CONTRIBUTING.md without its heading, its lists indented as MkDocs asks."""
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    text = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return re.sub(r"^   (?=.)", "    ", text.strip(), flags=re.MULTILINE)
+    text = page.split(f"\n## {heading}\n")[1].split("\n## ")[0].strip()
+    text = re.sub(r"^   (?=.)", "    ", text, flags=re.MULTILINE)
+    return re.sub(r"\n(?=\d+\. )", "\n\n", text)
 
 
 def scores_of_evaluate(path, populations, quantities=("return",)):
