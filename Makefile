@@ -18,7 +18,8 @@ QUICKSTART_SHOTS      ?= 0 1
 QUICKSTART_AGENTS     ?= 1000
 
 BENCHMARKS  ?= w1 scaling phases live
-PYTEST_ARGS ?= -n 2 -m "not slow"
+# A file of tests goes to one worker, so that what its tests share is made once.
+PYTEST_ARGS ?= -n 2 --dist loadfile -m "not slow"
 
 # The environment in which a release is tried, and what is run there, in an empty folder.
 TRIED     := build/tried
@@ -76,7 +77,7 @@ release: $(VENV)/.release ## Build wheel, sdist and site, and try both in an emp
 	$(QUICK_RUN)
 	$(TRIED)/bin/python -m pip install --force-reinstall --no-deps dist/mermaide_pl-*.tar.gz
 	$(QUICK_RUN)
-	$(MAKE) docs
+	$(MAKE) try-it docs
 
 principals: $(VENV)/.run ## Pack the principals of the comparisons into the archive of the release
 	$(BIN)/mermaide pack --out dist/mermaide-principals.zip

@@ -1,9 +1,7 @@
 """README and site: their commands run, and their names, tables and numbers are true."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -20,15 +18,16 @@ from mermaide_pl.deployment import adapt_to_agent as one_agent
 from mermaide_pl.evaluation import fine_tuning_report as fine_tuning
 from mermaide_pl.evaluation.tables import interval_text
 from mermaide_pl.principals import Architecture
+from mermaide_pl.reporting.report import page as report
 
 DEVICES, SERVICE = "docs/guides/several_devices.md", "docs/guides/service.md"
-RUN_ELSEWHERE = (DEVICES, SERVICE)  # below, and in tests/service
+ONNX = "docs/guides/in_other_programs.md"
+RUN_ELSEWHERE = (DEVICES, SERVICE, ONNX)  # below, in tests/service and in tests/deployment
 WITH_COMMANDS = [
     name
     for name in NAMES
     if name not in RUN_ELSEWHERE and any(c[0] == "mermaide" for c in commands(name))
 ]
-ONNX = "docs/guides/in_other_programs.md"  # tests/deployment/test_onnx_export.py runs it
 WITH_PYTHON = [name for name in NAMES if name != ONNX and blocks(name, "python")]
 HOUSE_WORDS = re.compile(
     r"\b(luck\w*|yardsticks?|besides|trembl\w+|loose learners|goes? on|met with|contestants?)\b"
@@ -172,7 +171,7 @@ def test_commands_run(name, a_folder, monkeypatch, capsys):
         rows = (f"{m},{t},{(m * t) % 5 % 2},{t % 3 % 2}\n" for m in range(6) for t in range(12))
         Path(file).write_text(f"{header},arm,agent_reward\n" + "".join(rows), encoding="utf-8")
     few = {"num_agents": 4, "num_tuning_agents": 2}
-    for module in (fine_tuning, one_agent):
+    for module in (fine_tuning, one_agent, report):
         monkeypatch.setattr(module, "evaluate", partial(module.evaluate, num_tuning_agents=2))
     monkeypatch.setattr(fine_tuning, "evaluate", partial(fine_tuning.evaluate, **few))
     short = ["--trainer.max_epochs", "1", "--data.steps_per_epoch", "1"]
@@ -194,22 +193,18 @@ def test_commands_run(name, a_folder, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_commands_for_several_devices_run(a_folder):
-    # tests/experiments/comparison/test_on_ray.py runs `compare --ray`
+    """On one device: tests/distributed starts several, and test_on_ray.py runs `compare --ray`."""
     shown = [command for command in commands(DEVICES) if command[:2] != ["mermaide", "compare"]]
-    modules = {"mermaide": "mermaide_pl", "torchrun": "torch.distributed.run"}
-    here = [command for command in shown if command[0] in modules and "--nnodes" not in command]
-    assert [command[0] for command in here] == ["mermaide", "torchrun", "mermaide"]
-    few = ["--num_agents", "4", "--num_tuning_agents", "2"]
+    started = [command for command in shown if command[0] in ("mermaide", "torchrun")]
+    assert [command[0] for command in started] == ["mermaide", "torchrun", "torchrun", "mermaide"]
+    few = ["--num_agents=4", "--num_tuning_agents=2", "--devices=1"]
     fast = ["--trainer.fast_dev_run=true", "--data.num_val_tasks=2", "--model.game.num_steps=8"]
-    for command in here:
-        done = subprocess.run(
-            [sys.executable, "-m", modules[command[0]], *command[1:]]
-            + (few if "evaluate" in command else fast),
-            cwd=a_folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            timeout=120,
-        )
-        assert done.returncode == 0
+    alone = ["--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
+    for command in started:
+        if command[0] == "torchrun":
+            assert command[command.index("-m") + 1] == "mermaide_pl"
+            command = command[command.index("mermaide_pl") :]
+        main([*command[1:], *(few if "evaluate" in command else [*fast, *alone])])
 
 
 @pytest.mark.parametrize("name", WITH_PYTHON)

@@ -41,7 +41,8 @@ function next() {
 next();
 </script></body>"""
 
-pytestmark = pytest.mark.slow
+# one worker, so that the site is built once, and with it what tests/site needs
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Vendors what the interactive page needs: the exported principal and onnxruntime-web.
 
 MkDocs calls `on_pre_build` before it copies the page; ``make try-it`` calls `build` alone. The
-files are scripts with base64 in them, so that the page works without a server too.
+files are scripts with base64 in them, so that the page works without a server too. A site that is
+built without npm has the page, which then says what is missing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gzip
 import hashlib
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -32,9 +34,16 @@ _LIBRARY, _MODULE, _BINARY = (
 )
 
 
+class NotFetchedError(RuntimeError):
+    """The npm package cannot be had, in one line."""
+
+
 def on_pre_build(config: Any) -> None:
     """Hook of MkDocs."""
-    build()
+    try:
+        build()
+    except NotFetchedError as error:
+        print(f"{error}; the site is built without what that page computes with", file=sys.stderr)
 
 
 def build(folder: Path = PAGE / "vendor") -> Path:
@@ -44,7 +53,8 @@ def build(folder: Path = PAGE / "vendor") -> Path:
         The folder.
 
     Raises:
-        RuntimeError: one line if npm is missing, or gives another package.
+        NotFetchedError: npm is missing, or cannot fetch the package.
+        RuntimeError: one line if npm gives another package.
     """
     folder.mkdir(parents=True, exist_ok=True)
     runtime, model = folder / "runtime.js", folder / "model.js"
@@ -68,10 +78,13 @@ def _fetched() -> dict[str, bytes]:
     """The files of the npm package, whose checksum must be the known one."""
     npm = shutil.which("npm")
     if npm is None:
-        raise RuntimeError("the interactive page needs npm, for onnxruntime-web; install Node.js")
+        raise NotFetchedError(
+            "the interactive page needs npm, for onnxruntime-web: install Node.js"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         command = [npm, "pack", PACKAGE, "--silent", "--pack-destination", scratch]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            raise NotFetchedError(f"the interactive page needs {PACKAGE}, which npm cannot fetch")
         (archive,) = Path(scratch).glob("*.tgz")
         found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if found != INTEGRITY:

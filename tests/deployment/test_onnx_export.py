@@ -16,7 +16,9 @@ from mermaide_pl.cli.main import main
 from mermaide_pl.deployment import onnx_export
 from mermaide_pl.deployment.onnx_export import INPUTS, OUTPUTS, export_onnx
 
-pytestmark = pytest.mark.slow
+# one worker, so that the universal principal is exported once
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("onnx")]
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "in_other_programs.md"
 
 
 def by(path):
@@ -78,9 +80,11 @@ def test_the_file_says_what_it_is(universal):
     assert b".py" not in universal.read_bytes()  # nothing of where it was made
 
 
-def test_a_specialised_principal(tmp_path, capsys):
-    path = tmp_path / "ucb.onnx"
-    main(["export", "--ckpt_path", "pretrained:ucb-partial", "--out", str(path)])
+def test_a_specialised_principal_by_the_command_of_the_guide(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (command,) = re.findall(r"^mermaide (export .*)$", GUIDE.read_text(encoding="utf-8"), re.M)
+    main([*command.split(), "--ckpt_path", "pretrained:ucb-partial"])
+    path = tmp_path / "principal.onnx"
     assert "for games of 10 arms, 200 steps" in capsys.readouterr().out
     live = LivePrincipal.load("ucb-partial", target_arm=4)
     assert largest_difference(live, by(path), {}) < 1e-5
@@ -97,8 +101,7 @@ def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
 
 
 def test_the_guide_runs_and_names_all_inputs_and_outputs(universal, tmp_path, monkeypatch):
-    guide = Path(__file__).parents[2] / "docs" / "guides" / "in_other_programs.md"
-    text = guide.read_text(encoding="utf-8")
+    text = GUIDE.read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)` \| (.*) \|$", text, flags=re.MULTILINE) == [
         *INPUTS.items(),
         *OUTPUTS.items(),

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("launchers")]  # one `place`
 
 ROOT = Path(__file__).parents[2]
 MERMAIDE = ["-m", "mermaide_pl"]
@@ -135,13 +135,15 @@ def checkpoint_in(folder: Path) -> Path:
     return path
 
 
+# the installed command finds itself; `-m` is what other tests below start
 @pytest.mark.parametrize("launcher", ["lightning", "torchrun", "slurm"])
 def test_whoever_starts_the_processes(launcher, place):
     command = [*FIT, *ON_TWO, "--trainer.default_root_dir", launcher]
     if launcher == "slurm":
         started_as_slurm_does(place, [*MERMAIDE, *command])
     else:
-        started(place, [*(TORCHRUN if launcher == "torchrun" else MERMAIDE), *command])
+        script = [str(Path(sys.executable).with_name("mermaide"))]
+        started(place, [*(TORCHRUN if launcher == "torchrun" else script), *command])
     expected, actual = (
         torch.load(path, weights_only=True)
         for path in (place / "one.ckpt", checkpoint_in(place / launcher))
@@ -149,12 +151,6 @@ def test_whoever_starts_the_processes(launcher, place):
     assert actual["global_step"] == expected["global_step"] == 20
     for part in ("state_dict", "optimizer_states"):
         torch.testing.assert_close(actual[part], expected[part], rtol=0.0, atol=1e-9)
-
-
-def test_the_installed_command_finds_itself(place):
-    script = Path(sys.executable).with_name("mermaide")
-    started(place, [str(script), *FIT, *ON_TWO, "--trainer.default_root_dir", "script"])
-    assert torch.load(checkpoint_in(place / "script"), weights_only=True)["global_step"] == 20
 
 
 def test_what_was_imported_is_imported_in_all(place):

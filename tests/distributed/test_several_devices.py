@@ -17,11 +17,13 @@ METHODS = list(load_comparison(HERE.parents[1] / "conf" / "experiment" / "table.
 # devices, tasks of each in a batch, batches of an outer step; always 8 tasks together
 WAYS = {"one": (1, 8, 1), "devices": (2, 4, 1), "batches": (1, 4, 2)}
 TOLERANCES = {"64-true": 1e-9, "32-true": 1e-5}
+# what float32 may change depends on how a method is trained, not on its inputs
+TRAINED = {"64-true": METHODS, "32-true": ["mermaide_memory", "rl2"]}
 METRICS = 1e-5  # computed in float32 whatever the precision of the weights
 
 
 def trained(out: Path, way: str, precision: str) -> None:
-    command = [HERE / "train_methods.py", out / way, *WAYS[way], precision]
+    command = [HERE / "train_methods.py", out / way, *WAYS[way], precision, *TRAINED[precision]]
     done = subprocess.run(
         [sys.executable, *map(str, command)], capture_output=True, text=True, timeout=600
     )
@@ -39,12 +41,12 @@ def assert_close(actual: Any, expected: Any, tolerance: float, where: str) -> No
     )
 
 
-# in one test, for all methods are trained by one launch
+# in one test, for the methods are trained by one launch
 @pytest.mark.parametrize("precision", TOLERANCES)
 def test_two_devices_or_two_batches_train_as_one_process_does(precision, tmp_path):
     for way in WAYS:
         trained(tmp_path, way, precision)
-    for method in METHODS:
+    for method in TRAINED[precision]:
         kept = {
             (way, rank): torch.load(tmp_path / way / method / f"rank{rank}.pt")
             for way, (devices, _, _) in WAYS.items()

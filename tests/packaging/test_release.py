@@ -64,4 +64,4 @@ def test_a_release_tries_what_it_builds():
     places = [told.index(step) for step in steps]
     assert places == sorted(places)
     assert told.count("mermaide fit") == 2
-    assert told.rstrip().endswith("true docs")
+    assert told.rstrip().endswith("true try-it docs")

@@ -17,7 +17,8 @@ import torch
 
 from mermaide_pl.engines.native import compilation
 
-pytestmark = pytest.mark.slow
+# one worker, so that each wheel is built once
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 ROOT = Path(__file__).parents[2]
 NO_COMPILER = {"CXX": "no-such-compiler"}
@@ -98,6 +99,12 @@ def installed(tmp_path_factory):
     return Installed(wheel(folder), folder)
 
 
+@pytest.fixture(scope="module")
+def pure(tmp_path_factory):
+    """The wheel that is built where there is no compiler."""
+    return wheel(tmp_path_factory.mktemp("pure"), **NO_COMPILER)
+
+
 def test_the_wheel_names_its_platform(installed):
     (built,) = installed.folder.parent.glob("*.whl")
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
@@ -107,11 +114,11 @@ def test_the_wheel_names_its_platform(installed):
 SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
 
 
-def test_a_wheel_of_the_sdist_has_the_same_files(installed, tmp_path):
+def test_a_wheel_of_the_sdist_has_the_same_files(pure, tmp_path):
     run(sys.executable, "-c", SDIST, tmp_path, folder=sources(tmp_path))
     (sdist,) = tmp_path.glob("mermaide_pl-*.tar.gz")
-    (of_sources,) = installed.folder.parent.glob("*.whl")
-    names = [zipfile.ZipFile(each).namelist() for each in (of_sources, wheel(tmp_path, sdist))]
+    of_sdist = wheel(tmp_path, sdist, **NO_COMPILER)
+    names = [zipfile.ZipFile(each).namelist() for each in (pure, of_sdist)]
     assert sorted(names[0]) == sorted(names[1])
 
 
@@ -158,10 +165,9 @@ def test_every_instruction_set_is_packaged(installed, capability):
     assert Path(path).is_relative_to(installed.bin.parent)
 
 
-def test_without_a_compiler_the_wheel_is_pure_and_computes_in_pytorch(tmp_path):
-    built = wheel(tmp_path, **NO_COMPILER)
-    assert built.name.endswith("-py3-none-any.whl")
-    installed = Installed(built, tmp_path)
+def test_without_a_compiler_the_wheel_is_pure_and_computes_in_pytorch(pure, tmp_path):
+    assert pure.name.endswith("-py3-none-any.whl")
+    installed = Installed(pure, tmp_path)
     reason = "C++ compiler 'no-such-compiler' not found, set CXX to one"
     told = installed.python(ENGINE)
     assert f"native kernel not available, using PyTorch instead: {reason}" in told
