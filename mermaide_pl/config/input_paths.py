@@ -118,7 +118,7 @@ def how_to_fetch(path: str | Path) -> str:
     for folder in Path(path).parents:
         sums = folder / CHECKSUMS
         name = Path(path).relative_to(folder).as_posix()
-        if sums.is_file() and f"  {name}\n" in sums.read_text("utf-8", "replace"):
+        if sums.is_file() and f"  {name}\n" in sums.read_text(encoding="utf-8", errors="replace"):
             fetch = f"`mermaide download --url URL --out {folder}` fetches it"
             return f"is not here, but in the archive of a release: {fetch}"
     return ""
