@@ -16,4 +16,5 @@ def on_page_content(content, **_):
 def _mathml(formula):
     block = formula[1] == "div"
     mathml = convert(html.unescape(formula[2]).strip(), display="block" if block else "inline")
+    mathml = mathml.replace("<mi>log</mi>", '<mi>log</mi><mspace width="0.17em"/>')
     return f'<div class="formula">{mathml}</div>' if block else mathml

@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import re
 from functools import cache
 from importlib import import_module
 from itertools import takewhile
@@ -155,13 +156,26 @@ def section(path, *headings):
     begin = next(number for number, line in enumerate(lines) if line.startswith("|"))
     lines = lines[begin:]
     end = next((number for number, line in enumerate(lines) if not line.startswith("|")), None)
-    return "\n".join(lines[:end])
+    return _unbroken("\n".join(lines[:end]))
 
 
 def page_of(path):
     """A recorded page, its headings one level down, without its title."""
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()[1:]
-    return "\n".join(f"#{line}" if line.startswith("#") else line for line in lines)
+    return _unbroken("\n".join(f"#{line}" if line.startswith("#") else line for line in lines))
+
+
+def _unbroken(text):
+    """The text, with no line ending between a mean and its interval."""
+    return text.replace(" ± ", "\u00a0±\u00a0")
+
+
+def recipe(heading):
+    """A section of CONTRIBUTING.md without its heading, its lists indented as MkDocs asks."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = page.split(f"\n## {heading}\n")[1].split("\n## ")[0].strip()
+    text = re.sub(r"^   (?=.)", "    ", text, flags=re.MULTILINE)
+    return re.sub(r"\n(?=\d+\. )", "\n\n", text)
 
 
 def scores_of_evaluate(path, populations, quantities=("return",)):
@@ -325,7 +339,8 @@ def phases_table():
 def recurrence_table():
     """Times of a meta-step with each recurrence."""
     found = rows("results/recurrence/w1.csv")
-    return markdown_table(list(found.columns), found.round(3).values.tolist())
+    headings = ["recurrence", "meta-step, s", "of it rollouts, s", "the rest, s", "rounds"]
+    return markdown_table(headings, found.round(3).values.tolist())
 
 
 def populations():
@@ -366,7 +381,8 @@ def define_env(env):
             (ROOT / folder / name).is_file() for folder in ("results", "benchmarks/results")
         ):
             return f"*The figure {name} is not recorded yet.*"
-        return f"![{text}]({'../' * env.page.file.src_uri.count('/')}figures/{name})"
+        path = f"{'../' * env.page.file.src_uri.count('/')}figures/{name}"
+        return f"[![{text}]({path})]({path})"  # the link opens it in its full size
 
     def recorded(path):
         """True if there is such a record."""
@@ -383,6 +399,7 @@ def define_env(env):
             gain,
             section,
             page_of,
+            recipe,
             ahead,
             method_table,
             tried,

@@ -16,7 +16,7 @@ def parser() -> PlainParser:
     parser = PlainParser(
         prog="mermaide download",
         description="Fetch the principals of the recorded comparisons, an archive of `mermaide"
-        " pack`, and check them; the same command goes on where it stopped.",
+        " pack`, and check them; the same command resumes where it stopped.",
     )
     parser.add_argument("--url", type=str, required=True, help="the archive of the release")
     parser.add_argument("--out", type=str, default="results", help="folder, by default results")

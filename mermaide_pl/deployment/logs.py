@@ -236,14 +236,13 @@ class _Reader(ColumnReader):
         """
         numbers = self.numbers()
         steps = numbers["step"]
-        episode, agent = (
-            numbers[name] if name in numbers else np.zeros_like(steps)
-            for name in ("episode", "agent")
-        )
+        zeros = np.broadcast_to(np.int32(0), steps.shape)
+        episode, agent = (numbers.get(name, zeros) for name in ("episode", "agent"))
         order = self._order(agent, episode, steps)
-        known = (agent >= 0) & (episode >= 0)
-        number = agent.astype(np.int64) * max(len(self._labels), 1) + episode
-        episode = np.where(known, number, -1)
+        if "agent" in numbers:
+            known = (agent >= 0) & (episode >= 0)
+            number = agent.astype(np.int64) * max(len(self._labels), 1) + episode
+            episode = np.where(known, number, -1)
         first_step = int(len(order) > 0 and steps[order].min() == 1)
         self._check_steps(episode, steps, order, first_step)
         source = self.source

@@ -26,7 +26,7 @@ class Objective:
 
     Equation:
         L_in(phi)  = lambda_pi S + lambda_p F                                     `inner_loss`
-        L_out(phi) = S + lambda_p F + lambda_V C - beta H + lambda_z Z            `outer_loss`
+        L_out(phi) = S + lambda_p F + lambda_V C - lambda_H H + lambda_z Z        `outer_loss`
         J(theta)   = mean_m L_out(phi_m) + lambda_0 mean_m L_out(theta)           `meta_loss`
 
     with, for each task and its weights phi,
@@ -51,9 +51,9 @@ class Objective:
         inner_policy_weight: ``lambda_pi``, weight of the surrogate in the inner loss. One episode
             says little about the policy, but gives T labelled forecasts.
         critic_weight: ``lambda_V``, weight of the critic's squared error.
-        entropy_start: ``beta`` at the start of training; keeps the policy from collapsing to
+        entropy_start: ``lambda_H`` at the start of training; keeps the policy from collapsing to
             "always intervene", where it has no gradient left.
-        entropy_end: ``beta`` at the end, reached linearly.
+        entropy_end: ``lambda_H`` at the end, reached linearly.
         logit_penalty: ``lambda_z``, weight of the mean squared level logit. A saturated policy has
             neither policy gradient nor entropy gradient left; this one stays, and brings it back.
         zero_shot_weight: ``lambda_0``, weight of the zero-shot loss; about the ratio of support to
@@ -120,8 +120,8 @@ class Objective:
         """Loss of each task on episodes that the principal has just played.
 
         Equation:
-            L_out(phi) = S + lambda_p F + lambda_V C - beta H + lambda_z Z
-            beta = entropy_start + progress (entropy_end - entropy_start)
+            L_out(phi) = S + lambda_p F + lambda_V C - lambda_H H + lambda_z Z
+            lambda_H = entropy_start + progress (entropy_end - entropy_start)
 
         with ``mu = pi_phi``: every ``w_t`` is 1, and its gradient that of ``log pi_phi``. Rewards,
         and so ``A_t`` and ``R_t``, are the true ones, whatever the principal observed.

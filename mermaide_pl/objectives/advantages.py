@@ -74,7 +74,7 @@ class HindsightAdvantages(Advantages):
     r"""Advantages that condition on the arm pulled, for agents that cannot see the bonus.
 
     The arm of such an agent does not depend on the level of the same step, so a baseline may depend
-    on the arm without bias. Where the target was not pulled no bonus was paid and the agent
+    on the arm without bias. Where the target was not pulled the agent received no bonus and
     learned nothing from it: the advantage is taken to be the cost alone, without noise, though the
     principal remembers the level and may choose later ones by it. Where it was pulled, the
     generalised advantage is compared with those of the task's other episodes that pulled it at the
@@ -91,9 +91,9 @@ class HindsightAdvantages(Advantages):
         A_t = GAE_t - mean of the other episodes' GAE_t       else, or if that counts,
 
     the other episodes being those that pulled the target, if the agent is blind. Both are divided
-    by the noise ``s_t`` of `advantage_noise_scale` and by `unit`. The division by ``s_t`` weighs
-    late steps more than the gradient of the return does. Where an intervention costs more than a
-    pull is worth, rewards are measured by that cost: dear games do not drown the others.
+    by the noise ``sigma_t`` of `advantage_noise_scale` and by `unit`. The division by ``sigma_t``
+    weighs late steps more than the gradient of the return does. Where an intervention costs more
+    than a pull is worth, rewards are measured by that cost: dear games do not drown the others.
 
     Source: this project's; baselines that depend on what does not depend on the action are those of
     Mesnard et al., "Counterfactual credit assignment in model-free reinforcement learning", ICML

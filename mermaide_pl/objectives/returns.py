@@ -43,7 +43,7 @@ def advantage_noise_scale(advantages: Tensor, gae_lambda: float) -> Tensor:
     """Noise scale of generalised advantages at each step, which falls towards the episode's end.
 
     Equation:
-        s_t = sqrt(sum_{k < T - t} lambda^{2k}),
+        sigma_t = sqrt(sum_{k < T - t} lambda^{2k}),
 
     the standard deviation of ``A_t`` if the residuals ``d_t`` are independent with variance one.
     Early advantages add up the noise of many steps; unless each is measured by its own noise, the

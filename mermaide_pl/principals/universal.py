@@ -56,10 +56,10 @@ class UniversalPrincipal(PrincipalModule):
     its own weights and the game's numbers (`in_game`): it runs on the same engines.
 
     Equation:
-        beta_u = b(u) / max b,  x_u = c b(u),  l_u = (beta_u, x_u / (1 + x_u))
-        forecast:  logit_{u,a} = (v_0 + beta_u v_1) . tanh(W_g [h, g] + W_a f_a)
+        rho_u = b(u) / max b,  q_u = c b(u),  l_u = (rho_u, q_u / (1 + q_u))
+        forecast:  logit_{u,a} = (v_0 + rho_u v_1) . tanh(W_g [h, g] + W_a f_a)
         policy:    z_u = (W_o l_u) . tanh(W [h, g, f_target, p_u, p_0] + W_l l_u) + k . l_u
-        critic:    V = k . tanh(W_c [h, g, f_target, p_0, sum_u beta_u p_u / sum_u beta_u])
+        critic:    V = k . tanh(W_c [h, g, f_target, p_0, sum_u rho_u p_u / sum_u rho_u])
 
     with state ``h``, global features ``g``, those of an arm ``f_a``, and ``p_u`` the forecast
     probability of the target at level u. Each level is scored from its bonus, its price and the
@@ -176,7 +176,7 @@ def _numbers(game: AnyGame, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _forecast(out: Tensor, shares: Tensor) -> Tensor:
-    """Weights ``v_0 + beta_u v_1`` of every level, [(M,) L, S]."""
+    """Weights ``v_0 + rho_u v_1`` of every level, [(M,) L, S]."""
     base, slope = out[..., :1, :], out[..., 1:, :]
     return base + shares.unsqueeze(-1) * slope
 
@@ -210,7 +210,7 @@ def _policy(weights: Weights, levels: Tensor) -> dict[str, Tensor]:
 
 
 def _critic(weights: Weights, shares: Tensor) -> dict[str, Tensor]:
-    """Weights of the critic, which reads a mean of the forecasts; shares ``beta_u`` [(M,) L]."""
+    """Weights of the critic, which reads a mean of the forecasts; shares ``rho_u`` [(M,) L]."""
     given = weights["policy.critic_in_weight"]
     seen, of_none, of_mean = given[..., :-2], given[..., -2:-1], given[..., -1:]
     mean = (shares / shares.sum(-1, keepdim=True)).unsqueeze(-2)  # [(M,) 1, L]

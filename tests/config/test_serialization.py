@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mermaide_pl.agents import (
+    CATIE,
     EXP3,
     UCB,
     AttentiveLearner,
@@ -17,6 +18,7 @@ from mermaide_pl.agents import (
     BetaThompson,
     DiscountedUCB,
     EpsilonGreedy,
+    EpsilonSoftmaxQ,
     GaussianReward,
     GaussianRewardPerTask,
     GaussianThompson,
@@ -146,6 +148,8 @@ OBJECTS = [
             EXP3,
             GaussianThompson,
             BetaThompson,
+            EpsilonSoftmaxQ,
+            CATIE,
         )
     ),
     Population(
