@@ -41,7 +41,7 @@ quickstart: $(VENV)/.run ## Install, train a small principal and score it on uns
 		--num_agents $(QUICKSTART_AGENTS) --seed 0 --out $(QUICKSTART_RESULTS)
 
 # One thread per worker: the tests are many small operations, which threads only slow down.
-test: $(VENV)/.dev ## Run the fast tests (all of them: make test PYTEST_ARGS="-n 2")
+test: $(VENV)/.dev ## Run the fast tests (all of them: make test PYTEST_ARGS="-n 2 --dist loadfile")
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style, format and the import layers

@@ -123,7 +123,8 @@ def test_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
             for stored_text in [text for text in changes if text in cell.source]:
                 cell.source = cell.source.replace(stored_text, changes.pop(stored_text))
     assert changes == {}
-    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": tmp_path}}).execute()
+    place = {"metadata": {"path": tmp_path}}
+    NotebookClient(notebook, timeout=1200, startup_timeout=300, resources=place).execute()
     ran = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [kinds_of(cell) for cell in ran] == stored
     assert list(tmp_path.iterdir()) == []  # it writes into temporary folders alone

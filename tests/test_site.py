@@ -41,8 +41,7 @@ function next() {
 next();
 </script></body>"""
 
-# one worker, so that the site is built once, and with it what tests/site needs
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,7 @@ def run(arguments: Sequence[str]) -> None:
     with needs_extra("export", "an export", "onnx", "onnxruntime", "onnxscript"):
         from mermaide_pl.deployment.onnx_export import export_onnx
 
+        say(f"translating {given.ckpt_path}, then comparing it with PyTorch")
         exported = export_onnx(given.ckpt_path, given.out)
     say(
         f"{given.out}: one decision step of {given.ckpt_path}, for games of {exported.games}"

@@ -16,8 +16,7 @@ from mermaide_pl.cli.main import main
 from mermaide_pl.deployment import onnx_export
 from mermaide_pl.deployment.onnx_export import INPUTS, OUTPUTS, export_onnx
 
-# one worker, so that the universal principal is exported once
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("onnx")]
+pytestmark = pytest.mark.slow
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "in_other_programs.md"
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("launchers")]  # one `place`
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 MERMAIDE = ["-m", "mermaide_pl"]

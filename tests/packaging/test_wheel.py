@@ -17,8 +17,7 @@ import torch
 
 from mermaide_pl.engines.native import compilation
 
-# one worker, so that each wheel is built once
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 NO_COMPILER = {"CXX": "no-such-compiler"}

@@ -249,7 +249,6 @@ def browse(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("site")
 @needs_browser
 @pytest.mark.parametrize(
     "changes",
@@ -291,7 +290,6 @@ def test_it_steers_as_a_live_principal_does(page, held, changes):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("site")
 @needs_browser
 def test_a_browser_shows_the_episode(page, held, tmp_path):
     """Served by a static server, at the width of a desk and of a phone."""

@@ -450,7 +450,6 @@ def start(folder: Path, *options: str) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("sweeps")  # one `finished`
 def test_two_workers_share_the_trials(place):
     prepare(place, num_trials=7, heartbeat=30)
     said = [worker.communicate()[0] for worker in [start(place), start(place)]]
@@ -465,7 +464,6 @@ def test_two_workers_share_the_trials(place):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("sweeps")  # one `finished`
 def test_on_postgresql_it_tries_the_same_points_and_workers_share_them(finished, place, postgresql):
     prepare(place, heartbeat=30)
     storage = ["--storage", postgresql]
@@ -479,7 +477,6 @@ def test_on_postgresql_it_tries_the_same_points_and_workers_share_them(finished,
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("sweeps")  # one `finished`
 def test_a_killed_worker_loses_no_trial(finished, place):
     worker = start(place)
     for line in worker.stdout:
