@@ -113,6 +113,7 @@ def _fit(
     if given.save_recurrent is not None and len(choices) < 2:
         raise ValueError("--save_recurrent needs the choices of at least 2 agents, one validates")
     say(f"{given.logs}: agents: {len(choices)}, arms: {choices.num_arms}, {history}")
+    first_arm = "arm 0" if arms is None else arms[0]
     with occupied(out), Progress(console=console(stderr=True), transient=True) as progress:
         total = sum(work(choices, name, given.folds, given.recovery) for name in names)
         task = progress.add_task("fitting", total=total)
@@ -125,8 +126,8 @@ def _fit(
             advance=lambda name, number: progress.update(
                 task, description=f"fitting {name}", advance=number
             ),
+            keep=lambda so_far: write_fits(so_far, choices, out, first_arm),
         )
-        write_fits(fits, choices, out, "arm 0" if arms is None else arms[0])
         if given.save_recurrent is not None:
             progress.update(task, description="fitting recurrent to all")
             train(choices, given.seed).save(given.save_recurrent)

@@ -202,8 +202,8 @@ def _read(
         if missing:
             raise ValueError(
                 one_line(
-                    f"{source_of(path)} (its header) must have one column"
-                    f" {', '.join(map(repr, missing))}, the columns are"
+                    f"{source_of(path)} (its header) must have each of these columns"
+                    f" once: {', '.join(map(repr, missing))}; the columns are"
                     f" {', '.join(filter(None, table.header)):.400}"
                 )
             )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mermaide_pl.cli.main import main
-from mermaide_pl.experiments.learners import recurrent
+from mermaide_pl.experiments.learners import fits, recurrent
 from mermaide_pl.experiments.learners.recurrent import Training
 from mermaide_pl.principals import HumanFitted
 
@@ -41,6 +41,19 @@ def test_a_table_is_fitted(log, tmp_path, capsys):
         "recovery.csv",
         "forecasts.png",
     }
+
+
+def test_models_fitted_before_an_interrupt_are_kept(log, tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fits, "_fit_recurrent", interrupt)
+    names = ("--models", "epsilon_greedy", "recurrent", "--recovery", "0", "--folds", "2")
+    with pytest.raises(SystemExit):
+        main(["fit-learner", "--logs", log, *COLUMNS, *names])
+    with open("fits/fits.csv", encoding="utf-8", newline="") as file:
+        assert {row["model"] for row in csv.DictReader(file)} == {"epsilon_greedy"}
+    assert (tmp_path / "fits/forecasts.png").exists()
 
 
 def test_the_recurrent_model_of_all_is_kept_as_an_agent(log, tmp_path, monkeypatch, capsys):

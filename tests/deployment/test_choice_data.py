@@ -208,7 +208,7 @@ def test_mistakes_in_a_folder_name_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "participant,trial\n1,2\n", "must have one column 'schedule', 'chose_target'"),
+        ("a.csv", "participant,trial\n1,2\n", "columns once: 'schedule', 'chose_target'"),
         ("b.csv", text_of([]), "has no rows below its header"),
         ("c.txt", "x", "must end in one of .csv"),
     ],

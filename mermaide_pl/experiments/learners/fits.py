@@ -74,6 +74,7 @@ def fit_models(
     num_recovered: int = 100,
     seed: int = 0,
     advance: Callable[[str, int], None] = lambda name, agents: None,
+    keep: Callable[[Fits], None] = lambda fits: None,
 ) -> Fits:
     """Fit models to all agents together, and rules to each as well.
 
@@ -89,6 +90,7 @@ def fit_models(
         num_recovered: agents that are simulated to find their hyper-parameters again, at most M.
         seed: of the folds, the recurrent model, and the simulated agents.
         advance: is told of the work that is done with a model, `work` in all.
+        keep: is given the results so far after each model.
 
     Raises:
         ValueError: if the recurrent model has fewer agents than folds.
@@ -110,6 +112,7 @@ def fit_models(
             )
         else:
             _fit_recurrent(fits, choices, folds, seed, step)
+        keep(fits)
     return fits
 
 
