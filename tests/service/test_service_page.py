@@ -1,7 +1,7 @@
 import re
-import shutil
-import subprocess
+from functools import partial
 
+import chromium
 import httpx
 import numpy as np
 import pytest
@@ -10,19 +10,8 @@ from matplotlib.image import imread
 
 from mermaide_pl.service import api
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
-
-
-def browse(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu"]
-    return subprocess.run(
-        [*command, "--enable-logging=stderr", "--virtual-time-budget=5000", *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+browse = partial(chromium.browse, virtual_ms=5000, timeout_s=120)
+needs_browser = pytest.mark.skipif(chromium.BROWSER is None, reason="there is no Chromium")
 
 
 def fill(address: str) -> None:

@@ -11,6 +11,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import Event, Thread
 
+import chromium
 import numpy as np
 import pytest
 import torch
@@ -24,10 +25,11 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "try_it"
 SCRIPTS = ("random.js", "learners.js", "game.js")
 NODE = shutil.which("node")
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+browse = partial(chromium.browse, virtual_ms=60000, timeout_s=300)
 needs_node = pytest.mark.skipif(NODE is None, reason="there is no node")
 needs_browser = pytest.mark.skipif(
-    BROWSER is None or shutil.which("npm") is None, reason="there is no Chromium, or no npm"
+    chromium.BROWSER is None or shutil.which("npm") is None,
+    reason="there is no Chromium, or no npm",
 )
 SETTINGS = {"numArms": 10, "numSteps": 200, "bonus": 1, "cost": 0.5, "noise": 0.1, "seed": 3}
 VARIANTS = [
@@ -235,17 +237,6 @@ def probed(page: Path, server: ThreadingHTTPServer, script: str) -> Path:
     text = text.replace("</head>", hold).replace("</body>", script)
     (page / "probe.html").write_text(text, encoding="utf-8")
     return page / "probe.html"
-
-
-def browse(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu"]
-    return subprocess.run(
-        [*command, "--enable-logging=stderr", "--virtual-time-budget=60000", *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
 
 
 @pytest.mark.slow
