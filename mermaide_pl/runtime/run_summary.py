@@ -32,10 +32,17 @@ def setting_rows(spec: Mapping[str, Any]) -> dict[str, Setting]:
             else:
                 rows |= {f"{name}.{key}": item for key, item in setting_rows(inner).items()}
         elif isinstance(value, list):
-            rows[name] = ", ".join(map(str, value))
+            rows[name] = ", ".join(str(_ordered(item)) for item in value)
         else:
             rows[name] = _in_words(value)
     return rows
+
+
+def _ordered(spec: Any) -> Any:
+    """The same spec with its names in alphabetical order, which a parser does not keep."""
+    if isinstance(spec, Mapping):
+        return {name: _ordered(spec[name]) for name in sorted(spec)}
+    return [_ordered(item) for item in spec] if isinstance(spec, list) else spec
 
 
 def _in_words(value: bool | float | str | None) -> Setting:

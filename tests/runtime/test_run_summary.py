@@ -1,4 +1,5 @@
 from mermaide_pl.meta_learning.module import MermaideModule
+from mermaide_pl.runtime.run_settings import differences
 from mermaide_pl.runtime.run_summary import setting_rows
 
 
@@ -35,3 +36,13 @@ def test_every_setting_of_a_module_is_one_number_or_text():
     assert rows["game.cost"] == MermaideModule().game.cost
     assert rows["adaptation.inner_optimizer"] == "SGD"
     assert {type(value) for value in rows.values()} == {int, float, str}
+
+
+def test_the_order_of_names_is_no_difference():
+    ours, theirs = (
+        {"families": [{"beta": {"init_args": names}}]}
+        for names in ({"low": 0.1, "log": False}, {"log": False, "low": 0.1})
+    )
+    assert differences(theirs, ours) == {}
+    theirs["families"][0]["beta"]["init_args"]["low"] = 0.2
+    assert set(differences(theirs, ours)) == {"families"}
