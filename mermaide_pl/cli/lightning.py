@@ -102,6 +102,8 @@ class _Parser(LightningArgumentParser):
         unknown = re.search(r"does not accept option '([\w.]+)'", message)
         if unknown is None:
             return f"; `mermaide {sys.argv[1]} --help` lists all options"
+        if unknown[1].split(".")[0] in {"families", *_population_defaults()} - {"num_arms"}:
+            return "; families are of a population: name its file in data.train_population"
         commands: Any = self._subcommands_action
         actions = commands.choices[sys.argv[1]]._actions
         prefix, beside = unknown[1] + ".", set[str]()
