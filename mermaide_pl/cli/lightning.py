@@ -17,7 +17,7 @@ import yaml
 from jsonargparse import Namespace, set_loader
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from mermaide_pl.cli.early_checks import ROLES, given_options
+from mermaide_pl.cli.early_checks import ROLES, check_training, given_options
 from mermaide_pl.config.input_paths import POPULATIONS, checkpoint_path
 from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
@@ -102,8 +102,6 @@ class _Parser(LightningArgumentParser):
         unknown = re.search(r"does not accept option '([\w.]+)'", message)
         if unknown is None:
             return f"; `mermaide {sys.argv[1]} --help` lists all options"
-        if unknown[1].split(".")[0] in {"families", *_population_defaults()} - {"num_arms"}:
-            return "; families are of a population: name its file in data.train_population"
         commands: Any = self._subcommands_action
         actions = commands.choices[sys.argv[1]]._actions
         prefix, beside = unknown[1] + ".", set[str]()
@@ -216,6 +214,7 @@ def configured(arguments: Sequence[str]) -> tuple[pl.Trainer, MermaideModule, Ta
     Raises:
         ValueError: one line that says which argument is wrong.
     """
+    check_training("fit", arguments)
     cli = _parse(_Unstarted, "fit", arguments)
     return cli.trainer, cli.model, cli.datamodule
 
