@@ -100,6 +100,7 @@ def _fit(
     from mermaide_pl.experiments.learners.fits import fit_models, model_names, work
     from mermaide_pl.experiments.learners.recurrent import train
     from mermaide_pl.experiments.learners.results import (
+        bound_lines,
         print_summary,
         recovery_lines,
         write_fits,
@@ -132,6 +133,10 @@ def _fit(
             progress.update(task, description="fitting recurrent to all")
             train(choices, given.seed).save(given.save_recurrent)
     print_summary(fits, choices.num_arms)
+    if lines := bound_lines(fits):
+        say(f"agents, of {len(choices)}, whose estimate is at a bound of the range searched:")
+        for line in lines:
+            say(f"  {line}")
     if lines := recovery_lines(fits):
         say("rank correlation of simulated and recovered hyper-parameters:")
         for line in lines:

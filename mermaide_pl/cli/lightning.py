@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import MISSING, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from mermaide_pl.cli.early_checks import ROLES, given_options
 from mermaide_pl.config.input_paths import POPULATIONS, checkpoint_path
+from mermaide_pl.config.serialization import describe
 from mermaide_pl.config.trusted_imports import explained, imports, only_trusted
 from mermaide_pl.config.validation import check_precision
 from mermaide_pl.config.yaml_files import current_names, load_yaml, read_yaml
@@ -45,12 +47,26 @@ _LOGGER = {
 
 
 def _with_files(value: Any, key: str = "") -> Any:
-    """Replace names of packaged populations in a configuration by their files."""
+    """Replace names of packaged populations in a configuration by their files.
+
+    A population with families is one of its own: what it leaves out is as in `Population`, and not
+    as in the population of an earlier configuration.
+    """
     if isinstance(value, dict):
-        return {name: _with_files(item, name) for name, item in value.items()}
+        given = {name: _with_files(item, name) for name, item in value.items()}
+        return {**_population_defaults(), **given} if "families" in given else given
     if isinstance(value, str) and key.endswith("_population"):
         return str(POPULATIONS.path(value)) if value in POPULATIONS.names() else value
     return value
+
+
+def _population_defaults() -> dict[str, Any]:
+    """What a population is that says nothing but its families, as plain data."""
+    return {
+        item.name: describe(item.default)
+        for item in fields(Population)
+        if item.default is not MISSING
+    }
 
 
 set_loader(_PARSER_MODE, lambda text: _with_files(load_yaml(text)), (yaml.YAMLError,))

@@ -1,13 +1,16 @@
 """Configurations of earlier versions, or with names, as `mermaide fit` builds them."""
 
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 
 from mermaide_pl.cli.lightning import configured
+from mermaide_pl.config.input_paths import POPULATIONS
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.populations import packaged
+from mermaide_pl.populations import GameRanges, packaged
 
 # as `config.yaml` in the folder of a run of an earlier version has it
 OLD = """
@@ -57,6 +60,23 @@ def test_populations_go_by_name_in_files_and_options(tmp_path):
     assert data.train_population == packaged("train_mixed")
     assert data.val_population == packaged("val_mixed")
     assert data.test_population == packaged("softmax")
+
+
+@pytest.mark.parametrize("form", ["name", "file", "mapping"])
+def test_a_population_replaces_that_of_an_earlier_configuration_as_a_whole(form, tmp_path):
+    text = Path(POPULATIONS.path("train_broad")).read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text)
+    mine = {"name": "train_broad", "file": "mine.yaml", "mapping": yaml.safe_load(text)}[form]
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump({"data": {"train_population": mine}}))
+    universal = Path(__file__).parents[2] / "conf" / "universal.yaml"
+    words = ["--config", str(universal), "--config", "fit.yaml", "--trainer.logger", "false"]
+    _, _, data = configured(words)
+    assert data.train_population == packaged("train_broad")
+    assert data.train_population.games is None
+    assert data.val_population == packaged("val_universal")
+    _, _, data = configured([*words, "--data.train_population.games", "{endless: 0.25}"])
+    expected = replace(packaged("train_broad"), games=GameRanges(endless=0.25))
+    assert data.train_population == expected
 
 
 @pytest.mark.parametrize("option", ["data.train_population", "data.val_population"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ RECURRENT = "recurrent"
 """Name of the recurrent model beside the rules'."""
 FITTED_SHARE = 0.8
 """Share of an agent's choices, the first ones, that forecasts of its others are fitted to."""
+_AT_BOUND = 1e-3  # of the range of a hyper-parameter
 
 
 def aic(log_likelihood: float, num_parameters: int) -> float:
@@ -147,7 +149,8 @@ def _fit_rule(
             advance(len(choices))
         fits.forecasts[name] = likelihood.probabilities(by_fold)
     places, early = fit_each(likelihood, earlier, advance=advance)
-    _, values = fit_each(likelihood, counted, places, advance)
+    places, values = fit_each(likelihood, counted, places, advance)
+    at_bound = (places < _AT_BOUND) | (places > 1.0 - _AT_BOUND)
     if folds is None:
         fits.forecasts[name] = likelihood.probabilities(early)
     sums, logs = likelihood.logs(values).sum(1), likelihood.logs(early)
@@ -168,6 +171,7 @@ def _fit_rule(
                 "held_out_choices": int(later[index].sum()),
                 "held_out_log_probability": _mean(logs[index], later[index]),
                 "parameters": " ".join(f"{key}={value:.6g}" for key, value in found.items()),
+                "at_bound": " ".join(compress(likelihood.names, at_bound[index].tolist())),
             }
         )
     total, number = sums.sum().item(), int(numbers.sum())
@@ -191,6 +195,7 @@ def _fit_rule(
                 "bic": sum(row["bic"] for row in fits.agents[-len(choices) :]),
                 "held_out_log_probability": _mean(logs, later),
                 "held_out_probability": _mean(chances.squeeze(2), later),
+                "at_bound": dict(zip(likelihood.names, at_bound.sum(0).tolist(), strict=True)),
             },
             "recovery": _recovery(fits, name, likelihood, values, num_recovered, seed, advance),
         }
@@ -218,6 +223,7 @@ def _fit_recurrent(
                 "held_out_choices": number,
                 "held_out_log_probability": _mean(logs[index], recorded[index]),
                 "parameters": "",
+                "at_bound": "",
             }
         )
     fits.summary.append(

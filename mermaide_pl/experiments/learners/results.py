@@ -57,8 +57,9 @@ def print_summary(fits: Fits, num_arms: int, console: Console | None = None) -> 
     """Print a row for each model, the best forecast first, and one of chance."""
     first = fits.summary[0]
     table = Table(
-        title=f"{first['agents']} agents, {first['choices']} choices. log p (nats) and p are means"
-        " over choices\nnot fitted to: of other agents (pooled), or an agent's later ones (each)",
+        title=f"agents: {first['agents']}, choices: {first['choices']}. log p (nats) and p are"
+        " means over choices\nnot fitted to: of other agents (pooled), or an agent's later"
+        " ones (each)",
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
@@ -89,6 +90,16 @@ def recovery_lines(fits: Fits) -> list[str]:
         for each in fits.summary
         if each["model"] != RECURRENT and each["recovery"]
     ]
+
+
+def bound_lines(fits: Fits) -> list[str]:
+    """A line for each rule that says for how many agents a hyper-parameter is at a bound."""
+    lines = []
+    for each in fits.summary:
+        counts = each.get("each", {}).get("at_bound", {})
+        if reached := [f"{name} {number}" for name, number in counts.items() if number]:
+            lines.append(f"{each['model']}: {', '.join(reached)}")
+    return lines
 
 
 def _cell(value: float | None, digits: str) -> str:

@@ -20,7 +20,12 @@ from mermaide_pl.experiments.learners.fits import (
 from mermaide_pl.experiments.learners.fitted_rules import RULES
 from mermaide_pl.experiments.learners.likelihood import Likelihood
 from mermaide_pl.experiments.learners.maximum_likelihood import fit_pooled
-from mermaide_pl.experiments.learners.results import print_summary, recovery_lines, write_fits
+from mermaide_pl.experiments.learners.results import (
+    bound_lines,
+    print_summary,
+    recovery_lines,
+    write_fits,
+)
 from mermaide_pl.runtime.console import console
 
 
@@ -42,6 +47,15 @@ def test_criteria_by_hand(choices_of):
         assert found["aic"] == pytest.approx(2.0 + 4.0 * math.log(2.0))
         assert found["bic"] == pytest.approx(math.log(2.0) + 4.0 * math.log(2.0))
     assert (aic(-10.0, 3), bic(-10.0, 3, 100)) == (26.0, pytest.approx(33.81551))
+
+
+def test_estimates_at_a_bound_are_told(choices_of):
+    """One agent always takes the better arm, and epsilon is lowest; the other does at times."""
+    rewards = [[float(step % 4 == 0 or step == 1) for step in range(12)]]
+    choices = choices_of([[[0, 1] + [0] * 10], [[0, 1] + [0, 1] * 5]], [rewards, rewards])
+    fits = fit_models(choices, ["epsilon_greedy"], num_recovered=0)
+    assert [row["at_bound"] for row in fits.agents] == ["epsilon", ""]
+    assert bound_lines(fits) == ["epsilon_greedy: epsilon 1"]
 
 
 def test_nothing_is_fitted_to_what_is_held_out(choices):
