@@ -228,7 +228,9 @@ def returns_by_shots(method):
     """Normalised returns of the runs, by shots and population."""
     found = {}
     table = rows("results/shots/shots.csv")
-    for entry in table[(table["trained"] == method) & (table["method"] == "principal")].itertuples():
+    for entry in table[
+        (table["trained"] == method) & (table["method"] == "principal")
+    ].itertuples():
         key = entry.shots, entry.population
         found.setdefault(key, []).append(entry.normalised_return_mean)
     return found
