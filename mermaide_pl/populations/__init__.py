@@ -12,7 +12,7 @@ from mermaide_pl.populations.batch import TaskBatch
 from mermaide_pl.populations.files import packaged
 from mermaide_pl.populations.games import GameRanges
 from mermaide_pl.populations.population import AgentFamily, Population, Split, task_seed
-from mermaide_pl.populations.ranges import Interval
+from mermaide_pl.populations.ranges import Interval, Usually
 from mermaide_pl.populations.targets import (
     FixedTarget,
     GapTarget,
@@ -38,6 +38,7 @@ __all__ = [
     "TaskBatch",
     "UniformRewards",
     "UniformTarget",
+    "Usually",
     "packaged",
     "population_names",
     "task_seed",

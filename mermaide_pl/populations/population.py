@@ -54,7 +54,8 @@ class AgentFamily:
     Args:
         rule: the learning rule, in YAML by import path, e.g. ``mermaide_pl.agents.UCB``; or a
             `RuleSource`, in YAML with its ``class_path`` and ``init_args``.
-        hyper_parameters: per name one value, a list of values, or an interval ``{low, high}``.
+        hyper_parameters: per name one value, a list of values, an interval ``{low, high}``, or
+            mostly one value, ``{value, share, otherwise}``.
         weight: relative frequency with which this family is drawn.
         factory: instead of a rule, your own learner, as `PythonAgent` takes it, in YAML by
             import path, e.g. ``my_module.MyLearner``.

@@ -5,7 +5,15 @@ from mermaide_pl.agents import UCB, BernoulliReward, GaussianReward
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import Budget, FullInformation, Game, PartialInformation
-from mermaide_pl.populations import AgentFamily, GameRanges, Interval, Population, TaskBatch
+from mermaide_pl.populations import (
+    AgentFamily,
+    GameRanges,
+    Interval,
+    Population,
+    TaskBatch,
+    Usually,
+)
+from mermaide_pl.populations.ranges import draw as values_drawn
 from mermaide_pl.principals import AlwaysIntervene, NoIntervention
 
 RANGES = GameRanges(
@@ -103,6 +111,18 @@ def test_the_games_drawn_are_played(meta_batch):
     torch.testing.assert_close(noise, tasks.reward_model.scale, rtol=0.6, atol=0.02)
 
 
+def test_a_usual_value_has_its_share():
+    """The remaining uniform numbers are spread over the others from the first to the last."""
+    uniforms = torch.tensor([0.0, 0.74, 0.75, 0.87, 0.88, 1.0 - 2.0**-24])
+    drawn = values_drawn(Usually(10.0, 0.75, [2.0, 50.0]), uniforms)
+    assert drawn.tolist() == [10.0, 10.0, 2.0, 2.0, 50.0, 50.0]
+    drawn = values_drawn(Usually(1.0, 0.5, Interval(2.0, 4.0)), torch.tensor([0.4, 0.5, 0.75]))
+    assert drawn.tolist() == [1.0, 2.0, 3.0]
+    for share in (0.0, 1.0):
+        drawn = values_drawn(Usually(1.0, share, [2.0, 2.0, 2.0]), uniforms)
+        assert drawn.tolist() == [2.0 - share] * 6
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -114,6 +134,9 @@ def test_the_games_drawn_are_played(meta_batch):
         (lambda: GameRanges(interventions=2.0), r"GameRanges\.interventions .*at most 1"),
         (lambda: GameRanges(endless=1.5), r"GameRanges\.endless"),
         (lambda: GameRanges(observations=[]), r"GameRanges\.observations: the list is empty"),
+        (lambda: Usually(1.0, 1.5, [2.0]), r"Usually\.share .*at most 1"),
+        (lambda: Usually(1.0, 0.5, []), r"Usually\.otherwise: the list of values is empty"),
+        (lambda: GameRanges(cost=Usually(1.0, 0.5, [-1.0])), r"GameRanges\.cost .*at least 0"),
         (lambda: Interval(0.0, 1.0, log=True), r"Interval\.low of a logarithmic interval"),
         (lambda: Population(FAMILIES, 3, games=RANGES), "exclude each other"),
         (

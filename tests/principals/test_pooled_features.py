@@ -6,8 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mermaide_pl.engines import Stream
+from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import FullInformation, Game, GameBatch
-from mermaide_pl.principals import HistoryState, PooledFeatures
+from mermaide_pl.populations import packaged
+from mermaide_pl.principals import HistoryState, PooledFeatures, RandomlyIntervene
+from mermaide_pl.principals.pooled_features import standard_units
 
 GAME = Game(3, 4, (0.0, 0.5, 1.5), 0.4, FullInformation(), max_interventions=3)
 
@@ -61,7 +65,30 @@ def test_by_hand(changes, expected):
     past = HistoryState.of_sequence(*played(), replace(GAME, **changes))
     features = PooledFeatures().features(past)[0, 0, 3]
     values = torch.tensor([*overall(**expected), *ARMS], dtype=torch.float64)
-    torch.testing.assert_close(features, values, rtol=0.0, atol=1e-14)
+    means, deviations = (
+        torch.cat([each, each[-8:].repeat(2)]) for each in standard_units(values)
+    )  # of each arm
+    torch.testing.assert_close(features * deviations + means, values, rtol=0.0, atol=1e-14)
+
+
+def test_features_are_standardised_over_the_games_of_training():
+    """With agents that are paid at random: all but whether an arm is the target, for its own."""
+    population, means, squares = packaged("train_universal"), [], []
+    for batch in range(100):
+        tasks = population.sample(
+            range(4), split="train", seed=batch, game=Game(), meta_batch=batch
+        )
+        player = RandomlyIntervene((batch + 0.5) / 100)
+        played = rollout(tasks, player, tasks.games, stream=Stream.SCORE, num_episodes=1)
+        seen = played.observed_arms, played.levels, played.observed_agent_rewards
+        features = PooledFeatures().features(HistoryState.of_sequence(*seen, played.game))
+        means.append(features[..., :44].mean((0, 1, 2)))
+        squares.append(features[..., :44].square().mean((0, 1, 2)))
+    mean = torch.stack(means).mean(0)
+    deviation = (torch.stack(squares).mean(0) - mean.square()).sqrt()
+    assert mean.abs().max() < 3.0
+    assert deviation.min() > 0.3
+    assert deviation.max() < 3.0
 
 
 @pytest.mark.parametrize("endless", [False, True])

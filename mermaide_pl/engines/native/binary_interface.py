@@ -130,6 +130,8 @@ class HistoryCall(_Structure):
         ("others_most", ctypes.c_void_p),
         ("tells_budgets", ctypes.c_int64),
         ("unit", ctypes.c_void_p),
+        ("means", ctypes.c_void_p),
+        ("deviations", ctypes.c_void_p),
     ]
 
 

@@ -23,6 +23,7 @@ from mermaide_pl.engines.native.build import library
 from mermaide_pl.engines.native.threads import kernel_threads
 from mermaide_pl.game import GameBatch
 from mermaide_pl.principals import CountFeatures, History, LastStep, PooledFeatures
+from mermaide_pl.principals.pooled_features import standard_units
 from mermaide_pl.principals.recurrence import INITIAL_STATE
 
 Forecast: TypeAlias = Literal["none", "linear", "shared"]
@@ -221,7 +222,10 @@ def history_call(history: History | None, games: GameBatch, keep: list[Tensor]) 
     others = None if sizes.other_bonuses is None else like.new_tensor(sizes.other_bonuses)
     numbers = [games.bonuses, games.cost, games.max_interventions, unit, least, most[1:]]
     numbers = [number.contiguous() for number in numbers]
-    keep += numbers + ([] if others is None else [others])
+    means, deviations = None, None
+    if history is not None and history.is_pooled:
+        means, deviations = standard_units(like)
+    keep += numbers + [each for each in (others, means, deviations) if each is not None]
     bonuses, cost, budget, units, fewest, others_most = map(pointer, numbers)
     return HistoryCall(
         kind=HistoryKind.LAST_STEP if history is None else HISTORIES[type(history)],
@@ -236,4 +240,6 @@ def history_call(history: History | None, games: GameBatch, keep: list[Tensor]) 
         others_most=None if others is None else others_most,
         tells_budgets=games.is_allocation,
         unit=units,
+        means=pointer(means),
+        deviations=pointer(deviations),
     )

@@ -192,7 +192,9 @@ RULES(INDEX_HYPER_PARAMETERS)
   FIELD(const T*, least)    /* [C] fewest steps with a bonus on the target, and the others */ \
   FIELD(const T*, others_most)  /* [1] most steps with a bonus on the others, or null */      \
   FIELD(i64, tells_budgets) /* whether features tell what is left */                          \
-  FIELD(const T*, unit)     /* [M] reward units that count as one */
+  FIELD(const T*, unit)     /* [M] reward units that count as one */                          \
+  FIELD(const T*, means)    /* [G + P] of pooled features, null for other encodings */        \
+  FIELD(const T*, deviations)  /* [G + P] */
 template <class T>
 struct HistoryCall {
   MEMBERS(HistoryCall, HISTORY_CALL)

@@ -147,6 +147,7 @@ class Past {
 
   // PooledFeatures: those of no arm, statistics over the arms other than the target, each arm's.
   void write_pooled(T* x) const {
+    T* const start = x;
     const T horizon = how_.horizon, paid = paid_ / unit_, offered = offered_ / unit_, time = step_ + 1;
     const T left = how_.endless ? T(ROLLING_HORIZON) : horizon - step_;
     const T remaining = budget_ < horizon ? budget_ - interventions_ : left;
@@ -179,6 +180,13 @@ class Past {
       }
     }
     for (i64 i = 0; i < POOL; ++i) mean[i] /= s_.A - 1, weighted[i] /= std::max(others, T(1));
+    standardise(start, how_.means, how_.deviations, s_.G);
+    T* of_arm = start + s_.G;
+    for (i64 a = 0; a < s_.A; ++a, of_arm += POOL + 1)
+      standardise(of_arm, how_.means + s_.G, how_.deviations + s_.G, POOL + 1);
+  }
+  static void standardise(T* x, const T* means, const T* deviations, i64 size) {
+    for (i64 i = 0; i < size; ++i) x[i] = (x[i] - means[i]) / deviations[i];
   }
 
   const Sizes& s_;
