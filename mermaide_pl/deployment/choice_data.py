@@ -132,7 +132,7 @@ def read_choice_data(path: str | os.PathLike[str]) -> ChoiceData:
 
     Raises:
         ValueError: one line that says what is wrong, with row and column, and what is allowed.
-        MistakesError: the same, a line for each of the first 20 mistakes, and their number.
+        MistakesError: the same, a line for each of the first 20 that differ, and the number of all.
     """
     return _folder(Path(path)) if Path(path).is_dir() else _table(path)
 
@@ -150,8 +150,8 @@ def _table(path: str | os.PathLike[str]) -> ChoiceData:
     person_of = rows["participant"]
     schedule = np.where(person_of < 0, -1, trials.schedule[person_of])
     _check_schedules(trials.sequences(), rows, schedule, reader.refuse)
-    lines, number = reader.mistakes()
-    raise_mistakes(source_of(path), [*lines, *trials.mistakes], number + len(trials.mistakes))
+    found, number = reader.mistakes()
+    raise_mistakes(source_of(path), [*found, *trials.mistakes], number + len(trials.mistakes))
     return trials.data()
 
 
@@ -160,7 +160,7 @@ def _folder(path: Path) -> ChoiceData:
     if not files:
         raise ValueError(one_line(f"{path} has no CSV files"))
     trials, number = _Trials(len(files)), 0
-    lines: list[str] = []
+    mistakes: list[tuple[str, int]] = []
     read = []
     for person, file in enumerate(files):
         name = file.relative_to(path).as_posix()
@@ -171,7 +171,7 @@ def _folder(path: Path) -> ChoiceData:
             reader = _read(file, _PUBLISHED_NAMES, {})
             rows = reader.numbers()
         except ValueError as error:
-            lines.append(str(error))
+            mistakes.append((str(error), 1))
             number += 1
             continue
         of = np.full(len(rows["trial"]), person)
@@ -182,9 +182,9 @@ def _folder(path: Path) -> ChoiceData:
     for reader, rows, schedules, name in read:
         _check_schedules(sequences, rows, schedules, reader.refuse)
         found, more = reader.mistakes()
-        lines += [f"{name}, {line}" for line in found]
+        mistakes += [(f"{name}, {line}", times) for line, times in found]
         number += more
-    raise_mistakes(one_line(path), [*lines, *trials.mistakes], number + len(trials.mistakes))
+    raise_mistakes(one_line(path), [*mistakes, *trials.mistakes], number + len(trials.mistakes))
     return trials.data()
 
 
@@ -228,7 +228,7 @@ class _Trials:
         # choice, reward of the target and of the other, -1 where there is none
         self._cells = np.full((num_people, _NUM_TRIALS, 3), -1, dtype=np.int8)
         self.schedule = np.full(num_people, -1, dtype=np.int64)
-        self.mistakes: list[str] = []
+        self.mistakes: list[tuple[str, int]] = []
 
     def add(
         self,
@@ -277,10 +277,9 @@ class _Trials:
         for number in () if (person < 0).any() else {*people.tolist()} - {*person[wrong].tolist()}:
             lacking = np.flatnonzero((self._cells[number] < 0).any(1))
             if len(lacking):
-                self.mistakes.append(
-                    f"{names[number]}: must have the trials 0 to {_NUM_TRIALS - 1}, lacks"
-                    f" {', '.join(map(str, lacking[:5]))}{', ...' if len(lacking) > 5 else ''}"
-                )
+                numbers = ", ".join(map(str, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
+                must = f"must have the trials 0 to {_NUM_TRIALS - 1}"
+                self.mistakes.append((f"{names[number]}: {must}, lacks {numbers}", 1))
 
     def sequences(self) -> dict[int, np.ndarray]:
         """Rewards of target and other that most people have under each schedule, [T, 2]."""
@@ -303,9 +302,8 @@ class _Trials:
                 zip(COLUMNS[4:], CHOICE_ENGINEERING.budgets, strict=True)
             ):
                 if (paid := int(sequence[:, column].sum())) != budget.at_most:
-                    wrong.append(
-                        f"schedule {number}: {name} must be 1 in {budget} trials, is in {paid}"
-                    )
+                    must = f"{name} must be 1 in {budget} trials"
+                    wrong.append((f"schedule {number}: {must}, is in {paid}", 1))
         raise_mistakes("choices", wrong, len(wrong))
         return ChoiceData(
             torch.from_numpy(self._cells[:, :, 0] == 1),

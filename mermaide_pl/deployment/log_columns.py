@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,11 @@ from mermaide_pl.config.validation import MistakesError, one_line
 from mermaide_pl.deployment.log_cells import Cells, text_of
 from mermaide_pl.deployment.log_tables import WrongRow
 
-_NUM_SHOWN = 20  # mistakes of a table
+_NUM_SHOWN = 20  # different mistakes of a table
+_NUM_KEPT = 1000  # until then
+
+Mistakes: TypeAlias = Sequence[tuple[str, int]]
+"""Lines that say where something is first wrong, and what, and how often that is so."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class ColumnReader:
         self._numbers: dict[str, Any] = {
             column.name: array("d" if column.is_real else "i") for column in columns
         }
-        self._mistakes: list[tuple[int, int, str]] = []  # row, column, what is wrong: the first
+        # by column and what is wrong: the first row, and how often
+        self._mistakes: dict[tuple[int, str], tuple[int, int]] = {}
         self._num_rows = self._num_mistakes = 0
 
     def add(self, blocks: Iterable[Sequence[Sequence[Any]]]) -> None:
@@ -62,7 +67,6 @@ class ColumnReader:
                 for row, value in enumerate(values) if cells.wrong else ():
                     if value in cells.wrong and not (at and isinstance(value, WrongRow)):
                         self._refuse(self._num_rows + row, at, value, cells.wrong[value])
-            self._mistakes = sorted(self._mistakes)[:_NUM_SHOWN]
             self._num_rows += len(block[0])
 
     def refuse(
@@ -77,19 +81,24 @@ class ColumnReader:
             allowed: says what is allowed in the cell at a place among the n.
         """
         at = [column.name for column in self._columns].index(name)
-        self._num_mistakes += max(0, len(rows) - _NUM_SHOWN)
-        for place in np.argsort(rows, kind="stable")[:_NUM_SHOWN].tolist():
+        for place in np.argsort(rows, kind="stable").tolist():
             self._refuse(int(rows[place]), at, values[place], allowed(place))
 
     def _refuse(self, row: int, at: int, value: Any, allowed: str) -> None:
         self._num_mistakes += 1
-        if isinstance(value, WrongRow):
-            self._mistakes.append((row, at, f"row {row + 1}: {allowed}"))
-            return
-        shown = text_of(value)
-        shown = shown if len(shown) <= 40 else f"{shown[:40]}..."
-        place = f"row {row + 1}, column {self._columns[at].given}"
-        self._mistakes.append((row, at, f"{place}: {allowed}, got {shown!r}"))
+        wrong = f": {allowed}"
+        if not isinstance(value, WrongRow):
+            shown = text_of(value)
+            shown = shown if len(shown) <= 40 else f"{shown[:40]}..."
+            wrong = f", column {self._columns[at].given}: {allowed}, got {shown!r}"
+        first, times = self._mistakes.get((at, wrong), (row, 0))
+        self._mistakes[at, wrong] = (min(first, row), times + 1)
+        if len(self._mistakes) > _NUM_KEPT:  # what is dropped would not be shown
+            self._mistakes = dict(self._first())
+
+    def _first(self) -> list[tuple[tuple[int, str], tuple[int, int]]]:
+        """The different mistakes of which the first rows are the first, by row and column."""
+        return sorted(self._mistakes.items(), key=lambda item: (item[1][0], item[0]))[:_NUM_SHOWN]
 
     def numbers(self) -> dict[str, np.ndarray]:
         """The numbers of each column, -1 for a wrong cell, [rows].
@@ -101,26 +110,32 @@ class ColumnReader:
             raise ValueError(f"{self.source} has no rows below its header")
         return {name: np.asarray(column) for name, column in self._numbers.items()}
 
-    def mistakes(self) -> tuple[list[str], int]:
-        """A line for each of the first mistakes, and the number of all."""
-        return [line for _, _, line in sorted(self._mistakes)[:_NUM_SHOWN]], self._num_mistakes
+    def mistakes(self) -> tuple[Mistakes, int]:
+        """The first different mistakes, and the number of all."""
+        lines = []
+        for (_, wrong), (row, times) in self._first():
+            others = f" and {times - 1} more" if times > 1 else ""
+            lines.append((f"row {row + 1}{others}{wrong}", times))
+        return lines, self._num_mistakes
 
 
-def raise_mistakes(source: str, lines: Sequence[str], number: int) -> None:
+def raise_mistakes(source: str, mistakes: Mistakes, number: int) -> None:
     """Refuse a source with mistakes.
 
     Args:
         source: name of the table, for messages.
-        lines: what is wrong, at least the first 20.
-        number: of all mistakes.
+        mistakes: at least the first 20 that differ.
+        number: of all mistakes, those that do not differ too.
 
     Raises:
         ValueError: the only mistake, in one line.
-        MistakesError: a line for each of the first 20, and their number.
+        MistakesError: a line for each of the first 20 that differ, and the number of all.
     """
-    if number == 1:
-        raise ValueError(one_line(f"{source}, {lines[0]}"))
-    if number:
-        first = lines[:_NUM_SHOWN]
-        rest = [f"... and {number - len(first)} more"] if number > len(first) else []
-        raise MistakesError(f"{source} has {number} mistakes:", [*first, *rest])
+    if not number:
+        return
+    shown, times = zip(*mistakes[:_NUM_SHOWN], strict=True)
+    if times == (number,):
+        raise ValueError(one_line(f"{source}, {shown[0]}"))
+    rest = number - sum(times)
+    lines = [*shown, *([f"... and {rest} more"] if rest else [])]
+    raise MistakesError(f"{source} has {number} mistakes:", lines)

@@ -85,7 +85,7 @@ def read_histories(
 
     Raises:
         ValueError: one line that says what is wrong, with row and column, and what is allowed.
-        MistakesError: the same, a line for each of the first 20 mistakes, and their number.
+        MistakesError: the same, a line for each of the first 20 that differ, and the number of all.
     """
     seen = game.observation.sees_agent_rewards
     needed = [*COLUMNS[1:4], *(["agent_reward"] if seen else [])]

@@ -47,9 +47,9 @@ def refused(path: str, says: str) -> None:
         read_histories(path, SEES_REWARDS)
     first, *mistakes = str(caught.value).split("\n")
     for line in mistakes or [first]:
-        check_line(line, says)
+        check_line(re.sub(r"(row \d+) and \d+ more", r"\1", line), says)
     if mistakes:
-        check_line(first, rf"has {len(mistakes)} mistakes:$|has \d\d+ mistakes:$")
+        check_line(first, r"has \d+ mistakes:$")
 
 
 def csv_text(table: list[list], delimiter: str = ",") -> bytes:

@@ -177,12 +177,26 @@ def test_of_many_mistakes_the_first_are_shown():
         read_histories(frame, GAME)
     first, *shown, last = str(caught.value).splitlines()
     assert first == "history DataFrame has 35000 mistakes:"  # 2 of 5 steps are there twice
-    assert last == "  ... and 34980 more"
+    assert last == "  ... and 9981 more"
     assert len(shown) == 20
     rows = [int(line.split()[1].strip(",")) for line in shown]
     assert rows == sorted(rows)
-    assert rows[-1] == 15
-    assert shown[3] == "  row 4, column step: must not be that of row 1 again, got '0'"
+    wrong = "must be an integer from 0 to 2, got '9'"
+    assert shown[0] == f"  row 1 and 24999 more, column arm: {wrong}"
+    assert shown[1] == "  row 4, column step: must not be that of row 1 again, got '0'"
+
+
+def test_mistakes_that_are_the_same_are_one_line():
+    frame = PLAIN.assign(arm=["blue", "red", "blue", "blue", "red"])
+    with pytest.raises(MistakesError) as caught:
+        read_histories(frame, GAME)
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "history DataFrame has 5 mistakes",
+        "  row 1 and 2 more, column arm",
+        "  row 2 and 1 more, column arm",
+    ]
+    with pytest.raises(ValueError, match=r"^history DataFrame, row 1 and 4 more, column arm: "):
+        read_histories(frame.assign(arm="blue"), GAME)
 
 
 @pytest.mark.parametrize("cut", [3, 30, -9])
