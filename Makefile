@@ -64,8 +64,7 @@ bench: $(VENV)/.bench ## Time the meta-step: against other libraries, its scalin
 
 notebooks: $(VENV)/.dev ## Execute the notebooks and store them with what they print and draw
 	OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False \
-		--ExecutePreprocessor.coalesce_streams=True notebooks/*.ipynb
+		--coalesce-streams --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 release: $(VENV)/.release ## Build wheel, sdist and site, and try both in an empty environment
 	rm -rf build dist/mermaide_pl-*

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from mermaide_pl import load_pretrained
+from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.evaluation.timing import median_agent, play
 from mermaide_pl.game import Game
 from mermaide_pl.populations import packaged
@@ -171,12 +172,10 @@ def draw_shots():
     populations = ("unseen_ucb", "epsilon_greedy", "softmax", "thompson")
     colours = (BLUE, VERMILLION, GREEN, ORANGE)
     found = {}
-    for seed in range(5):
-        path = ROOT / "results" / "shots" / f"mermaide_memory-seed{seed}.json"
-        for row in json.loads(path.read_text(encoding="utf-8")):
-            if row["method"] == "principal":
-                key = row["population"], row["shots"]
-                found.setdefault(key, []).append(row["normalised_return_mean"])
+    for row in read_rows(ROOT / "results" / "shots" / "shots.csv"):
+        if (row["trained"], row["method"]) == ("mermaide_memory", "principal"):
+            key = row["population"], row["shots"]
+            found.setdefault(key, []).append(row["normalised_return_mean"])
     for population, colour in zip(populations, colours, strict=True):
         means = [np.mean(found[population, shots]) for shots in SHOTS]
         axes.plot(

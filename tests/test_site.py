@@ -60,6 +60,12 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
+def test_the_pictures_are_drawn(tmp_path):
+    subprocess.run([sys.executable, "docs/pictures.py", "--out", tmp_path], cwd=ROOT, check=True)
+    kept = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
 def pages_of(site: Path) -> list[Path]:
     return [path for path in sorted(site.rglob("*.html")) if path.name != "404.html"]
 
