@@ -19,7 +19,7 @@ SHORT = replace(GAME, max_interventions=5)
 
 @pytest.fixture
 def principal():
-    torch.manual_seed(5)  # intervenes at some steps
+    torch.manual_seed(7)  # intervenes at some steps
     small = UniversalArchitecture(hidden_size=8, policy_size=8, critic_size=8, forecast_size=4)
     made = small.build(SHORT)
     with torch.no_grad():
