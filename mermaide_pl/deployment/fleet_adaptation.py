@@ -93,7 +93,7 @@ def _adapted_batch(
 
 def _games(games: Sequence[Game], like: Tensor) -> GameBatch:
     """Games of one size as a batch."""
-    numbers = [game.batch(1, like) for game in games]
+    numbers = [GameBatch.of(game, 1, like) for game in games]
     return GameBatch(
         games[0],
         bonuses=torch.cat([each.bonuses for each in numbers]),

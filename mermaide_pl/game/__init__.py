@@ -2,7 +2,8 @@
 
 from mermaide_pl.game.budget import Budget, allowed_levels, nearest_allowed
 from mermaide_pl.game.choice_engineering import CHOICE_ENGINEERING
-from mermaide_pl.game.game import TIE_TOLERANCE, AnyGame, Game, GameBatch
+from mermaide_pl.game.game import TIE_TOLERANCE, Game
+from mermaide_pl.game.game_batch import AnyGame, GameBatch
 from mermaide_pl.game.observation import FullInformation, Observation, PartialInformation
 from mermaide_pl.game.trajectory import Trajectory, relabel_target_first
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from mermaide_pl.config.validation import check_count
 
 if TYPE_CHECKING:
-    from mermaide_pl.game.game import AnyGame
+    from mermaide_pl.game.game_batch import AnyGame
 
 Signs = tuple[tuple[int, ...], ...]
 """Whether each level puts a bonus on the target, and if they are paid on the others: [L][C]."""

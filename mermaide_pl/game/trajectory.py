@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from mermaide_pl.game.budget import allowed_levels
-from mermaide_pl.game.game import AnyGame
+from mermaide_pl.game.game_batch import AnyGame
 
 
 def relabel_target_first(arms: Tensor, target_arm: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ class GameRanges:
         num_between = sizes.num_levels - 2
         uniforms = task_uniforms(seeds, "game", (4 + num_between,))
         like = uniforms[:, 0]
-        given = sizes.batch(len(seeds), like)
+        given = GameBatch.of(sizes, len(seeds), like)
 
         def number(values: Range | None, column: int, otherwise: Callable[[], Tensor]) -> Tensor:
             if values is None:

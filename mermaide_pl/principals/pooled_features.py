@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mermaide_pl.game import AnyGame
+from mermaide_pl.game import AnyGame, GameBatch
 from mermaide_pl.principals.features import History, HistoryState, identity
 
 _STEPS_LOG_UNIT = 8.0  # of the logarithms of numbers of steps: 2980 steps count as one
@@ -96,7 +96,7 @@ class PooledFeatures(History):
     def features(self, past: HistoryState) -> Tensor:
         """See the base class."""
         game, pulls = past.game, past.pulls
-        numbers = game.batch(pulls.shape[0], pulls)
+        numbers = GameBatch.of(game, pulls.shape[0], pulls)
         zeros = torch.zeros_like(past.paid)
 
         def of_task(values: Tensor) -> Tensor:

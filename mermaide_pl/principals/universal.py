@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mermaide_pl.config.validation import check_count
-from mermaide_pl.game import AnyGame, Game
+from mermaide_pl.game import AnyGame, Game, GameBatch
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.principals.features import HistoryState
 from mermaide_pl.principals.layers import Weights, init_linear
@@ -169,7 +169,7 @@ class UniversalPrincipal(PrincipalModule):
 def _numbers(game: AnyGame, like: Tensor) -> tuple[Tensor, Tensor]:
     """Bonuses, float [L] or [M, L], and cost, float [] or [M]."""
     if isinstance(game, Game):
-        one = game.batch(1, like)
+        one = GameBatch.of(game, 1, like)
         return one.bonuses[0], one.cost[0]
     games = game.to(like)
     return games.bonuses, games.cost

@@ -17,7 +17,7 @@ ONE_BY_ONE = [
 
 
 def games() -> GameBatch:
-    each = [game.batch(1, torch.zeros((), dtype=torch.float64)) for game in ONE_BY_ONE]
+    each = [GameBatch.of(game, 1, torch.zeros((), dtype=torch.float64)) for game in ONE_BY_ONE]
     numbers = [(game.bonuses, game.cost, game.max_interventions) for game in each]
     bonuses, cost, budget = (torch.cat(parts) for parts in zip(*numbers, strict=True))
     return GameBatch(Game(3, 4), bonuses=bonuses, cost=cost, max_interventions=budget)
@@ -52,15 +52,15 @@ def test_steps_within_the_budget_by_hand():
     expected = [[True, True, True, False], [True] * 4, [False] * 4]
     assert played.allowed_levels[:, 0, :, 1].tolist() == expected
     assert together.has_budget
-    assert not ONE_BY_ONE[1].batch(3, zeros).has_budget
+    assert not GameBatch.of(ONE_BY_ONE[1], 3, zeros).has_budget
 
 
 def test_another_number_of_tasks_is_refused():
     together = games()
-    assert len(together.batch(3, torch.zeros(()))) == 3
-    assert together.batch(3, torch.zeros(())).cost.dtype == torch.float32
+    assert len(GameBatch.of(together, 3, torch.zeros(()))) == 3
+    assert GameBatch.of(together, 3, torch.zeros(())).cost.dtype == torch.float32
     with pytest.raises(ValueError, match="there are 4 tasks and 3 games"):
-        together.batch(4, torch.zeros(()))
+        GameBatch.of(together, 4, torch.zeros(()))
 
 
 def test_horizons_go_with_their_games():
@@ -69,6 +69,6 @@ def test_horizons_go_with_their_games():
     assert together.horizon(like) == ONE_BY_ONE[0].horizon(like) == 4.0
     together.horizons = torch.tensor([4.0, 7.0, math.inf])
     assert together.horizon(like[..., None]).tolist() == [[[4.0]], [[7.0]], [[math.inf]]]
-    repeated = together.repeated(2).batch(6, like)
+    repeated = GameBatch.of(together.repeated(2), 6, like)
     assert repeated.horizon(like).flatten().tolist() == [4.0, 4.0, 7.0, 7.0, math.inf, math.inf]
     assert repeated.horizon(like).dtype == torch.float64

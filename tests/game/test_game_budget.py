@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import torch
 
-from mermaide_pl.game import Budget, Game, allowed_levels, nearest_allowed
+from mermaide_pl.game import Budget, Game, GameBatch, allowed_levels, nearest_allowed
 
 T = 5
 TABLES = {
@@ -76,7 +76,7 @@ def test_levels_that_are_left_are_those_from_which_some_play_keeps_the_budgets(n
                 expected = [plays_within(signs, columns, n, T - step - 1) for n in after]
                 given = torch.tensor([spent], dtype=torch.float64)
                 assert allowed_levels(game, given, float(step))[0].tolist() == expected
-                together = game.batch(1, given)
+                together = GameBatch.of(game, 1, given)
                 assert allowed_levels(together, given, float(step))[0].tolist() == expected
                 assert any(expected)
     assert playable > 1
@@ -121,7 +121,7 @@ def test_pay_off_tables_by_hand():
     assert game.interventions_of(levels, like).tolist() == [[[0, 0], [1, 0], [0, 1], [1, 1]]]
     assert (game.largest_bonus(like), game.largest_reward(like)) == (4.0, 2.0)
     assert game.steering_level == 1
-    together = game.batch(2, torch.zeros(2))
+    together = GameBatch.of(game, 2, torch.zeros(2))
     assert together.level_costs(torch.zeros(())).tolist() == [[[[0, 1, 2, 1]]]] * 2
     assert together.largest_bonus(torch.zeros(2)).tolist() == [4, 4]
     assert "others 0, 0, 4, 1" in str(game)

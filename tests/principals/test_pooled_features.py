@@ -138,7 +138,7 @@ def test_tasks_may_have_horizons_of_their_own():
 
 
 def batch_of(shared: Game, games: list[Game], like: torch.Tensor) -> GameBatch:
-    batch = shared.batch(len(games), like)
+    batch = GameBatch.of(shared, len(games), like)
     return GameBatch(
         shared,
         bonuses=batch.bonuses,

@@ -152,7 +152,7 @@ def test_games_and_weights_of_each_task_are_those_one_by_one(game, seed):
         }
         assert_same(output_on(alone), PrincipalOutput(**expected), 1e-12)
         # the same game for all tasks, as one and as a batch
-        same = replace(played, game=one), replace(played, game=one.batch(M, game.cost))
+        same = replace(played, game=one), replace(played, game=GameBatch.of(one, M, game.cost))
         assert_same(*map(output_on, same), 1e-12)
 
 

@@ -29,7 +29,7 @@ from mermaide_pl.engines.native.calls import (
     sizes_of,
     weights_of,
 )
-from mermaide_pl.game import AnyGame
+from mermaide_pl.game import AnyGame, GameBatch
 from mermaide_pl.principals import History
 
 
@@ -125,7 +125,7 @@ def encode(
     features = rewards.new_empty(*arms.shape, shape.num_features)
     call = FeatureCall(
         sizes=sizes_of(shape, *arms.shape),
-        history=history_call(history, game.batch(len(arms), rewards), keep),
+        history=history_call(history, GameBatch.of(game, len(arms), rewards), keep),
         arms=pointer(arms),
         levels=pointer(levels),
         rewards=pointer(rewards),

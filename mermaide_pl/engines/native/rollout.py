@@ -22,7 +22,7 @@ from mermaide_pl.engines.native.calls import (
 from mermaide_pl.engines.native.coverage import RULES, network_shape
 from mermaide_pl.engines.noise import Noise, by_step
 from mermaide_pl.engines.torch_rollout import WHOLE, Segment
-from mermaide_pl.game import TIE_TOLERANCE, AnyGame, FullInformation
+from mermaide_pl.game import TIE_TOLERANCE, AnyGame, FullInformation, GameBatch
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import GreedyPlayer, LearnedPlayer, Oracle, Player, Principal, Schedule
@@ -50,7 +50,7 @@ def play(
         target=at(tasks.target_arm, torch.int64),
         shared_draws=noise.rewards.shape[1] == 1,
     )
-    games, history = game.batch(len(tasks), like), None
+    games, history = GameBatch.of(game, len(tasks), like), None
     levels = torch.zeros(axes, dtype=torch.int64)
     _enter_agents(call, tasks, noise, keep)
     _enter_noise(call, tasks, game, noise, at)

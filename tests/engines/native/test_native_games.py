@@ -77,7 +77,9 @@ GAMES = {
     "endless": Game(A, T, (0.0, 1.0), endless=True),
     "of each task": games(),
     **ALLOCATIONS,
-    "allocation of each task": ALLOCATIONS["exactly"].batch(M, torch.zeros((), dtype=torch.double)),
+    "allocation of each task": GameBatch.of(
+        ALLOCATIONS["exactly"], M, torch.zeros((), dtype=torch.double)
+    ),
 }
 EVERY_GAME = pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)
 ARCHITECTURES = [Architecture(6, 5, critic_size=9), UniversalArchitecture(6, 5, 4, 3)]
@@ -193,7 +195,7 @@ def test_everybody_keeps_to_the_budgets(name, player):
         assert (spent <= most).all()
         return
     spent = (native.levels > 0).sum(-1)
-    budget = game.batch(M, tasks.base_rewards).max_interventions.unsqueeze(1)
+    budget = GameBatch.of(game, M, tasks.base_rewards).max_interventions.unsqueeze(1)
     assert (spent <= budget).all()
     limited = (budget > 0) & (budget < 8)
     assert (spent == budget)[limited.expand_as(spent)].any()  # it stops them
