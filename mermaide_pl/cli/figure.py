@@ -97,7 +97,7 @@ def _of_a_universal(given: Any) -> Experiment:
 
 
 def _of_people(given: Any) -> Experiment:
-    from mermaide_pl.deployment.choice_data import read_choice_data
+    from mermaide_pl.deployment.choice_tables import read_choice_data
     from mermaide_pl.evaluation.loading import read_principals
     from mermaide_pl.experiments.choice_engineering import run
     from mermaide_pl.experiments.games.checkpoints import check_different

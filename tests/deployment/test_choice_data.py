@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mermaide_pl.deployment.choice_data import COLUMNS, PUBLISHED, ChoiceData, read_choice_data
+from mermaide_pl.deployment.choice_data import COLUMNS, PUBLISHED, ChoiceData
+from mermaide_pl.deployment.choice_tables import read_choice_data
 from mermaide_pl.engines import Stream
 from mermaide_pl.engines.rollout import rollout
 from mermaide_pl.game import CHOICE_ENGINEERING, Game
