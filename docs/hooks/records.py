@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from itertools import takewhile
@@ -20,6 +21,7 @@ import pandas as pd
 from mermaide_pl.cli.main import main
 from mermaide_pl.evaluation.methods import label_of
 from mermaide_pl.evaluation.tables import interval_text
+from mermaide_pl.experiments.games.settings import Setting
 from mermaide_pl.metrics.intervals import student_mean
 
 ROOT = Path(__file__).parents[2]
@@ -223,6 +225,31 @@ def third_party(name):
     )
 
 
+def in_the_default_game():
+    """Normalised returns of the universal trainings in the default game, beside its burst."""
+    found = rows("results/games/scores.csv")
+    for name, value in asdict(Setting()).items():
+        found = found[found[name] == value]
+    ours = found[found.method == "principal"]
+    burst = found[found.method == "burst"].set_index("population").normalised_return
+    lines = []
+    for population in [*burst.index, "mean"]:
+        here = ours if population == "mean" else ours[ours.population == population]
+        cells, above = [], []
+        for shots in (0, 1):
+            each = here[here.shots == shots].groupby("training")
+            mean, low, high = student_mean(each.normalised_return.mean().tolist())
+            cells.append(f"{mean:.3f}\u00a0±\u00a0{(high - low) / 2:.3f}")
+            above.append(f"{int(each.wins_over_burst.min().sum())} of {each.ngroups}")
+        if population == "mean":
+            lines.append(["mean", digits(burst.mean(), 3), *cells, "", ""])
+        else:
+            lines.append([f"`{population}`", digits(burst[population], 3), *cells, *above])
+    return markdown_table(
+        ["agents", "burst", "0 shots", "1 shot", "above it, 0 shots", "1 shot"], lines
+    )
+
+
 @cache
 def returns_by_shots(method):
     """Normalised returns of the runs, by shots and population."""
@@ -406,7 +433,15 @@ def define_env(env):
             tuning_table,
             reference,
         ),
-        *(scores_of_evaluate, third_party, more_shots, chains, command_help, recurrence_table),
+        *(
+            scores_of_evaluate,
+            in_the_default_game,
+            third_party,
+            more_shots,
+            chains,
+            command_help,
+            recurrence_table,
+        ),
         *(w1_table, phases_table, fine_tuning, populations, median, student_mean, returns_by_shots),
     ):
         env.macro(macro)

@@ -57,7 +57,7 @@ class GameBatch:
             ValueError: if there are not M games.
         """
         if isinstance(game, GameBatch):
-            if num_tasks != len(game):
+            if num_tasks != game.cost.shape[0]:  # len() would fix the size of an exported graph
                 raise ValueError(f"there are {num_tasks} tasks and {len(game)} games")
             return game.to(like)
         most = game.budgets[0].at_most

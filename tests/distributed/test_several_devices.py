@@ -22,12 +22,18 @@ TRAINED = {"64-true": METHODS, "32-true": ["mermaide_memory", "rl2"]}
 METRICS = 1e-5  # computed in float32 whatever the precision of the weights
 
 
-def trained(out: Path, way: str, precision: str) -> None:
-    command = [HERE / "train_methods.py", out / way, *WAYS[way], precision, *TRAINED[precision]]
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """Folder of what each way ends with; each trains all that is compared, in one launch."""
+    out = tmp_path_factory.mktemp("trained")
+    runs = [f"{name}:{precision}" for precision, names in TRAINED.items() for name in names]
+    for way, numbers in WAYS.items():
+        command = [HERE / "train_methods.py", out / way, *numbers, *runs]
+        done = subprocess.run(
+            [sys.executable, *map(str, command)], capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    return out
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float, where: str) -> None:
@@ -41,32 +47,30 @@ def assert_close(actual: Any, expected: Any, tolerance: float, where: str) -> No
     )
 
 
-# in one test, for the methods are trained by one launch
-@pytest.mark.parametrize("precision", TOLERANCES)
-def test_two_devices_or_two_batches_train_as_one_process_does(precision, tmp_path):
-    for way in WAYS:
-        trained(tmp_path, way, precision)
-    for method in TRAINED[precision]:
-        kept = {
-            (way, rank): torch.load(tmp_path / way / method / f"rank{rank}.pt")
-            for way, (devices, _, _) in WAYS.items()
-            for rank in range(devices)
-        }
-        assert_close(kept["devices", 1], kept["devices", 0], 0.0, f"{method}, ranks")
-        expected = kept["one", 0]
-        assert len(expected["train"]) == 24
-        for way in ("devices", "batches"):
-            for part in expected:  # inner rates are among the weights
-                is_exact = part in ("weights", "optimizer")
-                tolerance = TOLERANCES[precision] if is_exact else METRICS
-                where = f"{method}, {way}, {part}"
-                assert_close(kept[way, 0][part], expected[part], tolerance, where)
-        for file in ("best.ckpt", "last.ckpt"):
-            one, two = (
-                plain(without_paths(torch.load(tmp_path / way / method / file, weights_only=True)))
-                for way in ("one", "devices")
-            )
-            assert_close(two, one, METRICS, f"{method}, {file}")
+@pytest.mark.parametrize(
+    ("precision", "method"), [(each, name) for each in TRAINED for name in TRAINED[each]]
+)
+def test_two_devices_or_two_batches_train_as_one_process_does(precision, method, trained):
+    run = f"{method}:{precision}"
+    kept = {
+        (way, rank): torch.load(trained / way / run / f"rank{rank}.pt")
+        for way, (devices, _, _) in WAYS.items()
+        for rank in range(devices)
+    }
+    assert_close(kept["devices", 1], kept["devices", 0], 0.0, "ranks")
+    expected = kept["one", 0]
+    assert len(expected["train"]) == 24
+    for way in ("devices", "batches"):
+        for part in expected:  # inner rates are among the weights
+            is_exact = part in ("weights", "optimizer")
+            tolerance = TOLERANCES[precision] if is_exact else METRICS
+            assert_close(kept[way, 0][part], expected[part], tolerance, f"{way}, {part}")
+    for file in ("best.ckpt", "last.ckpt"):
+        one, two = (
+            plain(without_paths(torch.load(trained / way / run / file, weights_only=True)))
+            for way in ("one", "devices")
+        )
+        assert_close(two, one, METRICS, file)
 
 
 def without_paths(checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Trains every method of the table, briefly, and writes what each process ends with.
+"""Trains methods of the table, briefly, and writes what each process ends with.
 
-usage: python tests/distributed/train_methods.py OUT DEVICES META_BATCH_SIZE ACCUMULATE PRECISION
+usage: python tests/distributed/train_methods.py OUT DEVICES META_BATCH_SIZE ACCUMULATE
+    METHOD:PRECISION ...
 """
 
 import os
@@ -60,7 +61,7 @@ def train(name: str, out: Path, devices: int, batch: int, accumulate: int, preci
         steps_per_epoch=STEPS_PER_EPOCH * accumulate,
         num_val_tasks=5,
     )
-    record, folder = Record(), out / name
+    record, folder = Record(), out / f"{name}:{precision}"
     trainer = pl.Trainer(
         max_epochs=NUM_EPOCHS,
         accelerator="cpu",
@@ -91,8 +92,9 @@ def train(name: str, out: Path, devices: int, batch: int, accumulate: int, preci
 
 
 if __name__ == "__main__":
-    out, devices, batch, accumulate, precision = sys.argv[1:6]
-    for name in sys.argv[6:] or load_comparison(CONF / "experiment" / "table.yaml").methods:
-        train(name, Path(out), int(devices), int(batch), int(accumulate), precision)
+    out, *numbers = sys.argv[1:5]
+    for each in sys.argv[5:]:
+        name, _, precision = each.partition(":")
+        train(name, Path(out), *map(int, numbers), precision)
     if "LOCAL_RANK" in os.environ:
         torch.distributed.destroy_process_group()
