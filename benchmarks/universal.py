@@ -3,7 +3,7 @@
 Both have 64 hidden units and play the same agents with 10 arms, measured in turn, round by round,
 in one process on one thread, in seconds of processor time. Prints a table and writes it as CSV.
 
-    python benchmarks/universal.py --out results/universal/meta_step.csv
+    python benchmarks/universal.py --out benchmarks/results/universal.csv
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--out", type=Path, default=Path("results/universal/meta_step.csv"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/universal.csv"))
     given = parser.parse_args()
     torch.set_num_threads(1)
     tasks = packaged("train_broad").sample(range(16), split="train")
