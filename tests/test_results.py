@@ -1,6 +1,7 @@
 """The numbers in the pages on results are those recorded."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,8 @@ from mermaide_pl.evaluation.methods import label_of
 from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.experiments.comparison.settings import load_comparison
 from mermaide_pl.experiments.comparison.summary import summary_page
+from mermaide_pl.experiments.games.settings import VALUES, Setting
+from mermaide_pl.experiments.games.summary import means
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -54,3 +57,29 @@ def test_cards_show_the_recorded_scores(name):
         )
     card = (PRINCIPALS.folder / f"{name}.md").read_text().splitlines()
     assert [line for line in card if line.startswith("| `")] == expected
+
+
+def test_the_card_of_the_universal_principal_shows_its_scores_in_other_games():
+    words = {
+        "num_arms": "{:g} arms",
+        "num_steps": "{:g} steps",
+        "cost": "cost {:g}",
+        "bonus": "bonus {:g}",
+        "reward_noise": "reward noise {:g}",
+    }
+    rows = read_rows(RESULTS / "games" / "scores.csv")
+    shares = {
+        (Setting.of_row(row), row["method"], row["shots"]): row["normalised_return_mean"]
+        for row in means([row for row in rows if row["training"] in ("", 0)])
+    }
+    expected = []
+    for name, values in VALUES.items():
+        for value in values:
+            setting = replace(Setting(), **{name: value})
+            told = "the default" if setting == Setting() else words[name].format(value)
+            shown = (("burst", 0), ("principal", 0), ("principal", 1))
+            numbers = " | ".join(f"{shares[setting, *each]:.2f}" for each in shown)
+            expected.append(f"| {told} | {numbers} |")
+    card = (PRINCIPALS.folder / "universal.md").read_text().splitlines()
+    table = card[card.index("| game | burst | 0 shots | 1 shot |") :]
+    assert table[2 : table.index("")] == [*dict.fromkeys(expected)]
