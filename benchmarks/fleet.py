@@ -1,8 +1,8 @@
 """Decisions a second of `LiveFleet`: `intervene` and `observe`, many learners, one thread.
 
 Prints microseconds of processor time for a decision, decisions a second of processor and of wall
-time, and the memory of a learner: for learners of one game and of mixed games, drawn as
-``train_universal`` draws them; for the same when they have adapted; and for other sizes of the
+time, and the memory of a learner: for learners of one game and of mixed games, with all numbers of
+the games of ``train_universal``; for the same when they have adapted; and for other sizes of the
 batch. Then the time of `adapt`, up to that of a full record, and of the other calls. The principal
 is one of ``conf/universal.yaml``, freshly initialised. Writes all as JSON.
 
@@ -32,6 +32,7 @@ from w1 import machine
 
 from mermaide_pl import LiveFleet, MermaideModule
 from mermaide_pl.populations import packaged
+from mermaide_pl.populations.ranges import Range, corners
 from mermaide_pl.principals import UniversalArchitecture
 from mermaide_pl.runtime.atomic_files import write_whole
 
@@ -52,18 +53,23 @@ def settings(mixed: bool, number: int) -> list[dict[str, Any]]:
     """The settings of each learner."""
     if not mixed:
         return [{"num_steps": 200}] * number
-    draw, ranges = random.Random(0), packaged("train_universal").games
+    ranges = packaged("train_universal").games
     assert ranges is not None
+    generator = random.Random(0)
+
+    def any_of(values: Range) -> float:
+        """Each value of a range is as likely, so that games differ more than in training."""
+        return generator.choice(corners(values))
 
     def one() -> dict[str, Any]:
-        levels, largest = int(draw.choice(ranges.num_levels)), draw.choice(ranges.bonus)
-        steps, share = int(draw.choice(ranges.num_steps)), draw.choice(ranges.interventions)
+        levels, largest = int(any_of(ranges.num_levels)), any_of(ranges.bonus)
+        steps, share = int(any_of(ranges.num_steps)), any_of(ranges.interventions)
         return {
-            "arms": [f"arm {arm}" for arm in range(int(draw.choice(ranges.num_arms)))],
-            "num_steps": None if draw.random() < ranges.endless else steps,
+            "arms": [f"arm {arm}" for arm in range(int(any_of(ranges.num_arms)))],
+            "num_steps": None if generator.random() < ranges.endless else steps,
             "bonuses": [largest * level / (levels - 1) for level in range(levels)],
-            "cost": draw.choice(ranges.cost),
-            "full_information": draw.choice(ranges.observations).sees_agent_rewards,
+            "cost": any_of(ranges.cost),
+            "full_information": generator.choice(ranges.observations).sees_agent_rewards,
             "max_interventions": None if share == 1 else round(share * steps),
         }
 

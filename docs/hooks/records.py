@@ -250,6 +250,23 @@ def in_the_default_game():
     )
 
 
+def over_costs():
+    """Returns of one universal training and of a training for each condition."""
+    path = "results/frontier/frontier.csv"
+    methods = (("universal", 1), (OURS, 1), ("burst", 0))
+    lines = []
+    for observation in ("partial", "full"):
+        for cost in sorted(set(rows(path).cost)):
+            where = {"population": "mean", "observation": observation, "cost": cost}
+            cells = (
+                spread(row(path, method=method, shots=shots, **where), "return", centre="iqm")
+                for method, shots in methods
+            )
+            lines.append([f"{observation} information, cost {cost:g}", *cells])
+    headings = ["condition", *(label_of(method) for method, _ in methods)]
+    return _unbroken(markdown_table(headings, lines))
+
+
 @cache
 def returns_by_shots(method):
     """Normalised returns of the runs, by shots and population."""
@@ -436,6 +453,7 @@ def define_env(env):
         *(
             scores_of_evaluate,
             in_the_default_game,
+            over_costs,
             third_party,
             more_shots,
             chains,
