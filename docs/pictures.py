@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from hooks.records import returns_by_shots
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from mermaide_pl import load_pretrained
-from mermaide_pl.evaluation.records import read_rows
 from mermaide_pl.evaluation.timing import median_agent, play
 from mermaide_pl.game import Game
 from mermaide_pl.populations import packaged
@@ -171,13 +171,9 @@ def draw_shots():
     figure, ((axes,),) = new_panels(6.4, 2.6)
     populations = ("unseen_ucb", "epsilon_greedy", "softmax", "thompson")
     colours = (BLUE, VERMILLION, GREEN, ORANGE)
-    found = {}
-    for row in read_rows(ROOT / "results" / "shots" / "shots.csv"):
-        if (row["trained"], row["method"]) == ("mermaide_memory", "principal"):
-            key = row["population"], row["shots"]
-            found.setdefault(key, []).append(row["normalised_return_mean"])
+    found = returns_by_shots("mermaide_memory")
     for population, colour in zip(populations, colours, strict=True):
-        means = [np.mean(found[population, shots]) for shots in SHOTS]
+        means = [np.mean(found[shots, population]) for shots in SHOTS]
         axes.plot(
             range(len(SHOTS)), means, color=colour, marker="o", markersize=4, linewidth=1.2,
             label=population.replace("_", " "),

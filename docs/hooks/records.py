@@ -80,6 +80,11 @@ def spread(found, quantity, number=3, centre="mean"):
     return f"{found[f'{quantity}_{centre}']:.{number}f} ± {(high - low) / 2:.{number}f}"
 
 
+def over_runs(values):
+    """Mean over runs ± half of Student's t interval."""
+    return spread(student_mean(values).columns("value"), "value")
+
+
 def markdown_table(headings, lines, num_texts=1):
     """A table of Markdown, numbers to the right of the first columns, which are texts."""
     rule = [*["---"] * num_texts, *["---:"] * (len(headings) - num_texts)]
@@ -233,21 +238,17 @@ def in_the_default_game():
     ours = found[found.method == "principal"]
     burst = found[found.method == "burst"].set_index("population").normalised_return
     lines = []
-    for population in [*burst.index, "mean"]:
-        here = ours if population == "mean" else ours[ours.population == population]
-        cells, above = [], []
-        for shots in (0, 1):
-            each = here[here.shots == shots].groupby("training")
-            mean, low, high = student_mean(each.normalised_return.mean().tolist())
-            cells.append(f"{mean:.3f}\u00a0±\u00a0{(high - low) / 2:.3f}")
-            above.append(f"{int(each.wins_over_burst.min().sum())} of {each.ngroups}")
-        if population == "mean":
-            lines.append(["mean", digits(burst.mean(), 3), *cells, "", ""])
-        else:
-            lines.append([f"`{population}`", digits(burst[population], 3), *cells, *above])
-    return markdown_table(
-        ["agents", "burst", "0 shots", "1 shot", "above it, 0 shots", "1 shot"], lines
-    )
+    for population in burst.index:
+        here = ours[ours.population == population]
+        each = [here[here.shots == shots] for shots in (0, 1)]
+        shares = (over_runs(some.normalised_return.tolist()) for some in each)
+        above = (f"{some.wins_over_burst.sum()} of {len(some)}" for some in each)
+        lines.append([f"`{population}`", digits(burst[population], 3), *shares, *above])
+    means = ours.groupby(["shots", "training"]).normalised_return.mean()
+    shares = (over_runs(means[shots].tolist()) for shots in (0, 1))
+    lines.append(["mean", digits(burst.mean(), 3), *shares, "", ""])
+    headings = ["agents", "burst", "0 shots", "1 shot", "above it, 0 shots", "1 shot"]
+    return _unbroken(markdown_table(headings, lines))
 
 
 def over_costs():
@@ -287,8 +288,7 @@ def more_shots():
     for method in ("mermaide_memory", "rl2"):
         found = returns_by_shots(method)
         for shots in sorted({key[0] for key in found}):
-            estimates = [student_mean(found[shots, population]) for population in populations]
-            cells = (f"{mean:.3f} ± {(high - low) / 2:.3f}" for mean, low, high in estimates)
+            cells = (over_runs(found[shots, population]) for population in populations)
             lines.append([f"{label_of(method)}, {shots}", *cells])
     return markdown_table(["method, shots", *(f"`{name}`" for name in populations)], lines)
 
