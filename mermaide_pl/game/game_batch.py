@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
@@ -191,22 +192,19 @@ class GameBatch:
 
     def repeated(self, number: int) -> GameBatch:
         """Each game `number` times in a row, M * number games."""
-        return GameBatch(
-            self.sizes,
-            bonuses=self.bonuses.repeat_interleave(number, 0),
-            cost=self.cost.repeat_interleave(number),
-            max_interventions=self.max_interventions.repeat_interleave(number),
-            horizons=None if self.horizons is None else self.horizons.repeat_interleave(number),
-        )
+        return self._with(lambda numbers: numbers.repeat_interleave(number, 0))
 
     def to(self, like: Tensor) -> GameBatch:
         """The same games, their numbers with the dtype and device of `like`."""
+        return self._with(lambda numbers: numbers.to(like))
+
+    def _with(self, changed: Callable[[Tensor], Tensor]) -> GameBatch:
         return GameBatch(
             self.sizes,
-            bonuses=self.bonuses.to(like),
-            cost=self.cost.to(like),
-            max_interventions=self.max_interventions.to(like),
-            horizons=None if self.horizons is None else self.horizons.to(like),
+            bonuses=changed(self.bonuses),
+            cost=changed(self.cost),
+            max_interventions=changed(self.max_interventions),
+            horizons=None if self.horizons is None else changed(self.horizons),
         )
 
 
