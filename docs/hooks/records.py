@@ -19,14 +19,20 @@ from statistics import median
 import pandas as pd
 
 from mermaide_pl.cli.main import main
-from mermaide_pl.evaluation.methods import label_of
+from mermaide_pl.evaluation.methods import (
+    MERMAIDE_MEMORY,
+    RL2_TWO_EPISODES,
+    RL2_WITH_MODEL,
+    WITHIN_EPISODES,
+    label_of,
+)
 from mermaide_pl.evaluation.tables import interval_text
 from mermaide_pl.experiments.games.settings import Setting
 from mermaide_pl.metrics.intervals import student_mean
 
 ROOT = Path(__file__).parents[2]
 TUNING = "results/tuning/tuning.csv"
-OURS = "mermaide_memory"
+OURS = MERMAIDE_MEMORY
 MEANS = ("mean", "all")
 """Rows of a comparison that are of no single population."""
 W1_LABELS = {
@@ -293,6 +299,26 @@ def more_shots():
     return markdown_table(["method, shots", *(f"`{name}`" for name in populations)], lines)
 
 
+def gains_over_memory_alone():
+    """Gain in return of each way to adapt over memory alone, where it could pay."""
+    columns = (
+        (MERMAIDE_MEMORY, 1),
+        (WITHIN_EPISODES, 0),
+        (WITHIN_EPISODES, 1),
+        (RL2_TWO_EPISODES, 2),
+    )
+    found = rows("results/adaptation/runs.csv").set_index("population")
+    everywhere = list(dict.fromkeys(found.index))
+    groups = {**{f"`{name}`": [name] for name in everywhere}, "mean": everywhere}
+    lines = []
+    for name, populations in groups.items():
+        here = found.loc[populations].groupby(["method", "shots", "seed"])["return"].mean()
+        gains = (here[method, shots] - here[RL2_WITH_MODEL, shots] for method, shots in columns)
+        lines.append([name, *(over_runs(gain.tolist()) for gain in gains)])
+    headings = (f"{label_of(method)}, {shots}" for method, shots in columns)
+    return _unbroken(markdown_table(["agents", *headings], lines))
+
+
 def chains():
     """Return against the number of support episodes, each alone and in one chain."""
     numbers = [1, 2, 4, 8, 16, 40]
@@ -456,6 +482,7 @@ def define_env(env):
             over_costs,
             third_party,
             more_shots,
+            gains_over_memory_alone,
             chains,
             command_help,
             recurrence_table,
