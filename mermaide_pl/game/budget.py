@@ -61,7 +61,7 @@ def allowed_levels(game: AnyGame, interventions: Tensor, step: float | Tensor) -
     """
     if not game.has_budget:
         return None
-    pays = table(game.signs, interventions)
+    pays = game.pays(interventions)
     least, most = game.budget_bounds(interventions)
     after = interventions.unsqueeze(-2) + pays
     owed, steps = _cheapest_plan((least - after).clamp(min=0.0), game.signs)

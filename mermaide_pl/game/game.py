@@ -219,9 +219,13 @@ class Game:
         """Bonus of each level on the other arms; None where they are never paid."""
         return None if self.other_bonuses is None else table(self.other_bonuses, like)[levels]
 
+    def pays(self, like: Tensor) -> Tensor:
+        """Whether each level puts a bonus on the target, and on the others, float [L, C]."""
+        return table(self.signs, like)
+
     def interventions_of(self, levels: Tensor, like: Tensor) -> Tensor:
         """Whether these levels put a bonus on the target, and on the others, float [..., C]."""
-        return table(self.signs, like)[levels]
+        return self.pays(like)[levels]
 
     def sees_agent_rewards(self, like: Tensor) -> float | Tensor:
         """1 if the principal sees the agent's rewards, else 0, as a number to compute with."""

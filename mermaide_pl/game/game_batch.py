@@ -140,9 +140,13 @@ class GameBatch:
         """See `Game`."""
         return self.sizes.other_bonus_of(levels, like)
 
+    def pays(self, like: Tensor) -> Tensor:
+        """See `Game`."""
+        return table(self.signs, like)
+
     def interventions_of(self, levels: Tensor, like: Tensor) -> Tensor:
         """See `Game`."""
-        return table(self.signs, like)[levels]
+        return self.pays(like)[levels]
 
     def sees_agent_rewards(self, like: Tensor) -> float | Tensor:
         """See `Game`."""
