@@ -6,7 +6,7 @@ import math
 import operator
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def check_number(
     """
     try:
         is_finite = math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floating-point ones
+    except (OverflowError, TypeError):  # beyond all floating-point numbers, or none
         is_finite = False
     is_inside = is_finite and low <= value <= high and value > above
     if is_inside and -_MOST <= value <= _MOST and _held(value) > _held(above):
@@ -67,6 +67,35 @@ def _held(value: float) -> float:
     if abs(value) > _MOST:
         return math.copysign(math.inf, value)
     return 0.0 if abs(value) < _LEAST else struct.unpack("f", struct.pack("f", value))[0]
+
+
+def finite_numbers(name: str, values: Any, **limits: float) -> tuple[float, ...]:
+    """Convert numbers, NumPy's and PyTorch's too, to floats; refuse anything else.
+
+    Args:
+        name: of the value, for messages.
+        values: any iterable but a text.
+        **limits: those of `check_number`.
+
+    Raises:
+        ValueError: naming the value, its place and what is allowed.
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} must be a list of numbers, got {values!r:.60}")
+    found = tuple(values)
+    for value in found:
+        check_number(name, value, **limits)
+    return tuple(map(float, found))
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse anything but True and False.
+
+    Raises:
+        ValueError: naming the value and its place.
+    """
+    if value is not True and value is not False:
+        raise ValueError(f"{name} must be True or False, got {value!r:.60}")
 
 
 def whole_number(name: str, value: Any, *, low: int, high: int | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -40,6 +41,8 @@ from mermaide_pl.runtime.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -177,13 +180,13 @@ def adapt_from_histories(
     if module.principal.world_model is None:
         raise ValueError(f"{ckpt_path} has no world model, which adapting from a history needs")
     labels = _labels(arms, module)
-    game = labels.game(module)
+    game = replace(labels.game(module), endless=module.game.endless)
+    trained = game_of(checkpoint, ckpt_path)
     if labels.arms is not None:
         target_arm = labels.arms[0] if target_arm is None else str(target_arm)
     target = labels.position("--target_arm", 0 if target_arm is None else target_arm, game)
-    may_be_longer = module.principal.plays_any_game and (
-        game.num_steps == game_of(checkpoint, ckpt_path).num_steps
-    )
+    plays_any = module.principal.plays_any_game
+    may_be_longer = plays_any and game.num_steps == trained.num_steps
     history = read_histories(
         logs,
         replace(game, num_steps=MAX_COUNT) if may_be_longer else game,
@@ -191,6 +194,12 @@ def adapt_from_histories(
         columns=columns,
     )
     episodes = history.episodes
+    highest = max(max(episode.arms) for episode in episodes)
+    if plays_any and labels.arms is None and highest + 1 < game.num_arms == trained.num_arms:
+        _LOGGER.warning(
+            "%s: no arm above %d was pulled; if the agent has only %d, say --game.num_arms %d",
+            *(source_of(logs), highest, highest + 1, highest + 1),
+        )
     game = replace(game, num_steps=max(game.num_steps, *map(len, episodes)))
     supports = _supports(module, game, episodes, target)
     surrogate = module.objective.surrogate

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from mermaide_pl.config.validation import LARGEST_REWARD, MAX_COUNT, check_number, whole_number
+from mermaide_pl.config.validation import (
+    LARGEST_REWARD,
+    MAX_COUNT,
+    check_flag,
+    check_number,
+    finite_numbers,
+    whole_number,
+)
 from mermaide_pl.game import FullInformation, Game, PartialInformation
 from mermaide_pl.meta_learning.module import MermaideModule
 
@@ -48,21 +56,9 @@ class LiveSettings:
     sampling_seed: int | None = None
 
     def __post_init__(self) -> None:
-        for name, high in (("max_interventions", None), ("sampling_seed", 2**64 - 1)):
+        for name in _CONVERTED:
             if (given := getattr(self, name)) is not None:
-                object.__setattr__(self, name, whole_number(name, given, low=0, high=high))
-        if self.bonuses is not None:
-            object.__setattr__(self, "bonuses", tuple(self.bonuses))
-        if self.arms is None:
-            return
-        found: list[Any] = [] if isinstance(self.arms, str) else [*self.arms]
-        if not all(isinstance(label, str | int) for label in found) or len(set(found)) < max(
-            2, len(found)
-        ):
-            raise ValueError(
-                f"arms must be two or more different texts or integers, got {self.arms!r:.60}"
-            )
-        object.__setattr__(self, "arms", tuple(found))
+                object.__setattr__(self, name, _CONVERTED[name](name, given))
 
     def __str__(self) -> str:
         """The settings that were given, for people."""
@@ -91,8 +87,9 @@ class LiveSettings:
                 FullInformation() if self.full_information else PartialInformation()
             )
         plays_any_game = module.principal.plays_any_game
-        if plays_any_game and self.num_steps is None:
-            given |= {"num_steps": _ENDLESS_STEPS, "endless": True}
+        if plays_any_game:
+            given["endless"] = self.num_steps is None
+            given.setdefault("num_steps", _ENDLESS_STEPS)
         game = replace(trained, **given)
         if game != trained and not plays_any_game:
             raise ValueError(
@@ -129,14 +126,66 @@ class LiveSettings:
         """
         if self.arms is None:
             return whole_number(name, label, low=0, high=game.num_arms - 1)
-        if not isinstance(label, str | int) or label not in self._positions:
+        plain = _label(label)
+        if plain is None or plain not in self._positions:
             allowed = ", ".join(map(str, self.arms))
             raise ValueError(f"{name} must be one of {allowed:.200}, got {label!r:.60}")
-        return self._positions[label]
+        return self._positions[plain]
 
     @cached_property
     def _positions(self) -> dict[str | int, int]:
         return {label: place for place, label in enumerate(self.arms or ())}
+
+
+def _label(given: Any) -> str | int | None:
+    """A label as plain data; None if it is neither a text nor an integer."""
+    if isinstance(given, str):
+        return str(given)
+    try:
+        return operator.index(given)
+    except TypeError:
+        return None
+
+
+def _labels(name: str, given: Any) -> tuple[str | int, ...]:
+    is_list = isinstance(given, Iterable) and not isinstance(given, str)
+    found = [_label(each) for each in given] if is_list else []
+    labels = [label for label in found if label is not None]
+    if len(labels) < len(found) or len({*labels}) < max(2, len(labels)):
+        raise ValueError(
+            f"{name} must be two or more different texts or integers, got {given!r:.60}"
+        )
+    return tuple(labels)
+
+
+def _price(name: str, given: Any) -> float:
+    check_number(name, given, low=0.0, high=LARGEST_REWARD)
+    return float(given)
+
+
+def _flag(name: str, given: Any) -> bool:
+    check_flag(name, given)
+    return bool(given)
+
+
+def _arm(name: str, given: Any) -> Any:
+    """An arm as plain data; what cannot be one is refused when the game is known."""
+    label = _label(given)
+    return given if label is None else label
+
+
+_CONVERTED: dict[str, Callable[[str, Any], Any]] = {
+    "arms": _labels,
+    "target": _arm,
+    "target_arm": _arm,
+    "num_steps": partial(whole_number, low=1, high=MAX_COUNT),
+    "bonuses": finite_numbers,
+    "cost": _price,
+    "full_information": _flag,
+    "max_interventions": partial(whole_number, low=0),
+    "sampling_seed": partial(whole_number, low=0, high=2**64 - 1),
+}
+"""How settings become plain data, which is saved; NumPy's and PyTorch's numbers are taken too."""
 
 
 def observed_reward(agent_reward: float | None, game: Game) -> float:

@@ -71,6 +71,12 @@ def principal_in(
             raise ValueError(f"{path}: {error}") from None
         if difference := prices_differ(theirs, ours):
             _LOGGER.warning("%s %s", path, difference)
+    elif game.is_allocation:
+        raise ValueError(
+            f"{path}: a universal principal plays games that pay the target alone, without a"
+            f" budget that must be spent, not {game}: leave --game.other_bonuses,"
+            " --game.target_budget and --game.other_budget out"
+        )
     module = MermaideModule.from_checkpoint(checkpoint, path, engine=engine, game=game)
     # agents are drawn in float32, whatever the precision of the training
     return module.float().eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,7 +12,9 @@ from torch import Tensor
 from mermaide_pl.config.validation import (
     LARGEST_REWARD,
     check_count,
+    check_flag,
     check_number,
+    finite_numbers,
 )
 from mermaide_pl.game.budget import Budget, Signs, allowed_levels, table
 from mermaide_pl.game.observation import Observation, PartialInformation
@@ -42,7 +45,7 @@ class Game:
         num_arms: A, at least 2.
         num_steps: T, steps of an episode, at least 1.
         bonuses: bonus of each level on the target, reward units; the first is 0, the rest are above
-            0, or with `other_bonuses` one of the two is.
+            0 and in rising order. With `other_bonuses` each pays the target, the others or both.
         cost: what the principal pays for one unit of bonus.
         observation: what the principal sees.
         max_interventions: most interventions (levels above 0) of an episode, or None for any
@@ -66,43 +69,46 @@ class Game:
     other_budget: Budget | None = None
 
     def __post_init__(self) -> None:
-        check_count("Game.num_arms", self.num_arms, low=2)
-        check_count("Game.num_steps", self.num_steps, low=1)
-        check_number("Game.cost", self.cost, low=0.0, high=LARGEST_REWARD)
+        counts = {"num_arms": 2, "num_steps": 1}
         if self.max_interventions is not None:
-            check_count("Game.max_interventions", self.max_interventions, low=0)
-        for bonus in self.bonuses:
-            check_number("Game.bonuses", bonus, low=-LARGEST_REWARD, high=LARGEST_REWARD)
-        object.__setattr__(self, "bonuses", tuple(float(bonus) for bonus in self.bonuses))
-        if len(self.bonuses) < 2 or self.bonuses[0] != 0.0:
+            counts["max_interventions"] = 0
+        for name, low in counts.items():
+            check_count(f"Game.{name}", getattr(self, name), low=low)
+            object.__setattr__(self, name, int(getattr(self, name)))
+        check_number("Game.cost", self.cost, low=0.0, high=LARGEST_REWARD)
+        object.__setattr__(self, "cost", float(self.cost))
+        check_flag("Game.endless", self.endless)
+        bonuses = finite_numbers("Game.bonuses", self.bonuses, high=LARGEST_REWARD)
+        object.__setattr__(self, "bonuses", bonuses)
+        if len(bonuses) < 2 or bonuses[0] != 0.0:
             raise ValueError(
-                f"Game.bonuses must start with 0 and hold at least 2 levels, got {self.bonuses}"
+                f"Game.bonuses must start with 0 and hold at least 2 levels, got {bonuses}"
             )
-        if self.other_bonuses is None:
-            for bonus in self.bonuses[1:]:
-                check_number("Game.bonuses (after the first)", bonus, above=0.0)
-        else:
+        if self.other_bonuses is not None:
             self._check_other_bonuses(self.other_bonuses)
+        else:
+            finite_numbers("Game.bonuses (after the first)", bonuses[1:], above=0.0)
+            if any(higher < lower for lower, higher in pairwise(bonuses)):
+                raise ValueError(f"Game.bonuses must be in rising order, got {bonuses}")
+        for name in ("target_budget", "other_budget"):
+            if not isinstance(given := getattr(self, name), Budget | None):
+                raise ValueError(f"Game.{name} must be a Budget or None, got {given!r:.60}")
         self._check_budgets()
 
     def _check_other_bonuses(self, given: tuple[float, ...]) -> None:
-        for bonus in given:
-            check_number("Game.other_bonuses", bonus, low=0.0, high=LARGEST_REWARD)
-        others = tuple(float(bonus) for bonus in given)
+        others = finite_numbers("Game.other_bonuses", given, low=0.0, high=LARGEST_REWARD)
         object.__setattr__(self, "other_bonuses", others)
         if len(others) != len(self.bonuses) or others[0] != 0.0:
             raise ValueError(
                 "Game.other_bonuses must start with 0 and have a bonus for each of the"
                 f" {len(self.bonuses)} levels, got {others}"
             )
-        for column in (self.bonuses, others):
-            for bonus in column:
-                check_number("Game.bonuses and Game.other_bonuses", bonus, low=0.0)
-            if not any(column):
-                raise ValueError(
-                    "Game.bonuses and Game.other_bonuses must each have one above 0, got"
-                    f" {self.bonuses} and {others}"
-                )
+        finite_numbers("Game.bonuses", self.bonuses, low=0.0)
+        if not (any(self.bonuses) and any(others)):
+            raise ValueError(
+                "Game.bonuses and Game.other_bonuses must each have one above 0, got"
+                f" {self.bonuses} and {others}"
+            )
         if not all(map(any, self.payoffs[1:])):
             raise ValueError(
                 "Game: every level after the first must pay the target or the others, got"

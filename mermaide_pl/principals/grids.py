@@ -11,8 +11,8 @@ from mermaide_pl.principals.schedules import InitialBurst, Periodic, RandomlyInt
 
 
 def burst_grid(game: Game) -> list[Player]:
-    """Bursts of every twentieth of an episode."""
-    lengths = sorted({round(game.num_steps * part / 20) for part in range(1, 20)})
+    """Bursts of every twentieth of an episode, from none on."""
+    lengths = sorted({round(game.num_steps * part / 20) for part in range(20)})
     return [InitialBurst(length) for length in lengths]
 
 
@@ -39,10 +39,11 @@ def schedule_grids(game: Game) -> dict[str, list[Player]]:
 
 
 def oracle_grid() -> list[Player]:
-    """Multiples of ``delta * T``, with head starts of up to a third of an episode.
+    """Nothing, and multiples of ``delta * T`` with head starts of up to a third of an episode.
 
     The best of them on a population is its oracle: a strong baseline, not an upper bound.
     """
     head_starts = (0.025, 0.075, 0.15, 0.3)
     multiples = (0.0, 0.5, 0.75, 1.0, 1.5, 3.0, 5.0)
-    return [Oracle(kappa, head_start=part) for kappa, part in product(multiples, head_starts)]
+    paying = [Oracle(kappa, head_start=part) for kappa, part in product(multiples, head_starts)]
+    return [Oracle(0.0), *paying]

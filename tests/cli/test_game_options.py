@@ -1,6 +1,7 @@
 import pytest
 
 from mermaide_pl.cli.game_options import add_game_options, chosen_game
+from mermaide_pl.cli.main import main
 from mermaide_pl.cli.parser import PlainParser
 from mermaide_pl.game import Budget, FullInformation, Game
 
@@ -51,6 +52,22 @@ def test_mistakes_are_answered_in_one_line(words, message, capsys):
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--game.other_bonuses", "0", "1"],
+        ["--game.target_budget", "3", "5"],
+    ],
+)
+def test_a_universal_principal_names_the_options_that_it_cannot_play_by(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "--population", "softmax", *words])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert "pretrained:universal: a universal principal plays games that pay the target" in said
+    assert f"leave {words[0]}" in said or f", {words[0]}" in said
 
 
 def test_an_impossible_number_is_refused():

@@ -294,6 +294,20 @@ def test_a_universal_principal_adapts_in_another_game(tmp_path):
         adapt_from_histories(before, logs, out)
 
 
+def test_a_history_of_fewer_arms_is_noticed(tmp_path, caplog):
+    before = checkpoint(tmp_path, architecture=UniversalArchitecture(8, 8, 8, 4))
+    logs, out = tmp_path / "history.csv", tmp_path / "after.ckpt"
+    logs.write_text("step,arm,intervention\n0,1,1\n1,0,1\n2,1,0\n")
+    adapt_from_histories(before, logs, out)
+    assert (
+        "no arm above 1 was pulled; if the agent has only 2, say --game.num_arms 2" in caplog.text
+    )
+    caplog.clear()
+    adapt_from_histories(before, logs, out, game_for=lambda game: replace(game, num_arms=2))
+    adapt_from_histories(before, logs, out, arms=["0", "1", "2"])
+    assert not caplog.text
+
+
 def test_labels_of_arms_and_other_names_of_columns(tmp_path):
     """Every way to write a history gives the same principal."""
     before = checkpoint(tmp_path, architecture=UniversalArchitecture(8, 8, 8, 4))

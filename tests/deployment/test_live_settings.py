@@ -1,7 +1,11 @@
+import json
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
-from mermaide_pl import LivePrincipal, MermaideModule
+from mermaide_pl import LiveFleet, LivePrincipal, MermaideModule
 from mermaide_pl.game import FullInformation, Game
 from mermaide_pl.principals import UniversalArchitecture
 
@@ -78,6 +82,45 @@ def test_a_saved_one_resumes_in_its_game(tmp_path):
         LivePrincipal.load(path, target="blue")
 
 
+FOREIGN = {
+    "numpy": {
+        "arms": np.array(["blue", "green", "red"]),
+        "target": np.str_("red"),
+        "bonuses": np.array([0.0, 0.5]),
+        "cost": np.float32(0.25),
+        "num_steps": np.int64(30),
+        "max_interventions": np.int32(9),
+    },
+    "integers": {"arms": np.array([10, 20, 30]), "target": np.int64(20)},
+    "torch": {"bonuses": torch.tensor([0.0, 0.5]), "cost": torch.tensor(0.25)},
+    "position": {"target_arm": np.int64(2)},
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_numbers_of_other_libraries_are_saved_and_described(name, tmp_path):
+    settings, path = FOREIGN[name], tmp_path / "agent.live"
+    live = LivePrincipal(universal(), **settings)
+    pulled = settings.get("arms", np.arange(4))[1]
+    play(live, [pulled] * 3)
+    live.save(path)
+    loaded = LivePrincipal.load(path)
+    assert (loaded.game, loaded.target_arm) == (live.game, live.target_arm)
+    assert play(loaded, [pulled]) == play(live, [pulled])
+    fleet, twin = LiveFleet(universal()), LiveFleet(universal())
+    fleet.add("ann", **settings)
+    twin.restore("ann", json.loads(json.dumps(fleet.describe("ann"))))
+    assert twin.game("ann") == fleet.game("ann") == live.game
+
+
+def test_with_a_number_of_steps_the_end_is_known():
+    module = universal()
+    module.game = replace(module.game, endless=True)
+    assert LivePrincipal(module).game.endless
+    told = LivePrincipal(module, num_steps=9).game
+    assert (told.endless, told.num_steps) == (False, 9)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -87,9 +130,16 @@ def test_a_saved_one_resumes_in_its_game(tmp_path):
         ({"arms": [0.5, 1.5]}, "two or more different"),
         ({"arms": ARMS, "target": "pink"}, "target must be one of blue, green, red, got 'pink'"),
         ({"target": 4}, "target must be a whole number from 0 to 3, got 4"),
-        ({"num_steps": 0}, r"Game.num_steps must be .*at least 1, got 0"),
+        ({"num_steps": 0}, "num_steps must be a whole number from 1 to 10000000, got 0"),
         ({"bonuses": [0.5]}, "Game.bonuses must start with 0"),
-        ({"cost": -1.0}, "Game.cost must be"),
+        ({"bonuses": 0.5}, "bonuses must be a list of numbers, got 0.5"),
+        ({"bonuses": "01"}, "bonuses must be a list of numbers, got '01'"),
+        ({"bonuses": (0.0, "1")}, "bonuses must be a finite number, got '1'"),
+        ({"bonuses": (0.0, 2.0, 1.0)}, "Game.bonuses must be in rising order"),
+        ({"cost": -1.0}, "cost must be a finite number and at least 0"),
+        ({"cost": "a"}, "cost must be a finite number .* got 'a'"),
+        ({"full_information": "no"}, "full_information must be True or False, got 'no'"),
+        ({"arms": 3}, "two or more different texts or integers, got 3"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):

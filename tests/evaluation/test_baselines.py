@@ -37,7 +37,7 @@ def learners(num_tasks: int = 12):
 
 
 def test_bursts_by_hand():
-    assert burst_grid(game(200)) == [InitialBurst(length) for length in range(10, 200, 10)]
+    assert burst_grid(game(200)) == [InitialBurst(length) for length in range(0, 200, 10)]
     assert burst_grid(game(4)) == [InitialBurst(length) for length in range(5)]
     assert burst_grid(game(1)) == [InitialBurst(0), InitialBurst(1)]
 
@@ -62,9 +62,16 @@ def test_oracles_spend_from_nothing_to_more_than_delta_allows():
     kappas = {oracle.kappa for oracle in oracles}
     assert {0.0, 1.0} < kappas
     assert max(kappas) > 1.0
-    head_starts = {oracle.head_start for oracle in oracles}
-    assert len(oracles) == len(kappas) * len(head_starts)
-    assert 0.0 <= min(head_starts) < max(head_starts) <= 1.0
+    assert oracles[0] == Oracle(0.0)
+    head_starts = {oracle.head_start for oracle in oracles[1:]}
+    assert len(oracles) == 1 + len(kappas) * len(head_starts)
+    assert 0.0 < min(head_starts) < max(head_starts) <= 1.0
+
+
+def test_where_no_bonus_pays_burst_and_oracle_leave_the_agent_alone():
+    rules = game(cost=20.0)
+    assert best_of(burst_grid(rules), learners(), rules) == InitialBurst(0)
+    assert best_of(oracle_grid(), learners(), rules) == Oracle(0.0)
 
 
 def test_head_starts_are_shares_of_what_an_episode_can_cost():
@@ -130,7 +137,7 @@ def test_the_first_one_among_equals():
     tasks = FOLLOWER.sample(range(3), split="tune")
     rules = game(num_arms=2, bonuses=(0.0, 0.25), cost=1.0)
     oracles = oracle_grid()
-    assert best_of(oracles, tasks, rules) is oracles[0]
+    assert best_of(oracles, tasks, rules) is oracles[0]  # they play the equilibrium, all of them
     assert best_of(oracles[::-1], tasks, rules) is oracles[-1]
 
 
@@ -146,7 +153,7 @@ def test_each_candidate_is_announced():
     calls = []
     players = burst_grid(game())
     best_of(players, learners(2), game(), on_step=lambda: calls.append(1))
-    assert len(calls) == len(players) == 19
+    assert len(calls) == len(players) == 20
 
 
 def test_tuning_twice_chooses_the_same():

@@ -20,8 +20,8 @@ from mermaide_pl.principals.players import Player
 GAMES = [
     Game(num_arms=4, num_steps=1, bonuses=bonuses, cost=cost)
     for bonuses, cost in itertools.product(
-        # in any order, with a level that is never worth its price
-        [(0.0, 1.0), (0.0, 0.25, 0.5, 0.75), (0.0, 0.7, 0.2, 3.0), (0.0, 0.4, 0.4)],
+        # with a level that is never worth its price, and levels alike
+        [(0.0, 1.0), (0.0, 0.25, 0.5, 0.75), (0.0, 0.2, 0.7, 3.0), (0.0, 0.4, 0.4)],
         [0.0, 0.5, 1.0, 2.5],
     )
 ]

@@ -12,7 +12,7 @@ from mermaide_pl.game.trajectory import Trajectory
 ONE_BY_ONE = [
     Game(3, 4, (0.0, 0.5, 2.0), cost=0.3, max_interventions=2),
     Game(3, 4, (0.0, 1.0, 1.5), cost=0.7),
-    Game(3, 4, (0.0, 0.2, 0.1), cost=0.1, max_interventions=0),
+    Game(3, 4, (0.0, 0.1, 0.2), cost=0.1, max_interventions=0),
 ]
 
 

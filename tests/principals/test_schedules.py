@@ -45,7 +45,7 @@ def test_levels_of_every_episode(player, expected):
 
 
 def test_the_highest_level_is_played():
-    levels = levels_of(InitialBurst(4), bonuses=(0.0, 0.3, 2.0, 1.0))
+    levels = levels_of(InitialBurst(4), bonuses=(0.0, 0.3, 1.0, 2.0))
     assert levels[0, 0].tolist() == [3, 3, 3, 3, 0, 0, 0, 0, 0, 0]
 
 

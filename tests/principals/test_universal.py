@@ -52,6 +52,7 @@ def games(draw, observations=(FullInformation(), PartialInformation())) -> GameB
     shape = M, draw(st.sampled_from([2, 3, 5]))
     bonuses = 0.05 + 2.0 * torch.rand(shape, generator=generator, dtype=torch.float64)
     bonuses[:, 0] = 0.0
+    bonuses = bonuses.sort(1).values
     return GameBatch(
         sizes,
         bonuses=bonuses,
