@@ -54,7 +54,7 @@ def explained(message: str) -> str:
     message = re.sub(
         r"Importing '([\w.]+?)\.?(\w+)' is not allowed, denied by[^.]*\. Add the import[^.]*\.",
         r"'\1.\2' is not part of mermaide_pl; if you trust its code, allow it: --import \1",
-        one_line(message),
+        one_line(_shortened(message)),
     )
     message = re.sub(
         r"'\w+' object has no attribute '(keys|items)'",
@@ -66,19 +66,43 @@ def explained(message: str) -> str:
         r"must map names to values, not a \1",
         message,
     ).replace("NoneType", "null")
-    message = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", message)
-    return re.sub(
-        r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors: - (.*?)"
-        r" Given value type: \w+ Given value:",
-        lambda found: f"must be one of {found[1]}{_reason(found[2])}, got",
-        message,
-    )
+    return re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", message)
 
 
-def _reason(errors: str) -> str:
-    """The informative part of a jsonargparse union error, in parentheses; else an empty string."""
-    told = [error for error in errors.split(" - ") if not error.startswith("Expected a")]
-    return f" ({'; '.join(told)})" if told else ""
+_UNION = re.compile(
+    r"Does not validate against any of the Union subtypes\n"
+    r"(?P<indent> *)Subtypes: \[(?P<allowed>.*)\]\n(?P=indent)Errors:\n(?P<errors>.*?)\n"
+    r"(?P=indent)Given value type: [^\n]*\n(?P=indent)Given value: (?P<value>[^\n]*)",
+    re.DOTALL,
+)
+_UNTOLD = re.compile(r"Expected a|Subclasses are disabled|.* got an unexpected keyword argument")
+
+
+def _shortened(message: str) -> str:
+    """What jsonargparse says of a type with alternatives, without the alternatives not meant."""
+    return _UNION.sub(_reason, message)
+
+
+def _reason(union: re.Match[str]) -> str:
+    """What is wrong with the alternative that was meant, or all alternatives if none was."""
+    errors = re.split(rf"^{union['indent']}  - ", union["errors"], flags=re.MULTILINE)[1:]
+    told = [_shortened(error).strip() for error in errors if not _UNTOLD.match(error)]
+    told = [re.sub(r"Problem with given class_path '[^']*':\s*", "", error) for error in told]
+    told = [re.sub(r"^Parser key \"([\w.]+)\":\s*", r"\1: ", error) for error in told]
+    allowed = re.sub(r"(?:\w+\.)+(\w+)", r"\1", union["allowed"])
+    if not told:
+        return f"must be one of {allowed}, got {union['value']}"
+    is_innermost = not _UNION.search(union["errors"])
+    return "; ".join(told) + (_of(union["value"]) if is_innermost else "")
+
+
+def _of(value: str) -> str:
+    """The values that an object was to be built from, in parentheses, to tell which one it is."""
+    if not value.startswith("Namespace(") or "(" in value.removeprefix("Namespace("):
+        return ""
+    pairs = re.findall(r"(\w+)=(.*?)(?=, \w+=|\)$)", value.removeprefix("Namespace("))
+    given = ", ".join(f"{name}: {each}" for name, each in pairs if each != "None")
+    return f" (in {given})"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from mermaide_pl.config.serialization import check_types, describe, import_path
 from mermaide_pl.config.trusted_imports import explained, only_trusted
 from mermaide_pl.config.validation import printable, try_all
 from mermaide_pl.config.yaml_files import PARSER_MODE, read_yaml
+from mermaide_pl.populations.games import GameRanges
 from mermaide_pl.populations.population import AgentFamily, Population, Rule
 
 T = TypeVar("T")
@@ -30,7 +32,8 @@ _RULES: dict[str, type[agents.LearningRule]] = {
 }
 POPULATION_HINT = (
     f"; allowed: {', '.join(item.name for item in fields(Population))}; in a family:"
-    f" {', '.join(signature(AgentFamily).parameters)}"
+    f" {', '.join(signature(AgentFamily).parameters)}; in games:"
+    f" {', '.join(item.name for item in fields(GameRanges))}"
 )
 """The keys allowed in a population file, appended to error messages."""
 
@@ -147,7 +150,7 @@ def load_from_yaml(
         try:
             given = parser.parse_path(path)
         except Exception as error:
-            reason = explained(str(error))
+            reason = re.sub(r'^Parser key "([\w.]+)"', r"\1", explained(str(error)))
             raise ValueError(f"{what} {path}: {reason}{hint}") from None
         try:
             return cls(**parser.instantiate(given).as_dict())

@@ -184,3 +184,23 @@ def test_fine_tuning_meets_none_of_the_exp3_agents_to_come():
         assert not any(
             gamma.low <= value <= gamma.high for value in unseen.hyper_parameters["gamma"]
         )
+
+
+@pytest.mark.parametrize(
+    ("games", "message"),
+    [
+        ("{cost: -1}", r"GameRanges\.cost must be .*at least 0 .*got -1\.0 \(in endless: 0\.0, "),
+        ("{num_arms: many}", r"games: num_arms: must be one of float, list\[float\], Interval"),
+        ("{observations: [partial]}", r"games: observations: must be one of list\[Observation\]"),
+        ("{speed: 3}", r"games: Option 'speed' is not accepted; .*; in games: num_arms, num_steps"),
+        ("{cost: {low: 0.1}}", "games: cost: the following arguments are required: high"),
+        ("{cost: {low: 0.1, high: 0}}", r"Interval\.high .*at least 0\.1, got 0\.0 \(in low: 0\.1"),
+    ],
+)
+def test_a_mistake_in_its_games_is_one_line(games, message, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"families: [{{rule: BestResponse}}]\ngames: {games}\n")
+    with pytest.raises(ValueError, match=message) as error:
+        load_population(file)
+    assert "Namespace" not in str(error.value)
+    assert "\n" not in str(error.value)
