@@ -105,7 +105,7 @@ class MermaideModule(SelfDescribingModule):
         self.eval_shots = tuple(sorted({0, self.inner_loop.num_shots}))
         has_forecast = self.principal.world_model is not None
         check_reached(self.inner_loop, objective, has_forecast)
-        check_learns_within(self.inner_loop, objective, has_forecast)
+        check_learns_within(self.inner_loop, objective, has_forecast, game)
         num_oracles = len(oracle_grid())
         self.metrics = EvaluationMetrics(self.eval_shots, has_forecast, num_oracles)
         self.last_evaluation: dict[int, Trajectory] = {}

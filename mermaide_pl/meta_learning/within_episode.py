@@ -5,6 +5,7 @@ The symbols of the equations are those of `mermaide_pl.meta_learning`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from mermaide_pl.config.validation import check_count
 from mermaide_pl.engines import AUTO, Engine
+from mermaide_pl.game import Game
 from mermaide_pl.game.trajectory import Trajectory
 from mermaide_pl.meta_learning.inner_loop import (
     Adaptation,
@@ -33,6 +35,8 @@ from mermaide_pl.principals import (
     PrincipalOutput,
     Weights,
 )
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -248,8 +252,12 @@ def player_of(
     return GreedyPlayer(principal, weights) if greedy else LearnedPlayer(principal, weights)
 
 
-def check_learns_within(inner_loop: InnerLoop, objective: Objective, has_forecast: bool) -> None:
+def check_learns_within(
+    inner_loop: InnerLoop, objective: Objective, has_forecast: bool, game: Game
+) -> None:
     """Refuse steps within episodes for which the forecast's loss has no gradient.
+
+    Warns where an episode of the game ends before the first one.
 
     Raises:
         ValueError: if it reaches no part that adapts.
@@ -263,6 +271,12 @@ def check_learns_within(inner_loop: InnerLoop, objective: Objective, has_forecas
             " Objective.forecast_weight above 0, and another part than the policy in"
             f" within.adapted; got {'a' if has_forecast else 'no'} world model,"
             f" {weight:g}, {', '.join(adapted)}"
+        )
+    if inner_loop.every >= game.num_steps:
+        _LOGGER.warning(
+            "AdaptationWithinEpisodes: with every = %d no step is taken within the %d steps of an"
+            " episode",
+            *(inner_loop.every, game.num_steps),
         )
 
 

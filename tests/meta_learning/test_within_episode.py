@@ -353,3 +353,9 @@ def test_steps_that_learn_nothing_are_refused_in_one_line(wrong):
     with pytest.raises(ValueError, match="learns from the forecast") as caught:
         MermaideModule(**{"adaptation": AdaptationWithinEpisodes()} | wrong)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("every", "is_said"), [(T - 1, False), (T, True)])
+def test_episodes_that_end_before_the_first_step_are_noticed(every, is_said, caplog):
+    MermaideModule(GAME, adaptation=AdaptationWithinEpisodes(every))
+    assert ("no step is taken within the 11 steps" in caplog.text) == is_said
