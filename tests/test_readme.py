@@ -164,7 +164,7 @@ def a_folder(monkeypatch, tmp_path):
 def test_commands_run(name, a_folder, monkeypatch, capsys):
     Path("history.csv").write_text(
         "episode,step,arm,intervention,propensity\n"
-        + "".join(f"{e},{t},{(e + t) % 10},{t % 2},0.5\n" for e in range(3) for t in range(20)),
+        + "".join(f"{e},{t},{(e + t) % 4},{t % 2},0.5\n" for e in range(3) for t in range(20)),
         encoding="utf-8",
     )
     for file, header in (("choices.csv", "agent,step"), ("people.csv", "person,trial")):

@@ -83,3 +83,19 @@ def test_the_card_of_the_universal_principal_shows_its_scores_in_other_games():
     card = (PRINCIPALS.folder / "universal.md").read_text().splitlines()
     table = card[card.index("| game | burst | 0 shots | 1 shot |") :]
     assert table[2 : table.index("")] == [*dict.fromkeys(expected)]
+
+
+def test_the_card_of_the_universal_principal_shows_its_scores_without_a_known_end():
+    def mean(name: str, shots: int) -> str:
+        rows = json.loads((RESULTS / "pretrained" / f"{name}.json").read_text())
+        rows = [row for row in rows if (row["method"], row["shots"]) == ("principal", shots)]
+        found = [row["normalised_return_mean"] for row in rows if row["population"] != "exp3"]
+        assert len(found) == 7
+        return f"{sum(found) / 7:.2f}"
+
+    endless, told = (
+        [mean(f"universal{end}", shots) for shots in (0, 1)] for end in ("_endless", "")
+    )
+    card = " ".join((PRINCIPALS.folder / "universal.md").read_text().split())
+    assert f"{endless[0]} at 0 shots and {endless[1]} at 1 shot" in card
+    assert f"in place of {told[0]} and {told[1]}." in card
