@@ -16,7 +16,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "bonuses": {
         "type": float,
         "nargs": "+",
-        "help": "bonus of each level on the target arm, the first 0",
+        "help": "bonus of each level on the target arm, from 0 up",
     },
     "cost": {
         "type": float | None,

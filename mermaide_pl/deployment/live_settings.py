@@ -35,7 +35,7 @@ class LiveSettings:
         target_arm: position of that arm among all, 0 to A - 1.
         num_steps: T. None for as many as the principal was trained for; a universal principal then
             plays without a fixed end, and an episode lasts until `LivePrincipal.end_episode`.
-        bonuses: bonus of each level, reward units, the first 0.
+        bonuses: bonus of each level, reward units, from 0 up.
         cost: what the principal pays for one unit of bonus.
         full_information: True if the agent's rewards are observed.
         max_interventions: most interventions (levels above 0) of an episode, in place of the
