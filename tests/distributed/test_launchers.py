@@ -21,6 +21,7 @@ MERMAIDE = ["-m", "mermaide_pl"]
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", *MERMAIDE]
 ON_TWO = ["--config", str(ROOT / "conf" / "ddp.yaml")]
 FIT = ["fit", "--config", "fit.yaml"]
+MINE = ["--model.game.observation", "parts.Mine"]
 FILES = {
     "population.yaml": {"families": [{"rule": "mermaide_pl.agents.UCB"}], "num_arms": 3},
     "failing.yaml": {"families": [{"factory": "failing.Learner"}], "num_arms": 3},
@@ -141,9 +142,12 @@ def test_whoever_starts_the_processes(launcher, place):
     command = [*FIT, *ON_TWO, "--trainer.default_root_dir", launcher]
     if launcher == "slurm":
         started_as_slurm_does(place, [*MERMAIDE, *command])
+    elif launcher == "torchrun":
+        started(place, [*TORCHRUN, *command])
     else:
-        script = [str(Path(sys.executable).with_name("mermaide"))]
-        started(place, [*(TORCHRUN if launcher == "torchrun" else script), *command])
+        script = str(Path(sys.executable).with_name("mermaide"))
+        # what was imported is imported in all
+        started(place, [script, "--import", "parts", *command, *MINE])
     expected, actual = (
         torch.load(path, weights_only=True)
         for path in (place / "one.ckpt", checkpoint_in(place / launcher))
@@ -153,11 +157,9 @@ def test_whoever_starts_the_processes(launcher, place):
         torch.testing.assert_close(actual[part], expected[part], rtol=0.0, atol=1e-9)
 
 
-def test_what_was_imported_is_imported_in_all(place):
-    command = ["--import", "parts", *FIT, *ON_TWO, "--model.game.observation", "parts.Mine"]
-    started(place, [*MERMAIDE, *command[2:]], code=2)
-    started(place, [*MERMAIDE, *command, "--trainer.default_root_dir", "imported"])
-    assert torch.load(checkpoint_in(place / "imported"), weights_only=True)["global_step"] == 20
+def test_what_was_not_imported_is_not_allowed(place):
+    (error,) = errors(started(place, [*MERMAIDE, *FIT, *ON_TWO, *MINE], code=2))
+    assert "if you trust its code, allow it: --import parts" in error
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
