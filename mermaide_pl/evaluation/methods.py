@@ -17,6 +17,8 @@ MERMAIDE = "mermaide"
 """Adapts by gradient alone, as in the paper (arXiv 2304.04668)."""
 MERMAIDE_MEMORY = "mermaide_memory"
 """As `MERMAIDE`, and carries its recurrent state over from the support episodes."""
+UNIVERSAL_NETWORK = "universal_network"
+"""As `MERMAIDE_MEMORY`, in the network of the universal principal."""
 PRINCIPAL = "principal"
 """Any trained principal, whatever its method."""
 CUT_OFF = "cut_off"
@@ -43,6 +45,7 @@ LABELS = {
     WITHIN_EPISODES: "RL² with model, learning within",
     MERMAIDE: "MERMAIDE",
     MERMAIDE_MEMORY: "MERMAIDE with memory",
+    UNIVERSAL_NETWORK: "universal network",
     PRINCIPAL: "principal",
     CUT_OFF: "principal, cut off",
     UNIVERSAL: "one for all costs",
