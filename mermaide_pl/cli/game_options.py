@@ -16,7 +16,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "bonuses": {
         "type": float,
         "nargs": "+",
-        "help": "bonus of each level on the target arm, from 0 up",
+        "help": "bonus of each level on the target arm, the first 0, in rising order unless"
+        " the other arms are paid too",
     },
     "cost": {
         "type": float | None,

@@ -75,7 +75,9 @@ _UNION = re.compile(
     r"(?P=indent)Given value type: [^\n]*\n(?P=indent)Given value: (?P<value>[^\n]*)",
     re.DOTALL,
 )
-_UNTOLD = re.compile(r"Expected a|Subclasses are disabled|.* got an unexpected keyword argument")
+_UNTOLD = re.compile(
+    r"Expected a|Not a valid subclass|Subclasses are disabled|.* got an unexpected keyword argument"
+)
 
 
 def _shortened(message: str) -> str:

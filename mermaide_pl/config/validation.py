@@ -6,7 +6,7 @@ import math
 import operator
 import re
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def check_number(
     """
     try:
         is_finite = math.isfinite(value)
-    except (OverflowError, TypeError):  # beyond all floating-point numbers, or none
+    except (OverflowError, RuntimeError, TypeError, ValueError):  # beyond all of them, or none
         is_finite = False
     is_inside = is_finite and low <= value <= high and value > above
     if is_inside and -_MOST <= value <= _MOST and _held(value) > _held(above):
@@ -80,22 +80,26 @@ def finite_numbers(name: str, values: Any, **limits: float) -> tuple[float, ...]
     Raises:
         ValueError: naming the value, its place and what is allowed.
     """
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+    try:
+        found = None if isinstance(values, str | bytes) else tuple(values)
+    except TypeError:  # also an array of no axis
+        found = None
+    if found is None:
         raise ValueError(f"{name} must be a list of numbers, got {values!r:.60}")
-    found = tuple(values)
     for value in found:
         check_number(name, value, **limits)
     return tuple(map(float, found))
 
 
-def check_flag(name: str, value: Any) -> None:
-    """Refuse anything but True and False.
+def flag(name: str, value: Any) -> bool:
+    """Convert True and False, NumPy's too, to bool; refuse anything else.
 
     Raises:
         ValueError: naming the value and its place.
     """
-    if value is not True and value is not False:
-        raise ValueError(f"{name} must be True or False, got {value!r:.60}")
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise ValueError(f"{name} must be True or False, got {value!r:.60}")
 
 
 def whole_number(name: str, value: Any, *, low: int, high: int | None = None) -> int:

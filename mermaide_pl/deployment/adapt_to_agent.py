@@ -194,11 +194,12 @@ def adapt_from_histories(
         columns=columns,
     )
     episodes = history.episodes
-    highest = max(max(episode.arms) for episode in episodes)
+    highest = max(target, *(max(episode.arms) for episode in episodes))
     if plays_any and labels.arms is None and highest + 1 < game.num_arms == trained.num_arms:
         _LOGGER.warning(
-            "%s: no arm above %d was pulled; if the agent has only %d, say --game.num_arms %d",
-            *(source_of(logs), highest, highest + 1, highest + 1),
+            "%s: no arm above %d was pulled; if the agent has %d arms and not %d, say"
+            " --game.num_arms %d",
+            *(source_of(logs), highest, highest + 1, game.num_arms, highest + 1),
         )
     game = replace(game, num_steps=max(game.num_steps, *map(len, episodes)))
     supports = _supports(module, game, episodes, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 from mermaide_pl.config.validation import (
     LARGEST_REWARD,
     MAX_COUNT,
-    check_flag,
     check_number,
     finite_numbers,
+    flag,
     whole_number,
 )
 from mermaide_pl.game import FullInformation, Game, PartialInformation
@@ -35,7 +35,7 @@ class LiveSettings:
         target_arm: position of that arm among all, 0 to A - 1.
         num_steps: T. None for as many as the principal was trained for; a universal principal then
             plays without a fixed end, and an episode lasts until `LivePrincipal.end_episode`.
-        bonuses: bonus of each level, reward units, from 0 up.
+        bonuses: bonus of each level, reward units, the first 0, in rising order.
         cost: what the principal pays for one unit of bonus.
         full_information: True if the agent's rewards are observed.
         max_interventions: most interventions (levels above 0) of an episode, in place of the
@@ -142,14 +142,16 @@ def _label(given: Any) -> str | int | None:
     if isinstance(given, str):
         return str(given)
     try:
-        return operator.index(given)
+        return None if isinstance(given, bool) else operator.index(given)
     except TypeError:
         return None
 
 
 def _labels(name: str, given: Any) -> tuple[str | int, ...]:
-    is_list = isinstance(given, Iterable) and not isinstance(given, str)
-    found = [_label(each) for each in given] if is_list else []
+    try:
+        found = [] if isinstance(given, str) else [_label(each) for each in given]
+    except TypeError:
+        found = []
     labels = [label for label in found if label is not None]
     if len(labels) < len(found) or len({*labels}) < max(2, len(labels)):
         raise ValueError(
@@ -161,11 +163,6 @@ def _labels(name: str, given: Any) -> tuple[str | int, ...]:
 def _price(name: str, given: Any) -> float:
     check_number(name, given, low=0.0, high=LARGEST_REWARD)
     return float(given)
-
-
-def _flag(name: str, given: Any) -> bool:
-    check_flag(name, given)
-    return bool(given)
 
 
 def _arm(name: str, given: Any) -> Any:
@@ -181,7 +178,7 @@ _CONVERTED: dict[str, Callable[[str, Any], Any]] = {
     "num_steps": partial(whole_number, low=1, high=MAX_COUNT),
     "bonuses": finite_numbers,
     "cost": _price,
-    "full_information": _flag,
+    "full_information": flag,
     "max_interventions": partial(whole_number, low=0),
     "sampling_seed": partial(whole_number, low=0, high=2**64 - 1),
 }

@@ -37,7 +37,8 @@ INPUTS = {
     "hidden": "new_hidden of the step before, float32 [N, H]",
     "arm_tallies": "new_arm_tallies of the step before, float32 [N, A, 3]",
     "totals": "new_totals of the step before, float32 [N, 2 + C]",
-    "bonuses": "bonus of each level in reward units, from 0 up, float32 [N, L]",
+    "bonuses": "bonus of each level in reward units, the first 0, the others above 0 and in rising"
+    " order, float32 [N, L]",
     "cost": "what the principal pays for one unit of bonus, float32 [N]",
     "num_steps": "steps of an episode, float32 [N]; infinite if no end is fixed",
     "max_interventions": "most levels above 0 in an episode, float32 [N]; infinite for any number",

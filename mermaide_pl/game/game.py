@@ -12,9 +12,9 @@ from torch import Tensor
 from mermaide_pl.config.validation import (
     LARGEST_REWARD,
     check_count,
-    check_flag,
     check_number,
     finite_numbers,
+    flag,
 )
 from mermaide_pl.game.budget import Budget, Signs, allowed_levels, table
 from mermaide_pl.game.observation import Observation, PartialInformation
@@ -77,7 +77,7 @@ class Game:
             object.__setattr__(self, name, int(getattr(self, name)))
         check_number("Game.cost", self.cost, low=0.0, high=LARGEST_REWARD)
         object.__setattr__(self, "cost", float(self.cost))
-        check_flag("Game.endless", self.endless)
+        object.__setattr__(self, "endless", flag("Game.endless", self.endless))
         bonuses = finite_numbers("Game.bonuses", self.bonuses, high=LARGEST_REWARD)
         object.__setattr__(self, "bonuses", bonuses)
         if len(bonuses) < 2 or bonuses[0] != 0.0:

@@ -33,7 +33,7 @@ class NewLearner(_Given):
     target_arm: Number | None = Field(None, description="its position, in place of `target`")
     num_steps: Number | None = Field(None, description="of an episode")
     bonuses: list[float] | None = Field(
-        None, description="bonus of each level, reward units, from 0 up"
+        None, description="bonus of each level, reward units, the first 0, in rising order"
     )
     cost: float | None = Field(None, description="of one unit of bonus")
     full_information: bool | None = Field(None, description="the learner's rewards are observed")

@@ -299,10 +299,10 @@ def test_a_history_of_fewer_arms_is_noticed(tmp_path, caplog):
     logs, out = tmp_path / "history.csv", tmp_path / "after.ckpt"
     logs.write_text("step,arm,intervention\n0,1,1\n1,0,1\n2,1,0\n")
     adapt_from_histories(before, logs, out)
-    assert (
-        "no arm above 1 was pulled; if the agent has only 2, say --game.num_arms 2" in caplog.text
-    )
+    assert "no arm above 1 was pulled; if the agent has 2 arms and not 3" in caplog.text
+    assert "say --game.num_arms 2" in caplog.text
     caplog.clear()
+    adapt_from_histories(before, logs, out, target_arm=2)
     adapt_from_histories(before, logs, out, game_for=lambda game: replace(game, num_arms=2))
     adapt_from_histories(before, logs, out, arms=["0", "1", "2"])
     assert not caplog.text

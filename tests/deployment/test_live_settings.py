@@ -90,6 +90,7 @@ FOREIGN = {
         "cost": np.float32(0.25),
         "num_steps": np.int64(30),
         "max_interventions": np.int32(9),
+        "full_information": np.False_,
     },
     "integers": {"arms": np.array([10, 20, 30]), "target": np.int64(20)},
     "torch": {"bonuses": torch.tensor([0.0, 0.5]), "cost": torch.tensor(0.25)},
@@ -140,6 +141,11 @@ def test_with_a_number_of_steps_the_end_is_known():
         ({"cost": "a"}, "cost must be a finite number .* got 'a'"),
         ({"full_information": "no"}, "full_information must be True or False, got 'no'"),
         ({"arms": 3}, "two or more different texts or integers, got 3"),
+        ({"arms": np.array(3)}, "two or more different texts or integers, got array"),
+        ({"arms": [True, False]}, "two or more different texts or integers"),
+        ({"bonuses": np.array(0.5)}, "bonuses must be a list of numbers, got array"),
+        ({"cost": torch.tensor([0.5, 0.6])}, "cost must be a finite number"),
+        ({"target_arm": True}, "target_arm must be a whole number"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):

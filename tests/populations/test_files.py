@@ -191,6 +191,8 @@ def test_fine_tuning_meets_none_of_the_exp3_agents_to_come():
     [
         ("{cost: -1}", r"GameRanges\.cost must be .*at least 0 .*got -1\.0 \(in endless: 0\.0, "),
         ("{num_arms: many}", r"games: num_arms: must be one of float, list\[float\], Interval"),
+        ("{num_arms: [2, x]}", r"games: num_arms: must be one of float, .*, got \[2\.0, 'x'\]"),
+        ("[1, 2]", r"games: must be one of GameRanges, null, got \[1, 2\]"),
         ("{observations: [partial]}", r"games: observations: must be one of list\[Observation\]"),
         ("{speed: 3}", r"games: Option 'speed' is not accepted; .*; in games: num_arms, num_steps"),
         ("{cost: {low: 0.1}}", "games: cost: the following arguments are required: high"),
