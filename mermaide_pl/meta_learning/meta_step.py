@@ -16,7 +16,7 @@ from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.losses import Objective
 from mermaide_pl.meta_learning.support import play_support
-from mermaide_pl.meta_learning.within_episode import WithinEpisodePlayer, player_of
+from mermaide_pl.meta_learning.within_episode_player import WithinEpisodePlayer, player_of
 from mermaide_pl.populations import TaskBatch
 from mermaide_pl.principals import LearnedPrincipal, PrincipalOutput, Weights
 

@@ -18,11 +18,8 @@ from mermaide_pl.meta_learning.adaptation import adapted_weights
 from mermaide_pl.meta_learning.inner_loop import Adaptation, GradientAdaptation
 from mermaide_pl.meta_learning.losses import Objective, check_reached
 from mermaide_pl.meta_learning.meta_step import MetaStep, meta_step
-from mermaide_pl.meta_learning.within_episode import (
-    WithinEpisodePlayer,
-    check_learns_within,
-    player_of,
-)
+from mermaide_pl.meta_learning.within_episode import check_learns_within
+from mermaide_pl.meta_learning.within_episode_player import WithinEpisodePlayer, player_of
 from mermaide_pl.metrics.evaluation_metrics import EvaluationMetrics
 from mermaide_pl.objectives import entropy
 from mermaide_pl.populations import TaskBatch

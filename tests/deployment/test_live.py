@@ -25,7 +25,7 @@ from mermaide_pl.meta_learning import (
 )
 from mermaide_pl.meta_learning.adaptation import adapt
 from mermaide_pl.meta_learning.support import play_support
-from mermaide_pl.meta_learning.within_episode import player_of
+from mermaide_pl.meta_learning.within_episode_player import player_of
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.principals import (
     Architecture,

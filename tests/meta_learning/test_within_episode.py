@@ -22,7 +22,8 @@ from mermaide_pl.meta_learning import (
 )
 from mermaide_pl.meta_learning.datamodule import TaskDataModule
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.meta_learning.within_episode import InnerLoops, WithinEpisodePlayer
+from mermaide_pl.meta_learning.within_episode import InnerLoops
+from mermaide_pl.meta_learning.within_episode_player import WithinEpisodePlayer
 from mermaide_pl.populations import AgentFamily, Interval, Population, TaskBatch
 from mermaide_pl.principals import (
     Architecture,

@@ -10,7 +10,8 @@ from mermaide_pl.meta_learning import GradientAdaptation, Objective
 from mermaide_pl.meta_learning.adaptation import adapted_weights
 from mermaide_pl.meta_learning.inner_loop import InnerLoop
 from mermaide_pl.meta_learning.module import MermaideModule
-from mermaide_pl.meta_learning.within_episode import InnerLoops, player_of
+from mermaide_pl.meta_learning.within_episode import InnerLoops
+from mermaide_pl.meta_learning.within_episode_player import player_of
 from mermaide_pl.populations import TaskBatch
 
 
