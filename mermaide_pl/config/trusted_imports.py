@@ -69,6 +69,11 @@ def explained(message: str) -> str:
     return re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", message)
 
 
+def with_plain_key(message: str) -> str:
+    """A message of jsonargparse about a key, begun with the key alone."""
+    return re.sub(r"^Parser key \"([\w.]+)\":\s*", r"\1: ", message)
+
+
 _UNION = re.compile(
     r"Does not validate against any of the Union subtypes\n"
     r"(?P<indent> *)Subtypes: \[(?P<allowed>.*)\]\n(?P=indent)Errors:\n(?P<errors>.*?)\n"
@@ -90,7 +95,7 @@ def _reason(union: re.Match[str]) -> str:
     errors = re.split(rf"^{union['indent']}  - ", union["errors"], flags=re.MULTILINE)[1:]
     told = [_shortened(error).strip() for error in errors if not _UNTOLD.match(error)]
     told = [re.sub(r"Problem with given class_path '[^']*':\s*", "", error) for error in told]
-    told = [re.sub(r"^Parser key \"([\w.]+)\":\s*", r"\1: ", error) for error in told]
+    told = [with_plain_key(error) for error in told]
     allowed = re.sub(r"(?:\w+\.)+(\w+)", r"\1", union["allowed"])
     if not told:
         return f"must be one of {allowed}, got {union['value']}"
@@ -100,9 +105,10 @@ def _reason(union: re.Match[str]) -> str:
 
 def _of(value: str) -> str:
     """The values that an object was to be built from, in parentheses, to tell which one it is."""
-    if not value.startswith("Namespace(") or "(" in value.removeprefix("Namespace("):
+    content = value.removeprefix("Namespace(")
+    if content == value or "(" in content:
         return ""
-    pairs = re.findall(r"(\w+)=(.*?)(?=, \w+=|\)$)", value.removeprefix("Namespace("))
+    pairs = re.findall(r"(\w+)=(.*?)(?=, \w+=|\)$)", content)
     given = ", ".join(f"{name}: {each}" for name, each in pairs if each != "None")
     return f" (in {given})"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from mermaide_pl import agents
 from mermaide_pl.agents.python_agent import import_named
 from mermaide_pl.config.input_paths import POPULATIONS
 from mermaide_pl.config.serialization import check_types, describe, import_path
-from mermaide_pl.config.trusted_imports import explained, only_trusted
+from mermaide_pl.config.trusted_imports import explained, only_trusted, with_plain_key
 from mermaide_pl.config.validation import printable, try_all
 from mermaide_pl.config.yaml_files import PARSER_MODE, read_yaml
 from mermaide_pl.populations.games import GameRanges
@@ -150,7 +149,7 @@ def load_from_yaml(
         try:
             given = parser.parse_path(path)
         except Exception as error:
-            reason = re.sub(r'^Parser key "([\w.]+)"', r"\1", explained(str(error)))
+            reason = with_plain_key(explained(str(error)))
             raise ValueError(f"{what} {path}: {reason}{hint}") from None
         try:
             return cls(**parser.instantiate(given).as_dict())
